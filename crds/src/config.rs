@@ -1,0 +1,201 @@
+//! The contract with the data plane: what each pod is configured with, and what it reports.
+//!
+//! The operator renders a configuration into one ConfigMap per component, named by its content's hash and mounted at
+//! [`CONFIG_FILE`]; the pod parses it with unknown fields refused, so that a pod and an operator of different
+//! releases disagree loudly. A pod reports [`State`] as JSON at `GET :9090/state`.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a pod finds its configuration.
+pub const CONFIG_FILE: &str = "/config/config.yaml";
+/// The port of users' traffic: web chat and webhooks.
+pub const HTTP_PORT: u16 = 8080;
+/// The port of the OpenAI-compatible inference API.
+pub const INFERENCE_PORT: u16 = 8000;
+/// The port of `/livez`, `/readyz`, `/metrics` and `/state`; never exposed by a Service.
+pub const ADMIN_PORT: u16 = 9090;
+
+/// Configuration of the hub: gateway and worker in one process, queue and store in memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct HubConfig {
+    /// The receiving and sending half.
+    pub gateway: GatewayConfig,
+    /// The answering half.
+    pub worker: WorkerConfig,
+}
+
+/// Configuration of the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct GatewayConfig {
+    /// `<namespace>/<name>` of the resource.
+    pub cluster: String,
+    /// Every channel, by name.
+    pub channels: Vec<ChannelConfig>,
+    /// Messages one user may send in a minute; 0 is no limit.
+    pub messages_per_user_per_minute: u32,
+}
+
+/// One channel of the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ChannelConfig {
+    /// The channel's name, unique in the resource.
+    pub name: String,
+    /// The platform and its options.
+    pub platform: PlatformConfig,
+}
+
+/// The platform of a channel and its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub enum PlatformConfig {
+    /// The web chat served by the gateway itself.
+    #[serde(rename_all = "camelCase")]
+    WebChat {
+        /// Origins whose pages may open the socket; empty: the page's own origin only.
+        allowed_origins: Vec<String>,
+    },
+}
+
+/// Configuration of the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct WorkerConfig {
+    /// `<namespace>/<name>` of the resource.
+    pub cluster: String,
+    /// Base URL of the OpenAI-compatible inference API, such as `http://support-inference:8000`.
+    pub inference_url: String,
+    /// The model's name, as the inference API knows it.
+    pub model: String,
+    /// The system prompt, if any.
+    pub system_prompt: Option<SystemPrompt>,
+    /// Turns of history given to the model.
+    pub history_turns: u32,
+    /// Seconds without a message after which a session starts anew.
+    pub session_timeout_seconds: u64,
+    /// Longest answer, in tokens.
+    pub max_answer_tokens: u32,
+    /// Sampling temperature, 0 to 2.
+    pub temperature: f64,
+    /// The answer when there is none.
+    pub fallback_message: String,
+    /// Tokens the model can hold: prompt and answer together.
+    pub context_tokens: u32,
+}
+
+/// Where the system prompt is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub enum SystemPrompt {
+    /// Written in the resource.
+    Text(String),
+    /// A file, mounted from the user's ConfigMap and read again when it changes.
+    File(String),
+}
+
+/// Configuration of one inference instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct InferenceConfig {
+    /// The model's file, GGUF.
+    pub model_path: String,
+    /// The model's name in the API.
+    pub model_name: String,
+    /// Tokens of context per request.
+    pub context_tokens: u32,
+    /// Requests served at once; as many again may wait, further ones get 429.
+    pub max_concurrent_requests: u32,
+    /// Threads of the engine; 1 where instances share a node's CPUs.
+    pub threads: u32,
+}
+
+/// What a pod reports at `/state`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    /// The gateway's channels.
+    pub channels: Vec<ChannelState>,
+    /// The last synthetic conversation; absent before the first has ended.
+    pub probe: Option<ProbeState>,
+    /// The model that an inference instance serves.
+    pub model: Option<ModelState>,
+    /// Counts since the pod started.
+    pub counters: Counters,
+}
+
+/// One channel as its gateway sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelState {
+    /// The channel's name.
+    pub name: String,
+    /// Whether it can receive and send; absent when it was not tried yet.
+    pub ready: Option<bool>,
+    /// One of the reasons of the condition `ChannelsReady`, such as `Listening`.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// A synthetic conversation: one message through every hop, as a user's would go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeState {
+    /// Seconds since the epoch when it ended.
+    pub at: i64,
+    /// The hop that failed; absent when an answer came back.
+    pub failed_hop: Option<Hop>,
+    /// What went wrong, for a person; empty when nothing did.
+    pub message: String,
+}
+
+/// The hops of a message, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hop {
+    /// The gateway's own entrance.
+    Adapter,
+    /// The queue did not take it.
+    Queue,
+    /// No worker took it.
+    Worker,
+    /// No inference instance answered.
+    Inference,
+    /// The answer did not come back.
+    Reply,
+}
+
+/// The model that an inference instance serves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelState {
+    /// The model's name.
+    pub name: String,
+    /// Weight format, such as `Q8_0`.
+    pub format: String,
+    /// Size of the file, bytes.
+    pub bytes: u64,
+    /// Parameters.
+    pub parameters: u64,
+}
+
+/// Counts since the pod started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Counters {
+    /// Requests or messages taken.
+    pub requests: u64,
+    /// Of these, failed.
+    pub errors: u64,
+}
+
+/// What a pod that cannot start writes to `/dev/termination-log`, as JSON, before it exits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Termination {
+    /// One of the reasons of the component's condition, such as `SourceNotFound` or `UnsupportedFormat`.
+    pub reason: String,
+    /// Field, value and remedy.
+    pub message: String,
+}

@@ -1,0 +1,1 @@
+//! Placeholder door of the room; its owner writes it.

@@ -1,0 +1,103 @@
+//! The one form that every platform's messages are converted to, and the ids and keys derived from it.
+//!
+//! Nothing here does input or output.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// A user of one channel: the key of everything that must stay in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Account {
+    /// The channel's name.
+    pub channel: String,
+    /// The user's id on that channel's platform.
+    pub user: String,
+}
+
+impl Account {
+    /// The partition of this account among `partitions` (at least 1): a hash of our own, so that no client library
+    /// can move a user. Never of a linked person: linking would move the key.
+    #[must_use]
+    pub fn partition(&self, partitions: u32) -> u32 {
+        let mut hash = Sha256::new();
+        hash.update(self.channel.as_bytes());
+        hash.update([0]);
+        hash.update(self.user.as_bytes());
+        let bytes = hash.finalize();
+        u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) % partitions.max(1)
+    }
+}
+
+/// A message from a user, as it stands in `inbound`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `UUIDv5(channel, verified event id)`: the same message sent again has the same id.
+    pub id: Uuid,
+    /// Who sent it, and where.
+    pub account: Account,
+    /// The chat to answer in, in the platform's own terms; copied into the reply, which goes nowhere else.
+    pub origin: String,
+    /// The text.
+    pub text: String,
+    /// Milliseconds since the epoch at the platform, if it says.
+    pub sent_at: Option<i64>,
+    /// A synthetic conversation of the hub itself: answered like any other, but no part of a session or a count.
+    #[serde(default)]
+    pub synthetic: bool,
+}
+
+/// How a message was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The model answered.
+    Answered,
+    /// The fallback text was sent, and the reason is in the dead letter or the log.
+    Fallback,
+}
+
+/// A reply to one message, as it stands in `response`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The message it answers.
+    pub message_id: Uuid,
+    /// Whom it answers, and where.
+    pub account: Account,
+    /// The chat to answer in, copied from the message.
+    pub origin: String,
+    /// What was asked.
+    pub question: String,
+    /// The answer.
+    pub answer: String,
+    /// How it was settled.
+    pub outcome: Outcome,
+    /// Copied from the message.
+    #[serde(default)]
+    pub synthetic: bool,
+}
+
+impl Reply {
+    /// `UUIDv5(message id, "reply")`: the idempotency key towards platforms that take one.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        Uuid::new_v5(&self.message_id, b"reply")
+    }
+}
+
+/// A piece of an answer under way: shown at once, replaced by the reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The message being answered.
+    pub message_id: Uuid,
+    /// Whom it answers.
+    pub account: Account,
+    /// The answer so far: whole, so that a lost piece costs nothing.
+    pub text: String,
+}
+
+/// The id of a message: `UUIDv5` of the channel's name and the platform's verified event id.
+#[must_use]
+pub fn message_id(channel: &str, event_id: &str) -> Uuid {
+    let channel = Uuid::new_v5(&Uuid::NAMESPACE_OID, channel.as_bytes());
+    Uuid::new_v5(&channel, event_id.as_bytes())
+}

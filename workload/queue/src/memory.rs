@@ -1,0 +1,1 @@
+//! The logs in memory: as durable as the process.
