@@ -4,6 +4,7 @@
 //! an offset, once given, never changes its meaning. Groups only suggest who should work and remember progress: the
 //! truth is in the logs (see the message guarantee in `ARCHITECTURE.md`).
 
+pub mod journal;
 pub mod memory;
 
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ pub enum Topic {
 pub struct Record {
     /// Its position.
     pub offset: Offset,
+    /// Milliseconds since the epoch when the log took it.
+    pub appended_at: i64,
     /// Its content, JSON of the types of the room that wrote it.
     pub value: Vec<u8>,
 }
@@ -72,12 +75,27 @@ pub trait Log: Send + Sync {
     fn partitions(&self) -> u32;
     /// Appends one record; returns when it is durable (for this log's meaning of durable).
     async fn append(&self, topic: Topic, partition: u32, value: Vec<u8>) -> Result<Offset, Error>;
-    /// Records from `from` on, at most `limit`; waits until there is at least one.
-    async fn read(&self, topic: Topic, partition: u32, from: Offset, limit: usize) -> Result<Vec<Record>, Error>;
+    /// Records from `from` on, at most `limit`; waits until there is at least one. Where retention has removed `from`,
+    /// it begins at [`Log::start`]. Dropping the future loses nothing.
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from: Offset,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error>;
+    /// The offset of the oldest record that retention has left.
+    async fn start(&self, topic: Topic, partition: u32) -> Result<Offset, Error>;
     /// The offset that the next record will get.
     async fn end(&self, topic: Topic, partition: u32) -> Result<Offset, Error>;
     /// Commits progress of `group`.
-    async fn commit(&self, group: &str, topic: Topic, partition: u32, commit: Commit) -> Result<(), Error>;
+    async fn commit(
+        &self,
+        group: &str,
+        topic: Topic,
+        partition: u32,
+        commit: Commit,
+    ) -> Result<(), Error>;
     /// Committed progress of `group`; the default when it never committed.
     async fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error>;
 }

@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub struct Turn {
     /// Position of the counting reply in `response[p]`.
     pub position: u64,
+    /// Milliseconds since the epoch when the log took that reply.
+    pub at: i64,
     /// The message that was answered.
     pub message_id: Uuid,
     /// What was asked.
@@ -36,6 +38,15 @@ pub struct Update {
     pub fold: String,
     /// Turns of counting replies between the two, in log order.
     pub turns: Vec<(Account, Turn)>,
+}
+
+/// A session, with how far the view had read when it was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// Position of the partition's view at that moment: a reader that needs more waits, and asks again.
+    pub at: u64,
+    /// Oldest turn first; empty when the session has expired or never was.
+    pub turns: Vec<Turn>,
 }
 
 /// Result of an update.
@@ -67,6 +78,6 @@ pub trait View: Send + Sync {
     async fn position(&self, partition: u32) -> Result<(u64, String), Unavailable>;
     /// Applies an update if the view is at `update.from`; turns already there are skipped by position.
     async fn apply(&self, partition: u32, update: Update) -> Result<Applied, Unavailable>;
-    /// The session of an account, oldest turn first; empty when it has expired or never was.
-    async fn session(&self, partition: u32, account: &Account) -> Result<Vec<Turn>, Unavailable>;
+    /// The session of an account.
+    async fn session(&self, partition: u32, account: &Account) -> Result<Session, Unavailable>;
 }
