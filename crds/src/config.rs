@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::{self, ModelSource, Platform, Settings};
+
 /// Where a pod finds its configuration.
 pub const CONFIG_FILE: &str = "/config/config.yaml";
 /// The port of users' traffic: web chat and webhooks.
@@ -198,4 +200,102 @@ pub struct Termination {
     pub reason: String,
     /// Field, value and remedy.
     pub message: String,
+}
+
+/// The folder that the model's volume is mounted at, read-only.
+pub const MODEL_DIRECTORY: &str = "/model";
+/// The folder that the user's ConfigMap with the system prompt is mounted at.
+pub const SYSTEM_PROMPT_DIRECTORY: &str = "/prompt";
+/// The system prompt's file in that folder, whatever its key is called.
+pub const SYSTEM_PROMPT_KEY: &str = "system-prompt";
+
+impl HubConfig {
+    /// The hub's configuration, its inference API at a base URL.
+    #[must_use]
+    pub fn of(settings: &Settings, inference_url: &str) -> Self {
+        Self {
+            gateway: GatewayConfig::of(settings),
+            worker: WorkerConfig::of(settings, inference_url),
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// The gateway's configuration.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let channel = |channel: &settings::Channel| ChannelConfig {
+            name: channel.name.clone(),
+            platform: match &channel.platform {
+                Platform::WebChat { allowed_origins } => PlatformConfig::WebChat {
+                    allowed_origins: allowed_origins.clone(),
+                },
+            },
+        };
+        Self {
+            cluster: cluster(settings),
+            channels: settings.channels.iter().map(channel).collect(),
+            messages_per_user_per_minute: settings.conversation.messages_per_user_per_minute,
+        }
+    }
+}
+
+impl WorkerConfig {
+    /// The worker's configuration, its inference API at a base URL.
+    #[must_use]
+    pub fn of(settings: &Settings, inference_url: &str) -> Self {
+        let conversation = &settings.conversation;
+        Self {
+            cluster: cluster(settings),
+            inference_url: inference_url.to_owned(),
+            model: model_name(settings),
+            system_prompt: conversation
+                .system_prompt
+                .as_ref()
+                .map(|prompt| match prompt {
+                    settings::SystemPrompt::Text(text) => SystemPrompt::Text(text.clone()),
+                    settings::SystemPrompt::ConfigMap(_) => {
+                        SystemPrompt::File(format!("{SYSTEM_PROMPT_DIRECTORY}/{SYSTEM_PROMPT_KEY}"))
+                    }
+                }),
+            history_turns: conversation.history_turns,
+            session_timeout_seconds: conversation.session_timeout.as_secs(),
+            max_answer_tokens: conversation.max_answer_tokens,
+            temperature: conversation.temperature,
+            fallback_message: conversation.fallback_message.clone(),
+            context_tokens: settings.inference.context_tokens,
+        }
+    }
+}
+
+impl InferenceConfig {
+    /// The configuration of an instance, its model at a path.
+    #[must_use]
+    pub fn of(settings: &Settings, model_path: &str, threads: u32) -> Self {
+        Self {
+            model_path: model_path.to_owned(),
+            model_name: model_name(settings),
+            context_tokens: settings.inference.context_tokens,
+            max_concurrent_requests: settings.inference.max_concurrent_requests,
+            threads,
+        }
+    }
+}
+
+/// Where the model is in an instance's file system.
+#[must_use]
+pub fn model_path(settings: &Settings) -> String {
+    match &settings.inference.model {
+        ModelSource::PersistentVolumeClaim { path, .. } => format!("{MODEL_DIRECTORY}/{path}"),
+    }
+}
+
+fn cluster(settings: &Settings) -> String {
+    format!("{}/{}", settings.namespace, settings.name)
+}
+
+/// The model's name in the API is the resource's: another model file changes no configuration but the instances', and
+/// while they roll out old and new ones answer alike.
+fn model_name(settings: &Settings) -> String {
+    settings.name.clone()
 }

@@ -1,0 +1,432 @@
+//! The resource validated, in plain values: defaults filled in, quantities and durations parsed, unions as enums.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource;
+
+use crate::spec::{
+    Autoscaling, ChatBotCluster, ConfigMapKeyRef, ImagePullPolicy, Quantity, ServiceType,
+    SessionAffinity,
+};
+use crate::{Fault, Faults, check, rules, schema, spec};
+
+/// A resource that can be acted on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`; `default` in a file that names none.
+    pub namespace: String,
+    /// `metadata.uid`; empty in a file.
+    pub uid: String,
+    /// `metadata.generation`; 0 in a file.
+    pub generation: i64,
+    /// Image of the pods; absent: the release's.
+    pub image: Option<String>,
+    /// When a node pulls the image.
+    pub image_pull_policy: ImagePullPolicy,
+    /// Secrets to pull the image with, by name.
+    pub image_pull_secrets: Vec<String>,
+    /// Labels for every pod.
+    pub pod_labels: BTreeMap<String, String>,
+    /// Annotations for every pod.
+    pub pod_annotations: BTreeMap<String, String>,
+    /// The ways in.
+    pub channels: Vec<Channel>,
+    /// How the assistant talks.
+    pub conversation: Conversation,
+    /// The pods that talk to the chat platforms.
+    pub adapters: Adapters,
+    /// The pods that run the model.
+    pub inference: Inference,
+}
+
+/// A way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Unique in the resource.
+    pub name: String,
+    /// The chat platform.
+    pub platform: Platform,
+}
+
+/// A chat platform and its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// The web chat.
+    WebChat {
+        /// Origins whose pages may open it; empty: its own only.
+        allowed_origins: Vec<String>,
+    },
+}
+
+/// How the assistant talks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversation {
+    /// The instruction that precedes every conversation.
+    pub system_prompt: Option<SystemPrompt>,
+    /// Turns given to the model again.
+    pub history_turns: u32,
+    /// Time without a message after which a conversation starts anew.
+    pub session_timeout: Duration,
+    /// Longest answer, tokens.
+    pub max_answer_tokens: u32,
+    /// Sampling temperature, 0 to 2.
+    pub temperature: f64,
+    /// What users read when there is no answer.
+    pub fallback_message: String,
+    /// Messages one user may send in a minute; 0 is no limit.
+    pub messages_per_user_per_minute: u32,
+}
+
+/// Where the system prompt is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemPrompt {
+    /// In the resource.
+    Text(String),
+    /// In a ConfigMap.
+    ConfigMap(ConfigMapKeyRef),
+}
+
+/// The pods that talk to the chat platforms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapters {
+    /// What the user asks for a pod.
+    pub resources: Resources,
+    /// Labels of the nodes.
+    pub node_selector: BTreeMap<String, String>,
+    /// Tolerated taints.
+    pub tolerations: Vec<Toleration>,
+    /// The Service in front.
+    pub service: Service,
+}
+
+/// The Service in front of the adapters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// How it is reached.
+    pub type_: ServiceType,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether a user stays on one pod.
+    pub session_affinity: SessionAffinity,
+}
+
+/// The pods that run the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inference {
+    /// Where the model is.
+    pub model: ModelSource,
+    /// Tokens the model sees.
+    pub context_tokens: u32,
+    /// Requests answered at once.
+    pub max_concurrent_requests: u32,
+    /// Instances that share a node.
+    pub instances_per_node: u32,
+    /// What a node has; absent: to be looked up.
+    pub node_capacity: Option<NodeCapacity>,
+    /// What the user asks for an instance.
+    pub resources: Resources,
+    /// Labels of the nodes.
+    pub node_selector: BTreeMap<String, String>,
+    /// Tolerated taints.
+    pub tolerations: Vec<Toleration>,
+    /// Fewest instances.
+    pub min_replicas: u32,
+    /// Most instances.
+    pub max_replicas: u32,
+    /// Mean CPU use to steer to, percent of the requests.
+    pub target_cpu_utilization_percentage: u32,
+    /// How fast instances are added and removed; absent: as Kubernetes does.
+    pub behavior: Option<spec::Behavior>,
+}
+
+/// Where the model is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A file on a volume.
+    PersistentVolumeClaim {
+        /// The claim.
+        claim_name: String,
+        /// The file, inside the volume.
+        path: String,
+    },
+}
+
+/// CPU and memory of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCapacity {
+    /// Thousandths of a CPU.
+    pub cpu_milli: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+}
+
+/// Requests and limits that a user asks for; what is not named is not asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Set aside for the pod, by resource.
+    pub requests: BTreeMap<String, Quantity>,
+    /// At most, by resource.
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+impl Settings {
+    /// Validates a resource and fills in its defaults.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn of(cluster: &ChatBotCluster) -> Result<Self, Faults> {
+        let mut faults = check::faults(cluster);
+        faults.extend(rules::faults(cluster));
+        if faults.is_empty() {
+            plain(cluster).map_err(|fault| Faults(vec![fault]))
+        } else {
+            Err(Faults(faults))
+        }
+    }
+}
+
+impl Resources {
+    /// What is asked for over what is implied, key by key. Where a limit is asked for and no request, an implied request
+    /// above that limit gives way to it, and an implied limit below a request that is asked for gives way to that: a pod
+    /// may not request more than its limit.
+    #[must_use]
+    pub fn over(&self, implied: &Self) -> Self {
+        let mut resources = Self {
+            requests: over(&self.requests, &implied.requests),
+            limits: over(&self.limits, &implied.limits),
+        };
+        for (key, request) in &mut resources.requests {
+            let Some(limit) = resources.limits.get_mut(key) else {
+                continue;
+            };
+            if request.milli() > limit.milli() {
+                if self.limits.contains_key(key) {
+                    *request = limit.clone();
+                } else {
+                    *limit = request.clone();
+                }
+            }
+        }
+        resources
+    }
+
+    /// As a container has them; absent when nothing is asked for.
+    #[must_use]
+    pub fn requirements(&self) -> Option<ResourceRequirements> {
+        let quantities = |map: &BTreeMap<String, Quantity>| {
+            (!map.is_empty()).then(|| {
+                map.iter()
+                    .map(|(key, value)| (key.clone(), resource::Quantity::from(value)))
+                    .collect()
+            })
+        };
+        (self != &Self::default()).then(|| ResourceRequirements {
+            requests: quantities(&self.requests),
+            limits: quantities(&self.limits),
+            claims: None,
+        })
+    }
+}
+
+fn over(
+    asked: &BTreeMap<String, Quantity>,
+    implied: &BTreeMap<String, Quantity>,
+) -> BTreeMap<String, Quantity> {
+    let mut merged = implied.clone();
+    merged.extend(asked.clone());
+    merged
+}
+
+/// The plain values of a resource in which no fault was found. A fault here is one that no rule has seen.
+fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
+    let spec = &cluster.spec;
+    let metadata = &cluster.metadata;
+    Ok(Settings {
+        name: metadata.name.clone().unwrap_or_default(),
+        namespace: metadata
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        generation: metadata.generation.unwrap_or_default(),
+        image: spec.image.clone(),
+        image_pull_policy: spec.image_pull_policy,
+        image_pull_secrets: spec
+            .image_pull_secrets
+            .iter()
+            .map(|secret| secret.name.clone())
+            .collect(),
+        pod_labels: spec
+            .pod_metadata
+            .as_ref()
+            .and_then(|metadata| metadata.labels.clone())
+            .unwrap_or_default(),
+        pod_annotations: spec
+            .pod_metadata
+            .as_ref()
+            .and_then(|metadata| metadata.annotations.clone())
+            .unwrap_or_default(),
+        channels: spec
+            .channels
+            .iter()
+            .enumerate()
+            .map(|(index, channel)| plain_channel(index, channel))
+            .collect::<Result<_, _>>()?,
+        conversation: plain_conversation(&spec.conversation)?,
+        adapters: Adapters {
+            resources: plain_resources(spec.adapters.resources.as_ref()),
+            node_selector: spec.adapters.node_selector.clone().unwrap_or_default(),
+            tolerations: plain_tolerations(spec.adapters.tolerations.as_deref()),
+            service: Service {
+                type_: spec.adapters.service.type_,
+                annotations: spec
+                    .adapters
+                    .service
+                    .annotations
+                    .clone()
+                    .unwrap_or_default(),
+                session_affinity: spec.adapters.service.session_affinity,
+            },
+        },
+        inference: plain_inference(&spec.inference)?,
+    })
+}
+
+fn plain_channel(index: usize, channel: &spec::Channel) -> Result<Channel, Fault> {
+    let platform = match &channel.web_chat {
+        Some(web_chat) => Platform::WebChat {
+            allowed_origins: web_chat.allowed_origins.clone().unwrap_or_default(),
+        },
+        None => {
+            return Err(unset(
+                &format!("spec.channels[{index}]"),
+                rules::ONE_PLATFORM,
+            ));
+        }
+    };
+    Ok(Channel {
+        name: channel.name.clone(),
+        platform,
+    })
+}
+
+fn plain_conversation(conversation: &spec::Conversation) -> Result<Conversation, Fault> {
+    let at = |field: &str| format!("spec.conversation.{field}");
+    let system_prompt = match (
+        &conversation.system_prompt,
+        &conversation.system_prompt_from,
+    ) {
+        (Some(text), _) => Some(SystemPrompt::Text(text.clone())),
+        (None, Some(source)) => Some(SystemPrompt::ConfigMap(source.config_map_key_ref.clone())),
+        (None, None) => None,
+    };
+    Ok(Conversation {
+        system_prompt,
+        history_turns: count(&at("historyTurns"), conversation.history_turns)?,
+        session_timeout: conversation
+            .session_timeout
+            .length()
+            .ok_or_else(|| unset(&at("sessionTimeout"), rules::DURATION))?,
+        max_answer_tokens: count(&at("maxAnswerTokens"), conversation.max_answer_tokens)?,
+        temperature: conversation
+            .temperature
+            .parse()
+            .map_err(|_| unset(&at("temperature"), rules::TEMPERATURE))?,
+        fallback_message: conversation.fallback_message.clone(),
+        messages_per_user_per_minute: count(
+            &at("messagesPerUserPerMinute"),
+            conversation.messages_per_user_per_minute,
+        )?,
+    })
+}
+
+fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
+    let at = |field: &str| format!("spec.inference.{field}");
+    let model = match &inference.model.source.persistent_volume_claim {
+        Some(claim) => ModelSource::PersistentVolumeClaim {
+            claim_name: claim.claim_name.clone(),
+            path: claim.path.clone(),
+        },
+        None => return Err(unset(&at("model.source"), rules::ONE_SOURCE)),
+    };
+    let Autoscaling {
+        min_replicas,
+        max_replicas,
+        target_cpu_utilization_percentage,
+        behavior,
+    } = &inference.autoscaling;
+    Ok(Inference {
+        model,
+        context_tokens: count(&at("contextTokens"), inference.context_tokens)?,
+        max_concurrent_requests: count(
+            &at("maxConcurrentRequests"),
+            inference.max_concurrent_requests,
+        )?,
+        instances_per_node: count(&at("instancesPerNode"), inference.instances_per_node)?,
+        node_capacity: inference
+            .node_capacity
+            .as_ref()
+            .map(plain_capacity)
+            .transpose()?,
+        resources: plain_resources(inference.resources.as_ref()),
+        node_selector: inference.node_selector.clone().unwrap_or_default(),
+        tolerations: plain_tolerations(inference.tolerations.as_deref()),
+        min_replicas: count(&at("autoscaling.minReplicas"), *min_replicas)?,
+        max_replicas: count(&at("autoscaling.maxReplicas"), *max_replicas)?,
+        target_cpu_utilization_percentage: count(
+            &at("autoscaling.targetCPUUtilizationPercentage"),
+            *target_cpu_utilization_percentage,
+        )?,
+        behavior: behavior.clone(),
+    })
+}
+
+fn plain_capacity(capacity: &spec::NodeCapacity) -> Result<NodeCapacity, Fault> {
+    match (capacity.cpu.milli(), capacity.memory.units()) {
+        (Some(cpu_milli), Some(memory_bytes)) => Ok(NodeCapacity {
+            cpu_milli,
+            memory_bytes,
+        }),
+        _ => Err(unset("spec.inference.nodeCapacity", rules::NODE_CAPACITY)),
+    }
+}
+
+fn plain_resources(resources: Option<&spec::Resources>) -> Resources {
+    resources.map_or_else(Resources::default, |resources| Resources {
+        requests: resources.requests.clone().unwrap_or_default(),
+        limits: resources.limits.clone().unwrap_or_default(),
+    })
+}
+
+fn plain_tolerations(tolerations: Option<&[spec::Toleration]>) -> Vec<Toleration> {
+    tolerations
+        .unwrap_or_default()
+        .iter()
+        .map(|toleration| Toleration {
+            key: toleration.key.clone(),
+            operator: toleration.operator.map(|operator| format!("{operator:?}")),
+            value: toleration.value.clone(),
+            effect: toleration.effect.map(|effect| format!("{effect:?}")),
+            toleration_seconds: toleration.toleration_seconds,
+        })
+        .collect()
+}
+
+fn count(path: &str, value: i32) -> Result<u32, Fault> {
+    u32::try_from(value).map_err(|_| Fault {
+        path: path.to_owned(),
+        value: value.to_string(),
+        remedy: schema::NOT_NEGATIVE.to_owned(),
+    })
+}
+
+fn unset(path: &str, remedy: &str) -> Fault {
+    Fault {
+        path: path.to_owned(),
+        value: String::new(),
+        remedy: remedy.to_owned(),
+    }
+}

@@ -1,0 +1,160 @@
+//! The resource as a user writes it, one file per part. A doc comment on a field is its user documentation.
+//!
+//! A part is here when it works: whatever is not here is unknown to the schema, so nothing is accepted and ignored.
+
+mod adapters;
+mod autoscaling;
+mod channels;
+mod conversation;
+mod duration;
+mod inference;
+mod pods;
+mod quantity;
+mod references;
+pub(crate) mod shapes;
+
+pub use adapters::{Adapters, Service, ServiceType, SessionAffinity};
+pub use autoscaling::{
+    Autoscaling, Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy,
+};
+pub use channels::{Channel, WebChat};
+pub use conversation::{Conversation, SystemPromptSource};
+pub use duration::Duration;
+pub use inference::{ClaimSource, Inference, Model, ModelSource, NodeCapacity};
+pub use pods::{PodMetadata, Resources, Toleration, TolerationEffect, TolerationOperator};
+pub use quantity::Quantity;
+pub use references::{ConfigMapKeyRef, SecretRef};
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::status::ChatBotClusterStatus;
+
+/// What is wanted.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "chatbot.dev",
+    version = "v1alpha1",
+    kind = "ChatBotCluster",
+    plural = "chatbotclusters",
+    shortname = "cbc",
+    category = "chatbot",
+    namespaced,
+    doc = "An AI chat service: chat platforms in front, a language model behind, scaled by load.",
+    status = "ChatBotClusterStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.inference.autoscaling.minReplicas",
+        status_replicas_path = ".status.inference.replicas",
+        label_selector_path = ".status.inference.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether this generation is rolled out and a conversation through it succeeded."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is ready or not."
+    ),
+    printcolumn(
+        name = "Replicas",
+        type_ = "string",
+        json_path = ".status.summary.replicas",
+        description = "Ready and wanted inference instances."
+    ),
+    printcolumn(
+        name = "Channels",
+        type_ = "string",
+        json_path = ".status.summary.channels",
+        description = "Working and wanted channels."
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Available",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Available\")].status",
+        description = "Whether users are answered now.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Model",
+        type_ = "string",
+        json_path = ".status.summary.model",
+        description = "The model's weight format.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        description = "Why it is ready or not, in words.",
+        priority = 1
+    ),
+    validation = Rule::new(
+        "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')"
+    )
+    .message(crate::rules::NAME)
+    .field_path(".metadata.name")
+)]
+#[x_kube(
+    validation = Rule::new("self.conversation.maxAnswerTokens < self.inference.contextTokens")
+        .message(crate::rules::ANSWER_FITS)
+        .field_path(".conversation.maxAnswerTokens")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatBotClusterSpec {
+    /// Image of the pods. Absent: the image of the operator's release, shown in `status.image`. A pinned image is not
+    /// rolled by an upgrade of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$')").message(crate::rules::IMAGE))]
+    pub image: Option<String>,
+
+    /// When a node pulls the image: `Always`, `IfNotPresent` or `Never`.
+    #[serde(default)]
+    pub image_pull_policy: ImagePullPolicy,
+
+    /// Secrets, by name, with which private images are pulled.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub image_pull_secrets: Vec<SecretRef>,
+
+    /// Labels and annotations for every pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_metadata: Option<PodMetadata>,
+
+    /// The ways in: at least one chat platform.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub channels: Vec<Channel>,
+
+    /// How the assistant talks.
+    #[serde(default)]
+    pub conversation: Conversation,
+
+    /// The pods that talk to the chat platforms.
+    #[serde(default)]
+    pub adapters: Adapters,
+
+    /// The pods that run the model.
+    pub inference: Inference,
+}
+
+/// When a node pulls the image.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum ImagePullPolicy {
+    /// Every time a pod starts.
+    Always,
+    /// When the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// Not at all: the image must be on the node.
+    Never,
+}

@@ -1,0 +1,31 @@
+//! References to other objects, always in the resource's own namespace.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::shapes;
+
+/// A Secret, by name.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = shapes::object_name())]
+    pub name: String,
+}
+
+/// A key of a ConfigMap.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = shapes::object_name())]
+    pub name: String,
+
+    /// The key.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(crate::rules::CONFIG_MAP_KEY))]
+    pub key: String,
+}

@@ -1,0 +1,370 @@
+//! Conditions and the closed list of their reasons.
+
+use std::{fmt, str::FromStr};
+
+/// A reason that is not in the list.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown reason {0:?}")]
+pub struct UnknownReason(pub String);
+
+/// A closed list of names, each with words for a person.
+macro_rules! names {
+    ($(#[$docs:meta])* $list:ident { $($(#[$doc:meta])* $name:ident,)* }) => {
+        $(#[$docs])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $list { $($(#[$doc])* $name,)* }
+
+        impl $list {
+            /// The whole list.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As it is written in status.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+        }
+
+        impl fmt::Display for $list {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+names! {
+    /// What the operator says of a resource, in the order of a message's way.
+    ConditionType {
+        /// This generation is rolled out and a conversation through it succeeded.
+        Ready,
+        /// Users are answered now.
+        Available,
+        /// The spec is usable.
+        Accepted,
+        /// A change of the spec is under way.
+        Reconciling,
+        /// A person is needed.
+        Stalled,
+        /// The adapters work.
+        AdaptersReady,
+        /// Every channel can receive and send.
+        ChannelsReady,
+        /// The specified model is served.
+        ModelReady,
+        /// The instances work.
+        InferenceReady,
+        /// A signal scales the instances.
+        ScalingActive,
+    }
+}
+
+names! {
+    /// Why a condition is as it is: one closed list for all of them.
+    Reason {
+        /// Not looked yet.
+        Pending,
+        /// Everything that is asked for works.
+        AllReady,
+        /// The spec cannot be used.
+        InvalidSpec,
+        /// A new revision is replacing the old one.
+        RollingOut,
+        /// Only a person gets on from here.
+        Stalled,
+        /// Users are not answered.
+        NotAvailable,
+        /// The adapters do not work.
+        AdaptersNotReady,
+        /// A channel does not work.
+        ChannelsNotReady,
+        /// The model cannot be served.
+        ModelNotReady,
+        /// The instances do not work.
+        InferenceNotReady,
+        /// The last synthetic conversation was answered.
+        Answering,
+        /// The conversation failed at the gateway.
+        AdapterHopFailed,
+        /// The conversation failed at the queue.
+        QueueHopFailed,
+        /// The conversation failed at the worker.
+        WorkerHopFailed,
+        /// The conversation failed at the model.
+        InferenceHopFailed,
+        /// The answer did not come back.
+        ReplyHopFailed,
+        /// No synthetic conversation was seen lately.
+        ProbeOverdue,
+        /// The spec is usable.
+        Valid,
+        /// Nothing is under way.
+        Settled,
+        /// An object with a name that is needed belongs to somebody else.
+        ObjectNotOwned,
+        /// The API server forbids the operator something.
+        Forbidden,
+        /// A quota forbids what is needed.
+        QuotaExceeded,
+        /// A roll-out took too long.
+        ProgressDeadlineExceeded,
+        /// Nobody is needed.
+        NotStalled,
+        /// Enough pods work.
+        MinimumReplicasAvailable,
+        /// Too few pods work.
+        InsufficientReplicas,
+        /// A pod finds no node.
+        Unschedulable,
+        /// A node cannot pull the image.
+        ImagePullFailed,
+        /// A pod stops again and again.
+        CrashLooping,
+        /// The channel takes messages.
+        Listening,
+        /// The channel's gateway cannot be reached.
+        Disconnected,
+        /// The model is served.
+        Published,
+        /// The model's file is not there.
+        SourceNotFound,
+        /// The file is not a model that can be served.
+        UnsupportedFormat,
+        /// An instance has too little memory for the model.
+        DoesNotFit,
+        /// The model's volume is not there.
+        StoreUnbound,
+        /// The number of instances follows the load.
+        WithinBounds,
+        /// More instances are wanted than may be.
+        LimitedByMaximum,
+        /// There are no figures to scale by.
+        MetricsUnavailable,
+        /// There is no autoscaler, or it says nothing.
+        AutoscalerMissing,
+    }
+}
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == text)
+            .ok_or_else(|| UnknownReason(text.to_owned()))
+    }
+}
+
+/// The reasons of a condition about a Deployment.
+const WORKLOAD: [Reason; 7] = [
+    Reason::MinimumReplicasAvailable,
+    Reason::RollingOut,
+    Reason::InsufficientReplicas,
+    Reason::Unschedulable,
+    Reason::ImagePullFailed,
+    Reason::CrashLooping,
+    Reason::QuotaExceeded,
+];
+
+impl ConditionType {
+    /// What its three values mean: true, false, unknown.
+    #[must_use]
+    pub const fn meaning(self) -> [&'static str; 3] {
+        match self {
+            Self::Ready => [
+                "this generation is rolled out and a conversation through it succeeded",
+                "something named is missing",
+                "not looked yet",
+            ],
+            Self::Available => [
+                "users are answered now, by whatever generation (a synthetic conversation)",
+                "a hop fails; the message names it",
+                "no synthetic conversation was seen lately",
+            ],
+            Self::Accepted => [
+                "the spec is usable",
+                "it is not: the last good state serves, and nothing is retried until it is edited",
+                "not judged yet",
+            ],
+            Self::Reconciling => [
+                "a change of the spec is under way",
+                "nothing to do",
+                "never",
+            ],
+            Self::Stalled => ["a person is needed", "none is", "never"],
+            Self::AdaptersReady => [
+                "enough adapter pods work",
+                "they do not",
+                "the pods are unseen",
+            ],
+            Self::ChannelsReady => [
+                "every channel can receive and send",
+                "one cannot; the worst one's reason",
+                "none was tried yet",
+            ],
+            Self::ModelReady => [
+                "the specified model is served",
+                "it cannot be",
+                "no instance has looked yet",
+            ],
+            Self::InferenceReady => [
+                "enough instances have answered once",
+                "they have not",
+                "the pods are unseen",
+            ],
+            Self::ScalingActive => [
+                "a signal scales within the bounds",
+                "none does",
+                "the autoscaler is silent",
+            ],
+        }
+    }
+
+    /// Whether false is the good value.
+    #[must_use]
+    pub const fn is_abnormal_true(self) -> bool {
+        matches!(self, Self::Reconciling | Self::Stalled)
+    }
+
+    /// Its reasons, `Pending` included where it can be that.
+    #[must_use]
+    pub fn reasons(self) -> Vec<Reason> {
+        use Reason as R;
+        let own: &[Reason] = match self {
+            Self::Ready => &[
+                R::AllReady,
+                R::InvalidSpec,
+                R::RollingOut,
+                R::Stalled,
+                R::NotAvailable,
+                R::AdaptersNotReady,
+                R::ChannelsNotReady,
+                R::ModelNotReady,
+                R::InferenceNotReady,
+            ],
+            Self::Available => &[
+                R::Answering,
+                R::AdapterHopFailed,
+                R::QueueHopFailed,
+                R::WorkerHopFailed,
+                R::InferenceHopFailed,
+                R::ReplyHopFailed,
+                R::ProbeOverdue,
+            ],
+            Self::Accepted => &[R::Valid, R::InvalidSpec],
+            Self::Reconciling => &[R::RollingOut, R::Settled],
+            Self::Stalled => &[
+                R::InvalidSpec,
+                R::ObjectNotOwned,
+                R::Forbidden,
+                R::QuotaExceeded,
+                R::ProgressDeadlineExceeded,
+                R::NotStalled,
+            ],
+            Self::AdaptersReady => &WORKLOAD,
+            Self::ChannelsReady => &[R::AllReady, R::Listening, R::Disconnected],
+            Self::ModelReady => &[
+                R::Published,
+                R::SourceNotFound,
+                R::UnsupportedFormat,
+                R::DoesNotFit,
+                R::StoreUnbound,
+            ],
+            Self::InferenceReady => &[
+                R::MinimumReplicasAvailable,
+                R::RollingOut,
+                R::InsufficientReplicas,
+                R::Unschedulable,
+                R::ImagePullFailed,
+                R::CrashLooping,
+                R::QuotaExceeded,
+                R::ModelNotReady,
+            ],
+            Self::ScalingActive => &[
+                R::WithinBounds,
+                R::LimitedByMaximum,
+                R::MetricsUnavailable,
+                R::AutoscalerMissing,
+            ],
+        };
+        own.iter()
+            .copied()
+            .chain((self != Self::Stalled).then_some(R::Pending))
+            .collect()
+    }
+}
+
+impl Reason {
+    /// What a person can do; empty where there is nothing to do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::AllReady
+            | Self::Answering
+            | Self::Valid
+            | Self::Settled
+            | Self::NotStalled
+            | Self::MinimumReplicasAvailable
+            | Self::Listening
+            | Self::Published
+            | Self::WithinBounds => "",
+            Self::Pending => {
+                "wait; when it stays, see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/name=chatbot-operator"
+            }
+            Self::InvalidSpec => "edit the field that the message names",
+            Self::RollingOut => "wait: kubectl wait --for=condition=Ready",
+            Self::Stalled => "see the condition Stalled",
+            Self::NotAvailable => "see the condition Available",
+            Self::AdaptersNotReady => "see the condition AdaptersReady",
+            Self::ChannelsNotReady => "see the condition ChannelsReady",
+            Self::ModelNotReady => "see the condition ModelReady",
+            Self::InferenceNotReady => "see the condition InferenceReady",
+            Self::AdapterHopFailed
+            | Self::QueueHopFailed
+            | Self::WorkerHopFailed
+            | Self::ReplyHopFailed => "see the log of the adapters' pod",
+            Self::InferenceHopFailed => {
+                "see the condition InferenceReady and the log of an inference pod"
+            }
+            Self::ProbeOverdue => {
+                "see whether the adapters' pod runs and the operator can reach its port 9090"
+            }
+            Self::ObjectNotOwned => {
+                "delete or rename the object that the message names, or rename the resource"
+            }
+            Self::Forbidden => {
+                "compare the operator's ClusterRole with its chart's; an admission policy may also forbid it"
+            }
+            Self::QuotaExceeded => {
+                "raise the namespace's ResourceQuota, or lower resources or autoscaling.minReplicas"
+            }
+            Self::ProgressDeadlineExceeded => {
+                "see the conditions of the parts; the pods' events say what holds them up"
+            }
+            Self::InsufficientReplicas => "see the pods' events: kubectl describe pod",
+            Self::Unschedulable => {
+                "free or add nodes, lower resources, raise instancesPerNode, or widen nodeSelector and tolerations"
+            }
+            Self::ImagePullFailed => "correct image, or name a Secret in imagePullSecrets",
+            Self::CrashLooping => "see the log of the last run: kubectl logs --previous",
+            Self::Disconnected => "see whether the adapters' pod runs",
+            Self::SourceNotFound => "correct inference.model.source, or put the file on the volume",
+            Self::UnsupportedFormat => "give a GGUF file of a model that llama.cpp knows",
+            Self::DoesNotFit => {
+                "lower contextTokens, maxConcurrentRequests or instancesPerNode, raise resources, or take a smaller model"
+            }
+            Self::StoreUnbound => {
+                "make the PersistentVolumeClaim that inference.model.source names, or see why it is not bound"
+            }
+            Self::LimitedByMaximum => {
+                "raise inference.autoscaling.maxReplicas when answers are slow"
+            }
+            Self::MetricsUnavailable => {
+                "install metrics-server, or see why it has no figures: kubectl top pods"
+            }
+            Self::AutoscalerMissing => "see the HorizontalPodAutoscaler's events",
+        }
+    }
+}
