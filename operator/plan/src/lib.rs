@@ -1,1 +1,223 @@
-//! Pure planning.
+//! What is to be done about what is asked for: `plan(&World) -> Plan`, and nothing else.
+//!
+//! This crate is pure. It has no client, no runtime and no clock, neither in its code nor in its dependencies: the
+//! same world gives the same plan. Whatever it may depend on is in [`world::World`]; whatever must outlive a pass is in
+//! [`memory::Memory`].
+
+pub mod capability;
+pub mod facts;
+pub mod kinds;
+pub mod manifest;
+pub mod memory;
+pub mod names;
+pub mod nodes;
+mod object;
+mod pod;
+pub mod proposal;
+pub mod render;
+pub mod rollout;
+pub mod status;
+pub mod votes;
+mod workload;
+pub mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use capability::Capability;
+use facts::Facts;
+use manifest::{Manifest, Object};
+use memory::Memory;
+use proposal::{Action, Component, Condition, Plan, Proposal, Surplus, Verdict};
+use render::{Rendered, Rendering};
+use rollout::Rollout;
+use votes::Settled;
+use workload::Judged;
+use world::{ObjectKey, World};
+
+/// The longest time between two looks at the world.
+const REST: SignedDuration = SignedDuration::from_secs(15);
+
+/// What is to be done in a world.
+#[must_use]
+pub fn plan(world: &World) -> Plan {
+    plan_with(world, capability::ALL)
+}
+
+/// As [`plan`], with the given capabilities.
+#[must_use]
+pub fn plan_with(world: &World, capabilities: &[Capability]) -> Plan {
+    let facts = Facts::of(world);
+    // By name, so that the order of the list means nothing.
+    let proposals: BTreeMap<&str, Proposal> = capabilities
+        .iter()
+        .map(|capability| (capability.name, (capability.propose)(world, &facts)))
+        .collect();
+    settle_and_render(world, &facts, proposals.into_values().collect())
+}
+
+fn settle_and_render(world: &World, facts: &Facts, proposals: Vec<Proposal>) -> Plan {
+    let settled = votes::settle(
+        proposals
+            .iter()
+            .flat_map(|proposal| proposal.votes.iter().cloned())
+            .collect(),
+    );
+    let pods = Component::ALL
+        .into_iter()
+        .filter_map(|component| {
+            let fragments: Vec<_> = proposals
+                .iter()
+                .filter_map(|proposal| proposal.pods.get(&component).cloned())
+                .collect();
+            (!fragments.is_empty()).then(|| (component, render::join(fragments)))
+        })
+        .collect();
+    let rendering = Rendering {
+        cluster: &world.cluster,
+        settings: &world.settings,
+        pods: &pods,
+        settled: &settled,
+    };
+    let mut objects: Vec<Rendered> = proposals
+        .iter()
+        .flat_map(|proposal| proposal.objects.iter().cloned())
+        .filter_map(|object| rendering.complete(object))
+        .collect();
+    let rollout = Rollout::of(&objects, &world.observed);
+    let prober = rollout::last_probe(world.observed.pods_of(Component::Adapters))
+        .map(|(pod, _)| pod)
+        .or_else(|| world.observed.pods_of(Component::Adapters).find(|pod| pod.ready));
+    let memory = Memory {
+        node_capacity: facts.taken_capacity.clone(),
+        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober),
+        ..Memory::default()
+    };
+    objects.extend(rendering.complete(memory_object(world, &memory)));
+    objects.sort_by_key(apply_order);
+    let conditions = proposals
+        .iter()
+        .filter_map(|proposal| proposal.verdict.clone())
+        .map(|verdict| decide(verdict, world, &objects, &rollout, &settled))
+        .collect();
+    let prune = surplus(world, &objects, &proposals, &rollout);
+    Plan {
+        cluster: world.cluster.clone(),
+        prune,
+        actions: actions(world, &proposals, &settled),
+        conditions,
+        sections: proposals.iter().flat_map(|proposal| proposal.sections.iter().cloned()).collect(),
+        wake_at: wake_at(world.now, &proposals),
+        objects,
+        settled,
+        rollout,
+        memory,
+    }
+}
+
+/// What must be remembered is written first: what follows from it comes after it.
+fn apply_order(object: &Rendered) -> (bool, usize, String) {
+    (
+        object.component.is_some(),
+        kinds::order(object.key.kind),
+        object.key.name.clone(),
+    )
+}
+
+fn memory_object(world: &World, memory: &Memory) -> Object {
+    Object {
+        component: None,
+        manifest: Manifest::ConfigMap(ConfigMap {
+            metadata: object::named(names::memory(&world.cluster)),
+            data: Some(BTreeMap::from([(names::MEMORY_KEY.to_owned(), memory.write())])),
+            ..ConfigMap::default()
+        }),
+    }
+}
+
+fn decide(
+    verdict: Verdict,
+    world: &World,
+    objects: &[Rendered],
+    rollout: &Rollout,
+    settled: &BTreeMap<Component, Settled>,
+) -> Condition {
+    match verdict {
+        Verdict::Decided(condition) => condition,
+        Verdict::Pods { kind, component, minimum } => {
+            let minimum = settled.get(&component).map_or(minimum, |settled| settled.floor);
+            workload::judge(Judged { kind, component, minimum }, world, objects, rollout)
+        }
+    }
+}
+
+fn actions(
+    world: &World,
+    proposals: &[Proposal],
+    settled: &BTreeMap<Component, Settled>,
+) -> Vec<Action> {
+    let raise = proposals
+        .iter()
+        .flat_map(|proposal| &proposal.raise)
+        .filter_map(|component| {
+            let bounds = votes::split(settled.get(component)?, 0);
+            let deployment = names::workload(&world.cluster, *component);
+            let seen = world.observed.deployments.get(&deployment)?;
+            (seen.desired < bounds.min).then(|| Action::Scale {
+                deployment,
+                resource_version: seen.resource_version.clone(),
+                replicas: bounds.min,
+            })
+        });
+    let proposed = proposals.iter().flat_map(|proposal| proposal.actions.iter().cloned());
+    // Sorted and without doubles: whose action it was does not matter.
+    proposed.chain(raise).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Children that nothing needs any more. A configuration is needed as long as a pod mounts it, or an old ReplicaSet
+/// may still make such a pod.
+fn surplus(
+    world: &World,
+    objects: &[Rendered],
+    proposals: &[Proposal],
+    rollout: &Rollout,
+) -> Vec<Surplus> {
+    let planned: BTreeSet<&ObjectKey> = objects
+        .iter()
+        .map(|object| &object.key)
+        .chain(proposals.iter().flat_map(|proposal| &proposal.held))
+        .collect();
+    let mounted: BTreeSet<&str> = world
+        .observed
+        .pods
+        .iter()
+        .flat_map(|pod| pod.config_maps.iter().map(String::as_str))
+        .collect();
+    let needed = |key: &ObjectKey| {
+        key.kind == "ConfigMap" && (!rollout.is_complete() || mounted.contains(key.name.as_str()))
+    };
+    world
+        .observed
+        .children
+        .iter()
+        .filter(|(key, child)| child.owned && !planned.contains(key) && !needed(key))
+        .map(|(key, child)| Surplus {
+            key: key.clone(),
+            uid: child.uid.clone(),
+        })
+        .collect()
+}
+
+/// The earliest that anybody asked for, never now or before: a wish that has passed is looked at in the next second.
+fn wake_at(now: Timestamp, proposals: &[Proposal]) -> Timestamp {
+    let soonest = now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now);
+    let latest = now.saturating_add(REST).unwrap_or(now);
+    proposals
+        .iter()
+        .filter_map(|proposal| proposal.wake_at)
+        .min()
+        .unwrap_or(latest)
+        .clamp(soonest, latest)
+}

@@ -1,0 +1,45 @@
+//! What the product can do, one file each. They never import each other: they meet in votes, in fragments of pods, in
+//! what the nodes are for and in the data plane's configuration.
+
+mod adapters;
+mod autoscaling;
+mod channels;
+mod inference;
+mod model_store;
+
+use crate::facts::Facts;
+use crate::proposal::Proposal;
+use crate::world::World;
+
+/// Something that the product can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Capability {
+    /// Its name, unique.
+    pub name: &'static str,
+    /// What it wants in a world.
+    pub propose: fn(&World, &Facts) -> Proposal,
+}
+
+/// Every capability. Any order gives the same plan.
+pub const ALL: &[Capability] = &[
+    Capability {
+        name: "adapters",
+        propose: adapters::propose,
+    },
+    Capability {
+        name: "autoscaling",
+        propose: autoscaling::propose,
+    },
+    Capability {
+        name: "channels",
+        propose: channels::propose,
+    },
+    Capability {
+        name: "inference",
+        propose: inference::propose,
+    },
+    Capability {
+        name: "model_store",
+        propose: model_store::propose,
+    },
+];

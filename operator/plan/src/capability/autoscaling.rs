@@ -1,0 +1,135 @@
+//! The number of instances follows the load, within the settled votes.
+
+use std::collections::BTreeMap;
+
+use chatbot_crds::spec::{Behavior, ScalingRules};
+use chatbot_crds::{ConditionType, Reason};
+use k8s_openapi::api::autoscaling::v2::{
+    CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
+    ResourceMetricSource,
+};
+
+use crate::facts::Facts;
+use crate::manifest::{Manifest, Object};
+use crate::names;
+use crate::object::named;
+use crate::proposal::{Component, Condition, Proposal, Verdict, Vote};
+use crate::world::{AutoscalerSeen, World};
+
+pub(super) fn propose(world: &World, _facts: &Facts) -> Proposal {
+    let inference = &world.settings.inference;
+    Proposal {
+        votes: vec![Vote {
+            component: Component::Inference,
+            floor: Some(inference.min_replicas),
+            ceiling: Some(inference.max_replicas),
+            by: "Spec",
+            because: "inference.autoscaling".to_owned(),
+        }],
+        pods: BTreeMap::new(),
+        objects: vec![autoscaler(world)],
+        // An autoscaler looks every 15 seconds, and does nothing at all from 0.
+        raise: vec![Component::Inference],
+        verdict: Some(Verdict::Decided(condition(world))),
+        ..Proposal::default()
+    }
+}
+
+fn autoscaler(world: &World) -> Object {
+    let inference = &world.settings.inference;
+    let name = names::workload(&world.cluster, Component::Inference);
+    Object {
+        component: Some(Component::Inference),
+        manifest: Manifest::HorizontalPodAutoscaler(Box::new(HorizontalPodAutoscaler {
+            metadata: named(name.clone()),
+            spec: Some(HorizontalPodAutoscalerSpec {
+                scale_target_ref: CrossVersionObjectReference {
+                    api_version: Some("apps/v1".to_owned()),
+                    kind: "Deployment".to_owned(),
+                    name,
+                },
+                metrics: Some(vec![MetricSpec {
+                    type_: "Resource".to_owned(),
+                    resource: Some(ResourceMetricSource {
+                        name: "cpu".to_owned(),
+                        target: MetricTarget {
+                            type_: "Utilization".to_owned(),
+                            average_utilization: i32::try_from(
+                                inference.target_cpu_utilization_percentage,
+                            )
+                            .ok(),
+                            ..MetricTarget::default()
+                        },
+                    }),
+                    ..MetricSpec::default()
+                }]),
+                behavior: inference.behavior.as_ref().map(behavior),
+                ..HorizontalPodAutoscalerSpec::default()
+            }),
+            ..HorizontalPodAutoscaler::default()
+        })),
+    }
+}
+
+fn behavior(behavior: &Behavior) -> HorizontalPodAutoscalerBehavior {
+    HorizontalPodAutoscalerBehavior {
+        scale_up: behavior.scale_up.as_ref().map(rules),
+        scale_down: behavior.scale_down.as_ref().map(rules),
+    }
+}
+
+fn rules(rules: &ScalingRules) -> HPAScalingRules {
+    HPAScalingRules {
+        stabilization_window_seconds: rules.stabilization_window_seconds,
+        select_policy: rules.select_policy.map(|policy| format!("{policy:?}")),
+        policies: rules.policies.as_ref().map(|policies| {
+            policies
+                .iter()
+                .map(|policy| HPAScalingPolicy {
+                    type_: format!("{:?}", policy.type_),
+                    value: policy.value,
+                    period_seconds: policy.period_seconds,
+                })
+                .collect()
+        }),
+        ..HPAScalingRules::default()
+    }
+}
+
+fn condition(world: &World) -> Condition {
+    let name = names::workload(&world.cluster, Component::Inference);
+    let (status, reason, message) = match world.observed.autoscalers.get(&name) {
+        None => (
+            Some(false),
+            Reason::AutoscalerMissing,
+            format!("HorizontalPodAutoscaler {name} is not there"),
+        ),
+        Some(AutoscalerSeen { active: None, .. }) => (
+            None,
+            Reason::Pending,
+            format!("HorizontalPodAutoscaler {name} has not said anything yet"),
+        ),
+        Some(AutoscalerSeen {
+            active: Some(active), ..
+        }) if !active.status => (Some(false), Reason::MetricsUnavailable, active.message.clone()),
+        Some(AutoscalerSeen { limited, .. }) => match limited {
+            Some(limited) if limited.status && limited.reason == "TooManyReplicas" => (
+                Some(true),
+                Reason::LimitedByMaximum,
+                "the load asks for more instances than inference.autoscaling.maxReplicas".to_owned(),
+            ),
+            _ => (
+                Some(true),
+                Reason::WithinBounds,
+                "the number of instances follows their CPU use".to_owned(),
+            ),
+        },
+    };
+    Condition {
+        kind: ConditionType::ScalingActive,
+        status,
+        reason,
+        message,
+    }
+}

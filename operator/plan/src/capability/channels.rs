@@ -1,0 +1,93 @@
+//! Whether every channel can receive and send, as the adapters report it.
+
+use chatbot_crds::config::{ChannelState, State};
+use chatbot_crds::settings::Platform;
+use chatbot_crds::status::{Readiness, Transport};
+use chatbot_crds::{ConditionType, Reason};
+
+use crate::facts::Facts;
+use crate::proposal::{Component, Condition, Proposal, Verdict};
+use crate::status::{ChannelReport, Section};
+use crate::world::{Signal, World};
+
+pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
+    let reporter = world
+        .observed
+        .pods_of(Component::Adapters)
+        .filter(|pod| pod.ready && pod.config_maps.contains(&facts.hub_config.name))
+        .find_map(|pod| match &pod.state {
+            Signal::Known { value, .. } => Some(value),
+            Signal::Unknown(_) => None,
+        });
+    let reports = world
+        .settings
+        .channels
+        .iter()
+        .map(|channel| report(&channel.name, &channel.platform, reporter))
+        .collect::<Vec<_>>();
+    Proposal {
+        verdict: Some(Verdict::Decided(condition(&reports))),
+        sections: vec![Section::Channels(reports)],
+        ..Proposal::default()
+    }
+}
+
+fn report(name: &str, platform: &Platform, reporter: Option<&State>) -> ChannelReport {
+    let (platform, transport) = match platform {
+        Platform::WebChat { .. } => ("webChat", Transport::LongConnection),
+    };
+    let state = reporter.and_then(|state| state.channels.iter().find(|channel| channel.name == name));
+    let (ready, reason, message) = match state {
+        Some(ChannelState {
+            ready: Some(ready),
+            reason,
+            message,
+            ..
+        }) => {
+            let readiness = if *ready { Readiness::True } else { Readiness::False };
+            (readiness, known(reason, *ready), message.clone())
+        }
+        Some(ChannelState { message, .. }) => (Readiness::Unknown, Reason::Pending, message.clone()),
+        None => (
+            Readiness::Unknown,
+            Reason::Pending,
+            "no ready adapters pod has reported it yet".to_owned(),
+        ),
+    };
+    ChannelReport {
+        name: name.to_owned(),
+        platform: platform.to_owned(),
+        transport,
+        ready,
+        reason,
+        message,
+    }
+}
+
+/// A reason that this release does not know is told by its meaning.
+fn known(reason: &str, ready: bool) -> Reason {
+    let fallback = if ready { Reason::Listening } else { Reason::Disconnected };
+    reason
+        .parse()
+        .ok()
+        .filter(|reason| ConditionType::ChannelsReady.reasons().contains(reason))
+        .unwrap_or(fallback)
+}
+
+/// The worst channel speaks for all: one that fails before one that is unknown.
+fn condition(reports: &[ChannelReport]) -> Condition {
+    let of = |ready| reports.iter().find(|report| report.ready == ready);
+    let (status, reason, message) = match (of(Readiness::False), of(Readiness::Unknown)) {
+        (Some(worst), _) => (Some(false), worst.reason, format!("channel {}: {}", worst.name, worst.message)),
+        (None, Some(unknown)) => {
+            (None, unknown.reason, format!("channel {}: {}", unknown.name, unknown.message))
+        }
+        (None, None) => (Some(true), Reason::AllReady, "every channel can receive and send".to_owned()),
+    };
+    Condition {
+        kind: ConditionType::ChannelsReady,
+        status,
+        reason,
+        message,
+    }
+}

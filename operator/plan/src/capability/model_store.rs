@@ -1,0 +1,116 @@
+//! The model: today a file on a volume that somebody else has filled, mounted read-only.
+
+use std::collections::BTreeMap;
+
+use chatbot_crds::config::{MODEL_DIRECTORY, ModelState};
+use chatbot_crds::settings::ModelSource;
+use chatbot_crds::{ConditionType, Reason};
+use k8s_openapi::api::core::v1::{
+    Container, PersistentVolumeClaimVolumeSource, PodSpec, Volume,
+};
+
+use crate::facts::Facts;
+use crate::names;
+use crate::pod::mount;
+use crate::proposal::{Component, Condition, Proposal, Verdict};
+use crate::status::Section;
+use crate::workload::last_words;
+use crate::world::{PodSeen, Signal, World};
+
+const VOLUME: &str = "model";
+
+pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
+    let ModelSource::PersistentVolumeClaim { claim_name, .. } = &world.settings.inference.model;
+    let current: Vec<&PodSeen> = world
+        .observed
+        .pods_of(Component::Inference)
+        .filter(|pod| {
+            facts
+                .inference_config
+                .as_ref()
+                .is_some_and(|config| pod.config_maps.contains(&config.name))
+        })
+        .collect();
+    let model = current.iter().filter(|pod| pod.ready).find_map(|pod| served(pod));
+    Proposal {
+        pods: if facts.inference_config.is_some() {
+            BTreeMap::from([(Component::Inference, fragment(claim_name))])
+        } else {
+            BTreeMap::new()
+        },
+        verdict: Some(Verdict::Decided(condition(world, claim_name, &current, model))),
+        sections: model.cloned().map(Section::Model).into_iter().collect(),
+        ..Proposal::default()
+    }
+}
+
+fn fragment(claim_name: &str) -> PodSpec {
+    PodSpec {
+        containers: vec![Container {
+            name: names::CONTAINER.to_owned(),
+            volume_mounts: Some(vec![mount(VOLUME, MODEL_DIRECTORY, true)]),
+            ..Container::default()
+        }],
+        volumes: Some(vec![Volume {
+            name: VOLUME.to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim_name.to_owned(),
+                read_only: Some(true),
+            }),
+            ..Volume::default()
+        }]),
+        ..PodSpec::default()
+    }
+}
+
+fn served(pod: &PodSeen) -> Option<&ModelState> {
+    match &pod.state {
+        Signal::Known { value, .. } => value.model.as_ref(),
+        Signal::Unknown(_) => None,
+    }
+}
+
+/// Served is served, whatever the claim says meanwhile; else a claim that is not there explains everything after it.
+fn condition(
+    world: &World,
+    claim_name: &str,
+    current: &[&PodSeen],
+    model: Option<&ModelState>,
+) -> Condition {
+    let condition = |status, reason, message| Condition {
+        kind: ConditionType::ModelReady,
+        status,
+        reason,
+        message,
+    };
+    if let Some(model) = model {
+        let message = format!("{} is served as {}", model.name, model.format);
+        return condition(Some(true), Reason::Published, message);
+    }
+    match world.observed.claim.known() {
+        Some(None) => {
+            let message = format!(
+                "inference.model.source.persistentVolumeClaim.claimName: there is no claim \
+                 {claim_name:?} in namespace {}; create it, or name another",
+                world.cluster.namespace
+            );
+            return condition(Some(false), Reason::StoreUnbound, message);
+        }
+        // A claim that waits for its first consumer is Pending until there is a pod; then it is the pods that tell.
+        Some(Some(claim)) if claim.phase != "Bound" && !current.is_empty() => {
+            let message = format!("claim {claim_name:?} is {}, not Bound", claim.phase);
+            return condition(Some(false), Reason::StoreUnbound, message);
+        }
+        _ => {}
+    }
+    let refusal = current.iter().find_map(|pod| match last_words(pod) {
+        Some((Some(reason), message)) if ConditionType::ModelReady.reasons().contains(&reason) => {
+            Some((reason, message))
+        }
+        _ => None,
+    });
+    match refusal {
+        Some((reason, message)) => condition(Some(false), reason, message),
+        None => condition(None, Reason::Pending, "no instance has read the model yet".to_owned()),
+    }
+}

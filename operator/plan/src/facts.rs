@@ -1,0 +1,148 @@
+//! What is computed once, before anybody proposes.
+
+use chatbot_crds::Reason;
+use chatbot_crds::config::{HubConfig, INFERENCE_PORT, InferenceConfig, model_path};
+use chatbot_crds::settings::NodeCapacity;
+
+use crate::memory::TakenCapacity;
+use crate::names;
+use crate::nodes::Candidates;
+use crate::proposal::Component;
+use crate::world::{Signal, World};
+
+/// The part of a node that is left to others: the system's pods and what every node runs.
+const RESERVE_PERCENT: u64 = 10;
+const MEBIBYTE: u64 = 1 << 20;
+
+/// What is known before anybody proposes.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// What a node has for instances.
+    pub node_capacity: Signal<NodeCapacity>,
+    /// What is to be remembered of it; nothing when the spec says it.
+    pub taken_capacity: Option<TakenCapacity>,
+    /// The configuration of the adapters.
+    pub hub_config: Configuration,
+    /// The configuration of the instances; unknown while their share of a node is.
+    pub inference_config: Option<Configuration>,
+}
+
+/// A component's configuration: the ConfigMap's name and its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// The name, which says the content.
+    pub name: String,
+    /// The content, YAML.
+    pub content: String,
+}
+
+/// What one instance has of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// CPU, in thousandths.
+    pub cpu_milli: u64,
+    /// Memory, in bytes, a whole number of mebibytes.
+    pub memory_bytes: u64,
+}
+
+impl Facts {
+    /// Computes them.
+    #[must_use]
+    pub fn of(world: &World) -> Self {
+        let (node_capacity, taken_capacity) = node_capacity(world);
+        let url = format!(
+            "http://{}:{INFERENCE_PORT}",
+            names::workload(&world.cluster, Component::Inference)
+        );
+        let hub = HubConfig::of(&world.settings, &url);
+        let inference_config = node_capacity.known().map(|capacity| {
+            let share = share(capacity, world.settings.inference.instances_per_node);
+            let threads = threads(world, share);
+            let config = InferenceConfig::of(&world.settings, &model_path(&world.settings), threads);
+            configuration(world, Component::Inference, &config)
+        });
+        Self {
+            node_capacity,
+            taken_capacity,
+            hub_config: configuration(world, Component::Adapters, &hub),
+            inference_config,
+        }
+    }
+}
+
+/// What one of `instances` has of a node, less the reserve.
+#[must_use]
+pub fn share(capacity: &NodeCapacity, instances: u32) -> Share {
+    let part = |whole: u64| whole / 100 * (100 - RESERVE_PERCENT) / u64::from(instances.max(1));
+    Share {
+        cpu_milli: part(capacity.cpu_milli).max(1),
+        memory_bytes: (part(capacity.memory_bytes) / MEBIBYTE).max(1) * MEBIBYTE,
+    }
+}
+
+/// Threads of an instance: as many as it has whole CPUs, since more would only wait for each other.
+fn threads(world: &World, share: Share) -> u32 {
+    let resources = &world.settings.inference.resources;
+    let asked = resources.limits.get("cpu").or_else(|| resources.requests.get("cpu"));
+    let cpu_milli = asked.and_then(chatbot_crds::spec::Quantity::milli).unwrap_or(share.cpu_milli);
+    u32::try_from(cpu_milli / 1000).unwrap_or(1).clamp(1, 64)
+}
+
+/// The spec's; else what was looked up for the same candidates; else what the status shows, when the memory is gone;
+/// else what the nodes say now.
+fn node_capacity(world: &World) -> (Signal<NodeCapacity>, Option<TakenCapacity>) {
+    let inference = &world.settings.inference;
+    let known = |value| Signal::Known {
+        value,
+        at: world.now,
+    };
+    if let Some(capacity) = &inference.node_capacity {
+        return (known(capacity.clone()), None);
+    }
+    let candidates = Candidates {
+        selector: &inference.node_selector,
+        tolerations: &inference.tolerations,
+    };
+    let hash = candidates.hash();
+    let remembered = world.memory.node_capacity.as_ref();
+    if let Some(taken) = remembered.filter(|taken| taken.candidates == hash) {
+        let capacity = NodeCapacity {
+            cpu_milli: taken.cpu_milli,
+            memory_bytes: taken.memory_bytes,
+        };
+        return (known(capacity), Some(taken.clone()));
+    }
+    let shown = || {
+        let shown = world.observed.status.inference.as_ref()?.node_capacity.as_ref()?;
+        Some(NodeCapacity {
+            cpu_milli: shown.cpu.milli()?,
+            memory_bytes: shown.memory.units()?,
+        })
+    };
+    let seen = || candidates.smallest(world.observed.nodes.known()?);
+    let capacity = if remembered.is_none() { shown().or_else(seen) } else { seen() };
+    match capacity {
+        Some(capacity) => {
+            let taken = TakenCapacity {
+                cpu_milli: capacity.cpu_milli,
+                memory_bytes: capacity.memory_bytes,
+                candidates: hash,
+            };
+            (known(capacity), Some(taken))
+        }
+        None => (Signal::Unknown(Reason::Pending), remembered.cloned()),
+    }
+}
+
+fn configuration(
+    world: &World,
+    component: Component,
+    config: &impl serde::Serialize,
+) -> Configuration {
+    // Structs of numbers and strings cannot fail to serialise.
+    let content = serde_yaml::to_string(config).unwrap_or_default();
+    Configuration {
+        name: names::config(&world.cluster, component, &content),
+        content,
+    }
+}

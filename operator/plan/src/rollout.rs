@@ -1,0 +1,134 @@
+//! How far a plan is rolled out: told by what the cluster has, never by what was sent.
+
+use crate::memory::Completed;
+use crate::names;
+use crate::proposal::Component;
+use crate::render::Rendered;
+use crate::world::{DeploymentSeen, Observed, PodSeen, Signal};
+
+/// How far a plan is rolled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// What is being rolled out: the hash of every pod template.
+    pub revision: String,
+    /// Objects that do not carry the plan's hash yet.
+    pub unapplied: Vec<String>,
+    /// Components whose old pods are still there, or whose new ones are not.
+    pub moving: Vec<Component>,
+    /// Deployments whose controller has given up waiting.
+    pub overdue: Vec<String>,
+}
+
+/// The templates of a plan, by component.
+#[must_use]
+pub fn revision_of(objects: &[Rendered], component: Component) -> Option<&str> {
+    objects
+        .iter()
+        .find(|object| object.component == Some(component) && object.revision.is_some())
+        .and_then(|object| object.revision.as_deref())
+}
+
+impl Rollout {
+    /// Compares a plan's objects with what is there.
+    #[must_use]
+    pub fn of(objects: &[Rendered], observed: &Observed) -> Self {
+        let mut rollout = Self {
+            revision: String::new(),
+            unapplied: Vec::new(),
+            moving: Vec::new(),
+            overdue: Vec::new(),
+        };
+        let mut revisions = String::new();
+        for object in objects {
+            let applied = carries_plan(object, observed);
+            if !applied {
+                rollout
+                    .unapplied
+                    .push(format!("{} {}", object.key.kind, object.key.name));
+            }
+            let (Some(revision), Some(component)) = (&object.revision, object.component) else {
+                continue;
+            };
+            revisions.push_str(revision);
+            let seen = observed.deployments.get(&object.key.name);
+            if !applied || !seen.is_some_and(is_complete) {
+                rollout.moving.push(component);
+            }
+            if seen.is_some_and(|deployment| deployment.progress == "ProgressDeadlineExceeded") {
+                rollout.overdue.push(object.key.name.clone());
+            }
+        }
+        rollout.revision = names::hash(&revisions);
+        rollout
+    }
+
+    /// Whether everything is applied and no old pod is left.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unapplied.is_empty() && self.moving.is_empty()
+    }
+}
+
+/// Whether the cluster has an object as planned.
+#[must_use]
+pub fn carries_plan(object: &Rendered, observed: &Observed) -> bool {
+    observed
+        .children
+        .get(&object.key)
+        .is_some_and(|child| child.owned && child.hash.as_deref() == Some(&object.hash))
+}
+
+/// The controller says so once, and means it until the template changes: pods lost later are another matter.
+fn is_complete(deployment: &DeploymentSeen) -> bool {
+    deployment.current
+        && deployment.updated == deployment.replicas
+        && deployment.updated > 0
+        && deployment.progress == "NewReplicaSetAvailable"
+}
+
+/// The last synthetic conversation of the pods of a component, whatever plan they are from.
+pub fn last_probe<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Option<(&'a PodSeen, i64)> {
+    pods.filter_map(|pod| match &pod.state {
+        Signal::Known { value, .. } => value.probe.as_ref().map(|probe| (pod, probe.at)),
+        Signal::Unknown(_) => None,
+    })
+    .max_by_key(|(pod, at)| (*at, pod.uid.clone()))
+}
+
+/// What is to be remembered of a rollout: the first time that it is seen complete, the conversation last heard.
+#[must_use]
+pub fn remember(
+    rollout: &Rollout,
+    remembered: Option<&Completed>,
+    prober: Option<&PodSeen>,
+) -> Option<Completed> {
+    if !rollout.is_complete() {
+        return remembered.cloned();
+    }
+    if let Some(completed) = remembered
+        && completed.revision == rollout.revision
+    {
+        return Some(completed.clone());
+    }
+    // Without a running prober the moment cannot be told by its clock: it is looked for again.
+    let prober = prober?;
+    Some(Completed {
+        revision: rollout.revision.clone(),
+        pod_uid: prober.uid.clone(),
+        probe_at: last_probe(std::iter::once(prober)).map_or(0, |(_, at)| at),
+    })
+}
+
+/// Whether a conversation that ended after the rollout was complete has gone through it.
+#[must_use]
+pub fn is_proven(rollout: &Rollout, remembered: Option<&Completed>, prober: &PodSeen) -> bool {
+    let Some(completed) = remembered else {
+        return false;
+    };
+    let Some((_, at)) = last_probe(std::iter::once(prober)) else {
+        return false;
+    };
+    rollout.is_complete()
+        && completed.revision == rollout.revision
+        && (completed.pod_uid != prober.uid || at > completed.probe_at)
+}

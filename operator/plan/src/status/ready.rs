@@ -1,0 +1,187 @@
+//! The conditions that speak of the whole.
+
+use chatbot_crds::config::{Hop, ProbeState};
+use chatbot_crds::{ConditionType, Reason};
+use jiff::Timestamp;
+
+use super::{Outcome, find};
+use crate::proposal::{Component, Condition, Plan};
+use crate::rollout::last_probe;
+use crate::world::{Observed, Signal, World};
+
+/// Seconds without a new synthetic conversation after which the last one says nothing any more.
+const PROBE_OVERDUE_SECONDS: i64 = 90;
+
+/// Why `Ready` is not, in the order in which it is told: what explains the others comes first.
+const PARTS: [(ConditionType, Reason); 5] = [
+    (ConditionType::Available, Reason::NotAvailable),
+    (ConditionType::AdaptersReady, Reason::AdaptersNotReady),
+    (ConditionType::ChannelsReady, Reason::ChannelsNotReady),
+    (ConditionType::ModelReady, Reason::ModelNotReady),
+    (ConditionType::InferenceReady, Reason::InferenceNotReady),
+];
+
+/// Whether users are answered now, by whatever generation.
+pub(super) fn available(observed: &Observed, now: Timestamp) -> Condition {
+    let condition = |status, reason, message: String| Condition {
+        kind: ConditionType::Available,
+        status,
+        reason,
+        message,
+    };
+    let heard = last_probe(observed.pods_of(Component::Adapters)).and_then(|(pod, _)| match &pod.state {
+        Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
+        Signal::Unknown(_) => None,
+    });
+    match heard {
+        Some((_, at)) if now.as_second() - at.as_second() > PROBE_OVERDUE_SECONDS => condition(
+            None,
+            Reason::ProbeOverdue,
+            format!("no synthetic conversation was seen for {PROBE_OVERDUE_SECONDS} seconds"),
+        ),
+        Some((ProbeState { failed_hop: Some(hop), message, .. }, _)) => {
+            condition(Some(false), failed(*hop), message.clone())
+        }
+        Some(_) => condition(
+            Some(true),
+            Reason::Answering,
+            "the last synthetic conversation was answered".to_owned(),
+        ),
+        None => unheard(observed, condition),
+    }
+}
+
+fn unheard(
+    observed: &Observed,
+    condition: impl Fn(Option<bool>, Reason, String) -> Condition,
+) -> Condition {
+    let before = find(&observed.status, ConditionType::Available)
+        .is_some_and(|available| available.reason != Reason::Pending.as_str());
+    let ready = observed.pods_of(Component::Adapters).any(|pod| pod.ready);
+    if before && !ready {
+        let message = "no adapters pod is ready".to_owned();
+        condition(Some(false), Reason::AdapterHopFailed, message)
+    } else if before {
+        let message = "the adapters pod has not reported a synthetic conversation yet".to_owned();
+        condition(None, Reason::ProbeOverdue, message)
+    } else {
+        let message = "there was no synthetic conversation yet".to_owned();
+        condition(None, Reason::Pending, message)
+    }
+}
+
+fn failed(hop: Hop) -> Reason {
+    match hop {
+        Hop::Adapter => Reason::AdapterHopFailed,
+        Hop::Queue => Reason::QueueHopFailed,
+        Hop::Worker => Reason::WorkerHopFailed,
+        Hop::Inference => Reason::InferenceHopFailed,
+        Hop::Reply => Reason::ReplyHopFailed,
+    }
+}
+
+/// Whether a person is needed.
+pub(super) fn stalled(plan: &Plan, outcome: &Outcome, conditions: &[Condition]) -> Condition {
+    let over_quota = conditions
+        .iter()
+        .filter(|condition| condition.reason == Reason::QuotaExceeded)
+        .map(|condition| condition.message.clone());
+    let over_quota: Vec<String> = outcome.over_quota.iter().cloned().chain(over_quota).collect();
+    let overdue = (!plan.rollout.overdue.is_empty())
+        .then(|| format!("Deployment {} makes no progress", plan.rollout.overdue.join(", ")));
+    let (status, reason, message) = if !outcome.not_owned.is_empty() {
+        let message = format!(
+            "{} belongs to somebody else: delete or rename it, or rename the resource",
+            outcome.not_owned.join(", ")
+        );
+        (true, Reason::ObjectNotOwned, message)
+    } else if !over_quota.is_empty() {
+        (true, Reason::QuotaExceeded, over_quota.join("; "))
+    } else if !outcome.forbidden.is_empty() {
+        (true, Reason::Forbidden, outcome.forbidden.join("; "))
+    } else if let Some(message) = overdue {
+        (true, Reason::ProgressDeadlineExceeded, message)
+    } else {
+        (false, Reason::NotStalled, "nobody is needed".to_owned())
+    };
+    Condition {
+        kind: ConditionType::Stalled,
+        status: Some(status),
+        reason,
+        message,
+    }
+}
+
+/// Whether a change of the spec is under way: until every object is applied, every old pod gone, and a synthetic
+/// conversation has been held after that.
+pub(super) fn reconciling(world: &World, plan: &Plan, stalled: &Condition) -> Condition {
+    let rollout = &plan.rollout;
+    let under_way = if stalled.status == Some(true) {
+        // A person, not time, is needed: those who wait for an end need to hear of it.
+        None
+    } else if !rollout.unapplied.is_empty() {
+        Some(format!("{} to be applied", rollout.unapplied.join(", ")))
+    } else if !rollout.moving.is_empty() {
+        let moving: Vec<_> = rollout.moving.iter().map(|component| component.as_str()).collect();
+        Some(format!("pods of {} are being replaced", moving.join(" and ")))
+    } else if is_unproven(world, plan) {
+        Some("waiting for a synthetic conversation through the new revision".to_owned())
+    } else {
+        None
+    };
+    let (status, reason, message) = match under_way {
+        Some(message) => (true, Reason::RollingOut, message),
+        None => (false, Reason::Settled, "no change of the spec is under way".to_owned()),
+    };
+    Condition {
+        kind: ConditionType::Reconciling,
+        status: Some(status),
+        reason,
+        message,
+    }
+}
+
+/// A conversation counts when it ended later than the one last heard at the end of the rollout. A pod that came after
+/// that cannot have held an earlier one.
+fn is_unproven(world: &World, plan: &Plan) -> bool {
+    let Some(completed) = &plan.memory.completed else {
+        return true;
+    };
+    completed.revision != plan.rollout.revision
+        || world
+            .observed
+            .pods_of(Component::Adapters)
+            .filter(|pod| pod.uid == completed.pod_uid)
+            .any(|pod| last_probe(std::iter::once(pod)).is_none_or(|(_, at)| at <= completed.probe_at))
+}
+
+/// Whether this generation is rolled out and works: the first thing that is missing, in a fixed order.
+pub(super) fn ready(conditions: &[Condition]) -> Condition {
+    let get = |kind| conditions.iter().find(|condition| condition.kind == kind);
+    let blocked = |kind, reason| {
+        get(kind)
+            .filter(|condition| condition.status == Some(true))
+            .map(|condition| (reason, condition.message.clone()))
+    };
+    let part = |(kind, reason): (ConditionType, Reason)| {
+        get(kind)
+            .filter(|condition| condition.status != Some(true))
+            .map(|condition| (reason, condition.message.clone()))
+    };
+    let detail = || PARTS.into_iter().rev().find_map(part).map(|(_, message)| message);
+    let missing = blocked(ConditionType::Reconciling, Reason::RollingOut)
+        // What holds a rollout up is of more use than that there is one.
+        .map(|(reason, message)| (reason, detail().map_or(message.clone(), |detail| format!("{message}: {detail}"))))
+        .or_else(|| blocked(ConditionType::Stalled, Reason::Stalled))
+        .or_else(|| PARTS.into_iter().find_map(part));
+    let (status, reason, message) = match missing {
+        Some((reason, message)) => (false, reason, message),
+        None => (true, Reason::AllReady, "this generation answers".to_owned()),
+    };
+    Condition {
+        kind: ConditionType::Ready,
+        status: Some(status),
+        reason,
+        message,
+    }
+}

@@ -1,0 +1,127 @@
+//! The condition of a component, told by its pods: how many work, and what keeps the others from it.
+
+use chatbot_crds::config::Termination;
+use chatbot_crds::{ConditionType, Reason};
+
+use crate::names;
+use crate::proposal::{Component, Condition};
+use crate::render::Rendered;
+use crate::rollout::{Rollout, revision_of};
+use crate::world::{PodSeen, Trouble, World};
+
+/// What is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// The condition.
+    pub kind: ConditionType,
+    /// Whose pods.
+    pub component: Component,
+    /// The fewest that must be ready.
+    pub minimum: u32,
+}
+
+/// Judges a component's pods. Only those count that are made from the planned template.
+#[must_use]
+pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Rollout) -> Condition {
+    let condition = |status, reason, message| Condition {
+        kind: judged.kind,
+        status,
+        reason,
+        message,
+    };
+    let Some(revision) = revision_of(objects, judged.component) else {
+        return condition(
+            None,
+            Reason::Pending,
+            "the capacity of the candidate nodes is not known: no ready node matches \
+             inference.nodeSelector and inference.tolerations; add one, or set inference.nodeCapacity"
+                .to_owned(),
+        );
+    };
+    let name = names::workload(&world.cluster, judged.component);
+    let Some(deployment) = world.observed.deployments.get(&name) else {
+        return condition(None, Reason::Pending, format!("Deployment {name} is not there yet"));
+    };
+    let pods: Vec<&PodSeen> = world
+        .observed
+        .pods_of(judged.component)
+        .filter(|pod| pod.revision == revision)
+        .collect();
+    let ready = pods.iter().filter(|pod| pod.ready).count();
+    let enough = u32::try_from(ready).unwrap_or(u32::MAX) >= judged.minimum;
+    let moving = rollout.moving.contains(&judged.component);
+    if enough && !moving {
+        return condition(
+            Some(true),
+            Reason::MinimumReplicasAvailable,
+            format!("at least {} ready", counted(judged.minimum)),
+        );
+    }
+    if !enough {
+        if let Some(failure) = &deployment.failure {
+            let reason = if failure.contains("exceeded quota") {
+                Reason::QuotaExceeded
+            } else {
+                Reason::InsufficientReplicas
+            };
+            return condition(Some(false), reason, format!("failed to create pods: {failure}"));
+        }
+        if let Some((pod, trouble)) = worst(&pods) {
+            let (reason, message) = explain(judged.kind, pod, trouble);
+            return condition(Some(false), reason, message);
+        }
+    }
+    if moving {
+        let message = format!("{ready} of at least {} of the new revision ready", counted(judged.minimum));
+        return condition(Some(false), Reason::RollingOut, message);
+    }
+    let message = format!("{ready} of at least {} ready", counted(judged.minimum));
+    condition(Some(false), Reason::InsufficientReplicas, message)
+}
+
+fn counted(pods: u32) -> String {
+    if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") }
+}
+
+/// The trouble that says most, in a fixed order, so that the condition does not change with the order of pods.
+fn worst<'a>(pods: &[&'a PodSeen]) -> Option<(&'a PodSeen, &'a Trouble)> {
+    pods.iter()
+        .filter_map(|pod| pod.trouble.as_ref().map(|trouble| (*pod, trouble)))
+        .min_by(|(one, trouble), (other, another)| {
+            trouble.cmp(another).then_with(|| one.name.cmp(&other.name))
+        })
+}
+
+fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, String) {
+    match trouble {
+        Trouble::ImagePull(message) => (Reason::ImagePullFailed, format!("pod {}: {message}", pod.name)),
+        Trouble::Unschedulable(message) => (Reason::Unschedulable, format!("pod {}: {message}", pod.name)),
+        Trouble::Crash(reason) => match last_words(pod) {
+            Some((Some(reason), message))
+                if kind.reasons().contains(&Reason::ModelNotReady)
+                    && ConditionType::ModelReady.reasons().contains(&reason) =>
+            {
+                (Reason::ModelNotReady, message)
+            }
+            Some((_, message)) => (Reason::CrashLooping, format!("pod {}: {message}", pod.name)),
+            None => (
+                Reason::CrashLooping,
+                format!("pod {} stops again and again: {reason}", pod.name),
+            ),
+        },
+    }
+}
+
+/// What a pod's container wrote before it ended: a reason when it spoke our language, and a message.
+#[must_use]
+pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
+    let text = pod.last_words.as_deref()?.trim();
+    if text.is_empty() {
+        return None;
+    }
+    match serde_json::from_str::<Termination>(text) {
+        Ok(termination) => Some((termination.reason.parse().ok(), termination.message)),
+        // The last lines of its log, then: the last one says most.
+        Err(_) => text.lines().last().map(|line| (None, line.to_owned())),
+    }
+}

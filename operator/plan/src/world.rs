@@ -1,0 +1,235 @@
+//! Everything a decision may depend on. It is gathered before anybody decides, and nothing else is looked at.
+
+use std::collections::BTreeMap;
+
+use chatbot_crds::config::State;
+use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
+use jiff::Timestamp;
+
+use crate::memory::Memory;
+use crate::proposal::Component;
+
+/// The world as one pass sees it.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The time; there is no other clock.
+    pub now: Timestamp,
+    /// Which resource.
+    pub cluster: Identity,
+    /// The operator's own release.
+    pub release: Release,
+    /// What is wanted.
+    pub settings: Settings,
+    /// What is there.
+    pub observed: Observed,
+    /// What was remembered.
+    pub memory: Memory,
+}
+
+/// Which resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its identity: a resource of the same name made later has another.
+    pub uid: String,
+    /// The generation of its spec.
+    pub generation: i64,
+}
+
+/// The operator's release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The image of the pods when the resource names none.
+    pub image: String,
+}
+
+/// Something looked up. Unknown is never zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal<T> {
+    /// It is known.
+    Known {
+        /// What.
+        value: T,
+        /// Since when, by the operator's clock.
+        at: Timestamp,
+    },
+    /// It is not.
+    Unknown(Reason),
+}
+
+impl<T> Signal<T> {
+    /// The value, when it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known { value, .. } => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// A kind and a name, in the resource's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// The kind, one of [`crate::kinds::KINDS`].
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+}
+
+/// What is there.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Children of the resource, and other objects that claim by label to be.
+    pub children: BTreeMap<ObjectKey, Child>,
+    /// Deployments among the children, by name.
+    pub deployments: BTreeMap<String, DeploymentSeen>,
+    /// Autoscalers among the children, by name.
+    pub autoscalers: BTreeMap<String, AutoscalerSeen>,
+    /// Pods, by name.
+    pub pods: Vec<PodSeen>,
+    /// Nodes; looked up only when their capacity is asked for.
+    pub nodes: Signal<Vec<NodeSeen>>,
+    /// The claim with the model; `None` inside means that it does not exist.
+    pub claim: Signal<Option<ClaimSeen>>,
+    /// The status as it was last written.
+    pub status: ChatBotClusterStatus,
+}
+
+/// A child as the cluster has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its identity.
+    pub uid: String,
+    /// Whether the resource is its owner.
+    pub owned: bool,
+    /// The hash of the plan that it was applied from.
+    pub hash: Option<String>,
+}
+
+/// A Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentSeen {
+    /// The version that was looked at.
+    pub resource_version: String,
+    /// Whether the controller has seen the last change.
+    pub current: bool,
+    /// Replicas that are wanted.
+    pub desired: u32,
+    /// Replicas that exist.
+    pub replicas: u32,
+    /// Of these, made from the current template.
+    pub updated: u32,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// The reason of the condition `Progressing`.
+    pub progress: String,
+    /// The message of the condition `ReplicaFailure`.
+    pub failure: Option<String>,
+}
+
+/// A HorizontalPodAutoscaler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AutoscalerSeen {
+    /// Its condition `ScalingActive`: status, reason and message.
+    pub active: Option<AutoscalerCondition>,
+    /// Its condition `ScalingLimited`.
+    pub limited: Option<AutoscalerCondition>,
+}
+
+/// A condition of an autoscaler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoscalerCondition {
+    /// Whether its status is `True`.
+    pub status: bool,
+    /// Its reason.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodSeen {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub uid: String,
+    /// Its component.
+    pub component: Component,
+    /// The hash of the template that it was made from.
+    pub revision: String,
+    /// The ConfigMaps that it mounts.
+    pub config_maps: Vec<String>,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether it is on its way out, or over.
+    pub ending: bool,
+    /// The address of its network.
+    pub ip: Option<String>,
+    /// What keeps it from working, when something does.
+    pub trouble: Option<Trouble>,
+    /// What its last container wrote before it ended in failure.
+    pub last_words: Option<String>,
+    /// What it reports; `at` is when the operator first heard this report's synthetic conversation.
+    pub state: Signal<State>,
+}
+
+/// What keeps a pod from working.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Its image cannot be pulled; the node's message.
+    ImagePull(String),
+    /// It ends again and again; the reason of the last end.
+    Crash(String),
+    /// It fits on no node; the scheduler's message.
+    Unschedulable(String),
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that keep pods away, as key, value and effect.
+    pub taints: Vec<Taint>,
+    /// Whether it is ready and takes new pods.
+    pub open: bool,
+    /// CPU that pods may request, in thousandths.
+    pub cpu_milli: u64,
+    /// Memory that pods may request, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// A taint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Its effect.
+    pub effect: String,
+}
+
+/// A claim on a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimSeen {
+    /// Its phase, such as `Bound`.
+    pub phase: String,
+    /// Its access modes, such as `ReadWriteMany`.
+    pub access_modes: Vec<String>,
+}
+
+impl Observed {
+    /// The pods of a component that are not on their way out.
+    pub fn pods_of(&self, component: Component) -> impl Iterator<Item = &PodSeen> {
+        self.pods
+            .iter()
+            .filter(move |pod| pod.component == component && !pod.ending)
+    }
+}
