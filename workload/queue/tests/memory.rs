@@ -1,0 +1,166 @@
+//! The logs in memory keep the promises of the trait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatbot_message::{Account, Preview, message_id};
+use chatbot_queue::memory::{Limits, MemoryLog, MemoryPreviews};
+use chatbot_queue::{Commit, Error, Log, Previews, Topic};
+use futures::StreamExt;
+
+const GENEROUS: Duration = Duration::from_secs(20);
+
+fn commit(offset: u64) -> Commit {
+    Commit {
+        offset,
+        metadata: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_read_waits_for_the_next_record() {
+    let log = Arc::new(MemoryLog::new(2));
+    let reading = tokio::spawn({
+        let log = log.clone();
+        async move { log.read(Topic::Inbound, 1, 1, 10).await }
+    });
+    log.append(Topic::Inbound, 1, b"first".to_vec())
+        .await
+        .unwrap();
+    log.append(Topic::Inbound, 0, b"elsewhere".to_vec())
+        .await
+        .unwrap();
+    let offset = log
+        .append(Topic::Inbound, 1, b"second".to_vec())
+        .await
+        .unwrap();
+    let records = tokio::time::timeout(GENEROUS, reading)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(offset, 1);
+    assert_eq!(
+        records
+            .iter()
+            .map(|record| record.value.as_slice())
+            .collect::<Vec<_>>(),
+        [b"second"]
+    );
+}
+
+#[tokio::test]
+async fn groups_keep_their_progress_apart() {
+    let log = MemoryLog::new(1);
+    let metadata = Commit {
+        offset: 3,
+        metadata: "facts".to_owned(),
+    };
+    log.commit("worker", Topic::Inbound, 0, metadata.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        log.committed("worker", Topic::Inbound, 0).await.unwrap(),
+        metadata
+    );
+    assert_eq!(
+        log.committed("other", Topic::Inbound, 0).await.unwrap(),
+        Commit::default()
+    );
+}
+
+#[tokio::test]
+async fn only_what_every_group_has_passed_is_dropped() {
+    let limits = Limits {
+        kept_bytes: 0,
+        full_bytes: 1 << 20,
+    };
+    let log = MemoryLog::with_limits(1, limits);
+    for _ in 0..4 {
+        log.append(Topic::Response, 0, vec![0; 10]).await.unwrap();
+    }
+    log.commit("fast", Topic::Response, 0, commit(4))
+        .await
+        .unwrap();
+    assert_eq!(log.start(Topic::Response, 0).await.unwrap(), 4);
+    for _ in 0..4 {
+        log.append(Topic::Response, 0, vec![0; 10]).await.unwrap();
+    }
+    log.commit("slow", Topic::Response, 0, commit(5))
+        .await
+        .unwrap();
+    log.commit("fast", Topic::Response, 0, commit(8))
+        .await
+        .unwrap();
+    assert_eq!(log.start(Topic::Response, 0).await.unwrap(), 5);
+    let records = log.read(Topic::Response, 0, 0, 10).await.unwrap();
+    assert_eq!(
+        records
+            .iter()
+            .map(|record| record.offset)
+            .collect::<Vec<_>>(),
+        [5, 6, 7]
+    );
+    assert_eq!(log.end(Topic::Response, 0).await.unwrap(), 8);
+}
+
+#[tokio::test]
+async fn a_full_log_refuses_until_something_is_settled() {
+    let limits = Limits {
+        kept_bytes: 0,
+        full_bytes: 300,
+    };
+    let log = MemoryLog::with_limits(1, limits);
+    log.append(Topic::Inbound, 0, vec![0; 200]).await.unwrap();
+    let refused = log
+        .append(Topic::Inbound, 0, vec![0; 200])
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+    log.commit("worker", Topic::Inbound, 0, commit(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        log.append(Topic::Inbound, 0, vec![0; 200]).await.unwrap(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_partition_is_refused_and_every_log_has_its_own_identity() {
+    let log = MemoryLog::new(1);
+    assert!(matches!(
+        log.append(Topic::Inbound, 1, Vec::new()).await,
+        Err(Error::Refused { .. })
+    ));
+    assert!(matches!(
+        log.read(Topic::Inbound, 1, 0, 1).await,
+        Err(Error::Unreadable { .. })
+    ));
+    assert_ne!(log.identity(), MemoryLog::new(1).identity());
+}
+
+#[tokio::test]
+async fn previews_reach_those_who_watch_and_nobody_waits_for_a_slow_one() {
+    let previews = MemoryPreviews::default();
+    let account = Account {
+        channel: "web".to_owned(),
+        user: "u".to_owned(),
+    };
+    let preview = |text: String| Preview {
+        message_id: message_id("web", "1"),
+        account: account.clone(),
+        text,
+    };
+    previews.publish(preview("nobody".to_owned())).await;
+    let mut watched = previews.subscribe();
+    for number in 0..2_000 {
+        previews.publish(preview(number.to_string())).await;
+    }
+    drop(previews);
+    let mut last = String::new();
+    while let Some(preview) = watched.next().await {
+        last = preview.text;
+    }
+    assert_eq!(last, "1999");
+}
