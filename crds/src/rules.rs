@@ -1,7 +1,19 @@
 //! The rules that the schema states in CEL, for resources that no API server has seen. The messages are the same.
 
+mod text;
+
+use std::{collections::BTreeMap, time::Duration};
+
 use crate::Fault;
-use crate::spec::ChatBotCluster;
+use crate::spec::{
+    Channel, ChatBotCluster, Conversation, Inference, Quantity, Resources, Toleration,
+    TolerationEffect, TolerationOperator,
+};
+
+use text::{
+    is_cluster_name, is_image, is_label, is_label_value, is_object_name, is_origin,
+    is_qualified_name, is_temperature, is_word,
+};
 
 pub(crate) const NAME: &str = "metadata.name must be a DNS label of at most 40 characters that starts with a letter: \
                                Services and Deployments are named after it";
@@ -40,6 +52,7 @@ pub(crate) const CLAIM_PATH: &str =
     "must be a path inside the volume: it must not start with '/' or contain '..'";
 pub(crate) const NODE_CAPACITY: &str = "`cpu` and `memory` must be quantities greater than 0";
 pub(crate) const MIN_MAX: &str = "`minReplicas` must be less than or equal to `maxReplicas`";
+const MAP_KEY: &str = "keys must be names such as 'team' or 'example.com/team'";
 
 /// The message of a duration's bounds.
 pub(crate) fn between(shortest: &str, longest: &str) -> String {
@@ -48,6 +61,281 @@ pub(crate) fn between(shortest: &str, longest: &str) -> String {
 
 /// Every rule that a resource breaks.
 pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
-    let _ = cluster;
-    Vec::new()
+    let mut broken = Broken(Vec::new());
+    let spec = &cluster.spec;
+    match &cluster.metadata.name {
+        Some(name) => broken.unless(is_cluster_name(name), "metadata.name", name, NAME),
+        None => broken.unless(false, "metadata.name", "", "must be set"),
+    }
+    if let Some(image) = &spec.image {
+        broken.unless(is_image(image), "spec.image", image, IMAGE);
+    }
+    for (index, secret) in spec.image_pull_secrets.iter().enumerate() {
+        let path = format!("spec.imagePullSecrets[{index}].name");
+        broken.unless(
+            is_object_name(&secret.name),
+            &path,
+            &secret.name,
+            OBJECT_NAME,
+        );
+    }
+    if let Some(metadata) = &spec.pod_metadata {
+        broken.labels(
+            "spec.podMetadata.labels",
+            metadata.labels.as_ref(),
+            &["chatbot.dev/", "app.kubernetes.io/"],
+        );
+        broken.annotations(
+            "spec.podMetadata.annotations",
+            metadata.annotations.as_ref(),
+        );
+    }
+    for (index, channel) in spec.channels.iter().enumerate() {
+        broken.channel(&format!("spec.channels[{index}]"), channel);
+    }
+    broken.conversation(&spec.conversation);
+    broken.unless(
+        spec.conversation.max_answer_tokens < spec.inference.context_tokens,
+        "spec.conversation.maxAnswerTokens",
+        &spec.conversation.max_answer_tokens.to_string(),
+        ANSWER_FITS,
+    );
+    broken.pods(
+        "spec.adapters",
+        spec.adapters.resources.as_ref(),
+        spec.adapters.node_selector.as_ref(),
+        spec.adapters.tolerations.as_deref(),
+    );
+    broken.annotations(
+        "spec.adapters.service.annotations",
+        spec.adapters.service.annotations.as_ref(),
+    );
+    broken.inference(&spec.inference);
+    broken.0
+}
+
+/// The rules that were found broken.
+struct Broken(Vec<Fault>);
+
+impl Broken {
+    fn unless(&mut self, holds: bool, path: &str, value: &str, remedy: &str) {
+        if !holds {
+            self.0.push(Fault {
+                path: path.to_owned(),
+                value: value.to_owned(),
+                remedy: remedy.to_owned(),
+            });
+        }
+    }
+
+    fn channel(&mut self, path: &str, channel: &Channel) {
+        self.unless(
+            is_label(&channel.name),
+            &format!("{path}.name"),
+            &channel.name,
+            CHANNEL_NAME,
+        );
+        self.unless(channel.web_chat.is_some(), path, "", ONE_PLATFORM);
+        let origins = channel
+            .web_chat
+            .iter()
+            .filter_map(|web_chat| web_chat.allowed_origins.as_ref())
+            .flatten();
+        for (index, origin) in origins.enumerate() {
+            self.unless(
+                is_origin(origin),
+                &format!("{path}.webChat.allowedOrigins[{index}]"),
+                origin,
+                ORIGIN,
+            );
+        }
+    }
+
+    fn conversation(&mut self, conversation: &Conversation) {
+        let path = "spec.conversation";
+        let both =
+            conversation.system_prompt.is_some() && conversation.system_prompt_from.is_some();
+        self.unless(!both, path, "", ONE_PROMPT);
+        if let Some(source) = &conversation.system_prompt_from {
+            let reference = &source.config_map_key_ref;
+            let path = format!("{path}.systemPromptFrom.configMapKeyRef");
+            self.unless(
+                is_object_name(&reference.name),
+                &format!("{path}.name"),
+                &reference.name,
+                OBJECT_NAME,
+            );
+            let key = &reference.key;
+            self.unless(
+                key.chars().all(is_word),
+                &format!("{path}.key"),
+                key,
+                CONFIG_MAP_KEY,
+            );
+        }
+        let timeout = &conversation.session_timeout;
+        let path_of_timeout = format!("{path}.sessionTimeout");
+        match timeout.length() {
+            None => self.unless(false, &path_of_timeout, timeout.as_str(), DURATION),
+            Some(length) => {
+                let within =
+                    (Duration::from_secs(60)..=Duration::from_secs(720 * 3600)).contains(&length);
+                self.unless(
+                    within,
+                    &path_of_timeout,
+                    timeout.as_str(),
+                    &between("1m", "720h"),
+                );
+            }
+        }
+        let temperature = &conversation.temperature;
+        self.unless(
+            is_temperature(temperature),
+            &format!("{path}.temperature"),
+            temperature,
+            TEMPERATURE,
+        );
+    }
+
+    fn inference(&mut self, inference: &Inference) {
+        let path = "spec.inference";
+        let source = &inference.model.source;
+        self.unless(
+            source.persistent_volume_claim.is_some(),
+            &format!("{path}.model.source"),
+            "",
+            ONE_SOURCE,
+        );
+        if let Some(claim) = &source.persistent_volume_claim {
+            let path = format!("{path}.model.source.persistentVolumeClaim");
+            self.unless(
+                is_object_name(&claim.claim_name),
+                &format!("{path}.claimName"),
+                &claim.claim_name,
+                OBJECT_NAME,
+            );
+            let inside =
+                !claim.path.starts_with('/') && !claim.path.split('/').any(|part| part == "..");
+            self.unless(inside, &format!("{path}.path"), &claim.path, CLAIM_PATH);
+        }
+        if let Some(capacity) = &inference.node_capacity {
+            let positive = [&capacity.cpu, &capacity.memory]
+                .into_iter()
+                .all(|quantity| quantity.nano() > Some(0));
+            let value = format!("cpu {}, memory {}", capacity.cpu, capacity.memory);
+            self.unless(
+                positive,
+                &format!("{path}.nodeCapacity"),
+                &value,
+                NODE_CAPACITY,
+            );
+        }
+        let autoscaling = &inference.autoscaling;
+        self.unless(
+            autoscaling.min_replicas <= autoscaling.max_replicas,
+            &format!("{path}.autoscaling.minReplicas"),
+            &autoscaling.min_replicas.to_string(),
+            MIN_MAX,
+        );
+        self.pods(
+            path,
+            inference.resources.as_ref(),
+            inference.node_selector.as_ref(),
+            inference.tolerations.as_deref(),
+        );
+    }
+
+    fn pods(
+        &mut self,
+        path: &str,
+        resources: Option<&Resources>,
+        node_selector: Option<&BTreeMap<String, String>>,
+        tolerations: Option<&[Toleration]>,
+    ) {
+        if let Some(resources) = resources {
+            self.resources(&format!("{path}.resources"), resources);
+        }
+        self.labels(&format!("{path}.nodeSelector"), node_selector, &[]);
+        for (index, toleration) in tolerations.unwrap_or_default().iter().enumerate() {
+            let path = format!("{path}.tolerations[{index}]");
+            let matches = match toleration.operator {
+                Some(TolerationOperator::Exists) => toleration.value.is_none(),
+                _ => toleration.key.is_some(),
+            };
+            self.unless(matches, &path, "", TOLERATION_OPERATOR);
+            let evicts = toleration.effect == Some(TolerationEffect::NoExecute);
+            self.unless(
+                toleration.toleration_seconds.is_none() || evicts,
+                &path,
+                "",
+                TOLERATION_SECONDS,
+            );
+            if let Some(key) = &toleration.key {
+                self.unless(is_qualified_name(key), &format!("{path}.key"), key, MAP_KEY);
+            }
+        }
+    }
+
+    fn resources(&mut self, path: &str, resources: &Resources) {
+        let standard = |key: &str| ["cpu", "memory", "ephemeral-storage"].contains(&key);
+        for (field, quantities) in [
+            ("requests", &resources.requests),
+            ("limits", &resources.limits),
+        ] {
+            let path = format!("{path}.{field}");
+            for (key, quantity) in quantities.iter().flatten() {
+                let path = format!("{path}.{key}");
+                let value = quantity.as_str();
+                self.unless(
+                    quantity.nano().is_some_and(|nano| nano >= 0),
+                    &path,
+                    value,
+                    QUANTITIES,
+                );
+                match field {
+                    "requests" => self.unless(standard(key), &path, value, REQUEST_KEYS),
+                    _ => self.unless(
+                        standard(key)
+                            || (is_qualified_name(key)
+                                && key.contains('/')
+                                && quantity.is_integer()),
+                        &path,
+                        value,
+                        LIMIT_KEYS,
+                    ),
+                }
+            }
+        }
+        let (Some(requests), Some(limits)) = (&resources.requests, &resources.limits) else {
+            return;
+        };
+        let within = requests.iter().all(|(key, request)| {
+            match (request.nano(), limits.get(key).map(Quantity::nano)) {
+                (Some(request), Some(Some(limit))) => request <= limit,
+                _ => true,
+            }
+        });
+        self.unless(within, path, "", WITHIN_LIMITS);
+    }
+
+    fn labels(&mut self, path: &str, labels: Option<&BTreeMap<String, String>>, reserved: &[&str]) {
+        for (key, value) in labels.into_iter().flatten() {
+            let free = !reserved.iter().any(|prefix| key.starts_with(prefix));
+            self.unless(free, path, key, LABEL_KEYS);
+            self.unless(is_qualified_name(key), path, key, MAP_KEY);
+            self.unless(
+                is_label_value(value),
+                &format!("{path}.{key}"),
+                value,
+                LABEL_VALUE,
+            );
+        }
+    }
+
+    fn annotations(&mut self, path: &str, annotations: Option<&BTreeMap<String, String>>) {
+        for key in annotations.into_iter().flatten().map(|(key, _)| key) {
+            self.unless(!key.starts_with("chatbot.dev/"), path, key, ANNOTATION_KEYS);
+            self.unless(is_qualified_name(key), path, key, MAP_KEY);
+        }
+    }
 }

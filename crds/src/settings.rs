@@ -1,15 +1,16 @@
 //! The resource validated, in plain values: defaults filled in, quantities and durations parsed, unions as enums.
 
+mod plain;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource;
 
 use crate::spec::{
-    Autoscaling, ChatBotCluster, ConfigMapKeyRef, ImagePullPolicy, Quantity, ServiceType,
-    SessionAffinity,
+    ChatBotCluster, ConfigMapKeyRef, ImagePullPolicy, Quantity, ServiceType, SessionAffinity,
 };
-use crate::{Fault, Faults, check, rules, schema, spec};
+use crate::{Faults, check, rules, spec};
 
 /// A resource that can be acted on.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,7 +182,7 @@ impl Settings {
         let mut faults = check::faults(cluster);
         faults.extend(rules::faults(cluster));
         if faults.is_empty() {
-            plain(cluster).map_err(|fault| Faults(vec![fault]))
+            plain::plain(cluster).map_err(|fault| Faults(vec![fault]))
         } else {
             Err(Faults(faults))
         }
@@ -238,195 +239,4 @@ fn over(
     let mut merged = implied.clone();
     merged.extend(asked.clone());
     merged
-}
-
-/// The plain values of a resource in which no fault was found. A fault here is one that no rule has seen.
-fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
-    let spec = &cluster.spec;
-    let metadata = &cluster.metadata;
-    Ok(Settings {
-        name: metadata.name.clone().unwrap_or_default(),
-        namespace: metadata
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "default".to_owned()),
-        uid: metadata.uid.clone().unwrap_or_default(),
-        generation: metadata.generation.unwrap_or_default(),
-        image: spec.image.clone(),
-        image_pull_policy: spec.image_pull_policy,
-        image_pull_secrets: spec
-            .image_pull_secrets
-            .iter()
-            .map(|secret| secret.name.clone())
-            .collect(),
-        pod_labels: spec
-            .pod_metadata
-            .as_ref()
-            .and_then(|metadata| metadata.labels.clone())
-            .unwrap_or_default(),
-        pod_annotations: spec
-            .pod_metadata
-            .as_ref()
-            .and_then(|metadata| metadata.annotations.clone())
-            .unwrap_or_default(),
-        channels: spec
-            .channels
-            .iter()
-            .enumerate()
-            .map(|(index, channel)| plain_channel(index, channel))
-            .collect::<Result<_, _>>()?,
-        conversation: plain_conversation(&spec.conversation)?,
-        adapters: Adapters {
-            resources: plain_resources(spec.adapters.resources.as_ref()),
-            node_selector: spec.adapters.node_selector.clone().unwrap_or_default(),
-            tolerations: plain_tolerations(spec.adapters.tolerations.as_deref()),
-            service: Service {
-                type_: spec.adapters.service.type_,
-                annotations: spec
-                    .adapters
-                    .service
-                    .annotations
-                    .clone()
-                    .unwrap_or_default(),
-                session_affinity: spec.adapters.service.session_affinity,
-            },
-        },
-        inference: plain_inference(&spec.inference)?,
-    })
-}
-
-fn plain_channel(index: usize, channel: &spec::Channel) -> Result<Channel, Fault> {
-    let platform = match &channel.web_chat {
-        Some(web_chat) => Platform::WebChat {
-            allowed_origins: web_chat.allowed_origins.clone().unwrap_or_default(),
-        },
-        None => {
-            return Err(unset(
-                &format!("spec.channels[{index}]"),
-                rules::ONE_PLATFORM,
-            ));
-        }
-    };
-    Ok(Channel {
-        name: channel.name.clone(),
-        platform,
-    })
-}
-
-fn plain_conversation(conversation: &spec::Conversation) -> Result<Conversation, Fault> {
-    let at = |field: &str| format!("spec.conversation.{field}");
-    let system_prompt = match (
-        &conversation.system_prompt,
-        &conversation.system_prompt_from,
-    ) {
-        (Some(text), _) => Some(SystemPrompt::Text(text.clone())),
-        (None, Some(source)) => Some(SystemPrompt::ConfigMap(source.config_map_key_ref.clone())),
-        (None, None) => None,
-    };
-    Ok(Conversation {
-        system_prompt,
-        history_turns: count(&at("historyTurns"), conversation.history_turns)?,
-        session_timeout: conversation
-            .session_timeout
-            .length()
-            .ok_or_else(|| unset(&at("sessionTimeout"), rules::DURATION))?,
-        max_answer_tokens: count(&at("maxAnswerTokens"), conversation.max_answer_tokens)?,
-        temperature: conversation
-            .temperature
-            .parse()
-            .map_err(|_| unset(&at("temperature"), rules::TEMPERATURE))?,
-        fallback_message: conversation.fallback_message.clone(),
-        messages_per_user_per_minute: count(
-            &at("messagesPerUserPerMinute"),
-            conversation.messages_per_user_per_minute,
-        )?,
-    })
-}
-
-fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
-    let at = |field: &str| format!("spec.inference.{field}");
-    let model = match &inference.model.source.persistent_volume_claim {
-        Some(claim) => ModelSource::PersistentVolumeClaim {
-            claim_name: claim.claim_name.clone(),
-            path: claim.path.clone(),
-        },
-        None => return Err(unset(&at("model.source"), rules::ONE_SOURCE)),
-    };
-    let Autoscaling {
-        min_replicas,
-        max_replicas,
-        target_cpu_utilization_percentage,
-        behavior,
-    } = &inference.autoscaling;
-    Ok(Inference {
-        model,
-        context_tokens: count(&at("contextTokens"), inference.context_tokens)?,
-        max_concurrent_requests: count(
-            &at("maxConcurrentRequests"),
-            inference.max_concurrent_requests,
-        )?,
-        instances_per_node: count(&at("instancesPerNode"), inference.instances_per_node)?,
-        node_capacity: inference
-            .node_capacity
-            .as_ref()
-            .map(plain_capacity)
-            .transpose()?,
-        resources: plain_resources(inference.resources.as_ref()),
-        node_selector: inference.node_selector.clone().unwrap_or_default(),
-        tolerations: plain_tolerations(inference.tolerations.as_deref()),
-        min_replicas: count(&at("autoscaling.minReplicas"), *min_replicas)?,
-        max_replicas: count(&at("autoscaling.maxReplicas"), *max_replicas)?,
-        target_cpu_utilization_percentage: count(
-            &at("autoscaling.targetCPUUtilizationPercentage"),
-            *target_cpu_utilization_percentage,
-        )?,
-        behavior: behavior.clone(),
-    })
-}
-
-fn plain_capacity(capacity: &spec::NodeCapacity) -> Result<NodeCapacity, Fault> {
-    match (capacity.cpu.milli(), capacity.memory.units()) {
-        (Some(cpu_milli), Some(memory_bytes)) => Ok(NodeCapacity {
-            cpu_milli,
-            memory_bytes,
-        }),
-        _ => Err(unset("spec.inference.nodeCapacity", rules::NODE_CAPACITY)),
-    }
-}
-
-fn plain_resources(resources: Option<&spec::Resources>) -> Resources {
-    resources.map_or_else(Resources::default, |resources| Resources {
-        requests: resources.requests.clone().unwrap_or_default(),
-        limits: resources.limits.clone().unwrap_or_default(),
-    })
-}
-
-fn plain_tolerations(tolerations: Option<&[spec::Toleration]>) -> Vec<Toleration> {
-    tolerations
-        .unwrap_or_default()
-        .iter()
-        .map(|toleration| Toleration {
-            key: toleration.key.clone(),
-            operator: toleration.operator.map(|operator| format!("{operator:?}")),
-            value: toleration.value.clone(),
-            effect: toleration.effect.map(|effect| format!("{effect:?}")),
-            toleration_seconds: toleration.toleration_seconds,
-        })
-        .collect()
-}
-
-fn count(path: &str, value: i32) -> Result<u32, Fault> {
-    u32::try_from(value).map_err(|_| Fault {
-        path: path.to_owned(),
-        value: value.to_string(),
-        remedy: schema::NOT_NEGATIVE.to_owned(),
-    })
-}
-
-fn unset(path: &str, remedy: &str) -> Fault {
-    Fault {
-        path: path.to_owned(),
-        value: String::new(),
-        remedy: remedy.to_owned(),
-    }
 }

@@ -111,7 +111,7 @@ pub struct ChatBotClusterSpec {
     /// rolled by an upgrade of the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$')").message(crate::rules::IMAGE))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$') && !self.contains('//')").message(crate::rules::IMAGE))]
     pub image: Option<String>,
 
     /// When a node pulls the image: `Always`, `IfNotPresent` or `Never`.

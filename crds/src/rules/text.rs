@@ -1,0 +1,72 @@
+//! What a text must look like; each is one of the regular expressions of the schema.
+
+pub(super) fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-_.".contains(character)
+}
+
+fn is_lower(character: char) -> bool {
+    character.is_ascii_lowercase() || character.is_ascii_digit()
+}
+
+/// Whether a text consists of certain characters, and begins and ends with certain ones.
+fn consists_of(text: &str, inside: impl Fn(char) -> bool, ends: impl Fn(char) -> bool) -> bool {
+    text.chars().all(inside) && text.starts_with(&ends) && text.ends_with(&ends)
+}
+
+pub(super) fn is_label(text: &str) -> bool {
+    consists_of(
+        text,
+        |character| is_lower(character) || character == '-',
+        is_lower,
+    )
+}
+
+pub(super) fn is_cluster_name(text: &str) -> bool {
+    text.len() <= 40 && is_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+pub(super) fn is_object_name(text: &str) -> bool {
+    consists_of(
+        text,
+        |character| is_lower(character) || "-.".contains(character),
+        is_lower,
+    )
+}
+
+pub(super) fn is_image(text: &str) -> bool {
+    text.chars()
+        .all(|character| is_word(character) || ":/@".contains(character))
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !text.contains("//")
+}
+
+pub(super) fn is_origin(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', '?', '#', '*', ' ']))
+}
+
+pub(super) fn is_temperature(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits =
+        (1..=2).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        && (matches!(whole, "0" | "1")
+            || (whole == "2" && fraction.bytes().all(|byte| byte == b'0')))
+}
+
+pub(super) fn is_label_value(text: &str) -> bool {
+    text.is_empty() || consists_of(text, is_word, |character| character.is_ascii_alphanumeric())
+}
+
+/// Whether a text can be the key of a label, an annotation or a taint.
+pub(super) fn is_qualified_name(text: &str) -> bool {
+    let (prefix, name) = text
+        .split_once('/')
+        .map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(|prefix| prefix.len() <= 253 && is_object_name(prefix))
+        && name.len() <= 63
+        && !name.is_empty()
+        && is_label_value(name)
+}
