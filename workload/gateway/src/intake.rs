@@ -1,0 +1,213 @@
+//! From a parsed message to an acknowledged one. The enqueue is the claim: nothing is marked as seen before the log has
+//! it, so a message can be lost nowhere; a copy is recognised by the worker, whoever let it in.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chatbot_adapters::web_chat::Code;
+use chatbot_message::Message;
+use chatbot_queue::{Log, Offset, Topic};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::metrics::Metrics;
+use crate::rate::Rate;
+use crate::{Limits, locked};
+
+/// Takes messages into the log.
+pub(crate) struct Intake {
+    log: Arc<dyn Log>,
+    per_minute: u32,
+    rate: Mutex<Rate>,
+    known: Mutex<Known>,
+    unacknowledged: Semaphore,
+    append: Duration,
+    metrics: Metrics,
+}
+
+/// A message that the log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// From now on.
+    Now,
+    /// Already, with the position of its reply if there is one.
+    Before { reply: Option<Offset> },
+}
+
+/// Why a message was not taken. The sender repeats it, with the same id.
+#[derive(Debug, Error)]
+pub(crate) enum Rejected {
+    #[error("that was a lot at once: at most {limit} messages a minute can be sent")]
+    TooManyMessages { limit: u32, retry_after: Duration },
+    #[error("too many messages are waiting to be taken; this one was not")]
+    Overloaded,
+    #[error("the message could not be stored: {reason}")]
+    Unavailable { reason: String },
+}
+
+impl Rejected {
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::TooManyMessages { .. } => Code::TooManyMessages,
+            Self::Overloaded => Code::Overloaded,
+            Self::Unavailable { .. } => Code::Unavailable,
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Duration {
+        match self {
+            Self::TooManyMessages { retry_after, .. } => *retry_after,
+            Self::Overloaded | Self::Unavailable { .. } => Duration::from_secs(2),
+        }
+    }
+}
+
+impl Intake {
+    pub(crate) fn new(
+        log: Arc<dyn Log>,
+        per_minute: u32,
+        limits: &Limits,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            log,
+            per_minute,
+            rate: Mutex::new(Rate::new(per_minute)),
+            known: Mutex::new(Known::new(limits.known)),
+            unacknowledged: Semaphore::new(limits.unacknowledged),
+            append: limits.append,
+            metrics,
+        }
+    }
+
+    /// Takes a message; returns when the log has it.
+    pub(crate) async fn accept(&self, message: &Message) -> Result<Accepted, Rejected> {
+        if let Some(seen) = locked(&self.known).messages.get(&message.id) {
+            self.metrics.duplicates.inc();
+            return Ok(Accepted::Before { reply: seen.reply });
+        }
+        if !message.synthetic {
+            let taken = locked(&self.rate).take(&message.account, Instant::now());
+            if let Err(retry_after) = taken {
+                self.metrics.rejected("rate");
+                return Err(Rejected::TooManyMessages {
+                    limit: self.per_minute,
+                    retry_after,
+                });
+            }
+        }
+        let appended = self.append(message).await;
+        if appended.is_err() && !message.synthetic {
+            locked(&self.rate).give_back(&message.account);
+        }
+        appended?;
+        locked(&self.known).insert(message.id);
+        if !message.synthetic {
+            self.metrics.accepted.inc();
+        }
+        Ok(Accepted::Now)
+    }
+
+    async fn append(&self, message: &Message) -> Result<Offset, Rejected> {
+        let failed = |reason: String| {
+            self.metrics.rejected("queue");
+            Rejected::Unavailable { reason }
+        };
+        let value = serde_json::to_vec(message).map_err(|error| failed(error.to_string()))?;
+        let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        let Ok(_waiting) = self.unacknowledged.try_acquire_many(bytes) else {
+            self.metrics.rejected("overload");
+            return Err(Rejected::Overloaded);
+        };
+        let partition = message.account.partition(self.log.partitions());
+        let append = self.log.append(Topic::Inbound, partition, value);
+        match tokio::time::timeout(self.append, append).await {
+            Ok(Ok(offset)) => Ok(offset),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed("the queue did not answer in time".to_owned())),
+        }
+    }
+
+    /// Learns that a message was answered; returns how long ago it was taken here, if it was.
+    pub(crate) fn answered(&self, message: Uuid, reply: Offset) -> Option<Duration> {
+        locked(&self.known).answered(message, reply)
+    }
+}
+
+/// The latest messages that the log is known to have: only to spare it copies, never to decide what is one.
+struct Known {
+    bound: usize,
+    messages: HashMap<Uuid, Seen>,
+    order: VecDeque<Uuid>,
+}
+
+struct Seen {
+    at: Instant,
+    reply: Option<Offset>,
+}
+
+impl Known {
+    fn new(bound: usize) -> Self {
+        Self {
+            bound,
+            messages: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    fn insert(&mut self, id: Uuid) {
+        if self.messages.contains_key(&id) {
+            return;
+        }
+        if self.order.len() >= self.bound
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.messages.remove(&oldest);
+        }
+        self.order.push_back(id);
+        self.messages.insert(
+            id,
+            Seen {
+                at: Instant::now(),
+                reply: None,
+            },
+        );
+    }
+
+    fn answered(&mut self, id: Uuid, reply: Offset) -> Option<Duration> {
+        let taken_here = self.messages.contains_key(&id);
+        self.insert(id);
+        let seen = self.messages.get_mut(&id)?;
+        seen.reply = Some(reply);
+        taken_here.then(|| seen.at.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_messages_are_remembered() {
+        let mut known = Known::new(2);
+        let ids = [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3)];
+        for id in ids {
+            known.insert(id);
+        }
+        assert!(!known.messages.contains_key(&ids[0]));
+        assert!(known.messages.contains_key(&ids[2]));
+        assert_eq!(known.messages.len(), known.order.len());
+    }
+
+    #[test]
+    fn a_reply_seen_before_its_acknowledgement_is_remembered() {
+        let mut known = Known::new(2);
+        let id = Uuid::from_u128(1);
+        assert_eq!(known.answered(id, 7), None);
+        known.insert(id);
+        assert_eq!(known.messages[&id].reply, Some(7));
+        assert!(known.answered(id, 7).is_some());
+    }
+}

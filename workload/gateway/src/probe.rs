@@ -1,0 +1,318 @@
+//! A synthetic conversation: a question of the gateway's own, through its real entrance, the queue, a worker and the
+//! model, and back. Its result is what `/state` says, and the operator's `Ready` rests on it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use chatbot_adapters::web_chat::{Ask, AskKind, Frame, Hello, HelloKind, VERSION};
+use chatbot_crds::config::{Hop, ProbeState};
+use chatbot_message::Account;
+use chatbot_queue::journal::{Checkpoint, Entry, Reader};
+use chatbot_queue::{Error, Log, Offset, Topic};
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{Gateway, locked, now_ms};
+
+const QUESTION: &str = "Answer with one word: are you there?";
+
+/// What went wrong, and where.
+struct Failed {
+    hop: Hop,
+    message: String,
+}
+
+/// Converses again and again, one conversation at a time, until the gateway stops.
+pub(crate) async fn run(gateway: Arc<Gateway>, listening: SocketAddr) {
+    let last: Arc<Mutex<Option<ProbeState>>> = Arc::default();
+    let reported = Arc::clone(&last);
+    gateway
+        .telemetry
+        .report(move |state| state.probe.clone_from(&locked(&reported)));
+    let Some(channel) = gateway.pages().next().map(|channel| channel.name.clone()) else {
+        return;
+    };
+    let address = SocketAddr::new(reachable(listening.ip()), listening.port());
+    let stop = gateway.stop.clone();
+    let conversing = async {
+        loop {
+            let result = Conversation::hold(&gateway, &channel, address).await;
+            let well = result.is_ok();
+            record(&gateway, &last, result);
+            let pause = if well {
+                gateway.limits.probe
+            } else {
+                gateway.limits.probe_at_first
+            };
+            tokio::time::sleep(pause).await;
+        }
+    };
+    stop.run_until_cancelled(conversing).await;
+}
+
+fn record(gateway: &Gateway, last: &Mutex<Option<ProbeState>>, result: Result<(), Failed>) {
+    gateway.metrics.probes.inc();
+    let state = match result {
+        Ok(()) => ProbeState {
+            at: now_ms() / 1_000,
+            failed_hop: None,
+            message: String::new(),
+        },
+        Err(Failed { hop, message }) => {
+            gateway.metrics.failed_probes.inc();
+            ProbeState {
+                at: now_ms() / 1_000,
+                failed_hop: Some(hop),
+                message,
+            }
+        }
+    };
+    let mut last = locked(last);
+    let before = last.as_ref().map(|last| last.failed_hop);
+    if before != Some(state.failed_hop) {
+        match state.failed_hop {
+            None => info!("a synthetic conversation was answered"),
+            Some(hop) => warn!(?hop, state.message, "a synthetic conversation failed"),
+        }
+    }
+    *last = Some(state);
+}
+
+/// Where this process reaches its own listener.
+fn reachable(listening: IpAddr) -> IpAddr {
+    match listening {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+struct Conversation<'a> {
+    gateway: &'a Gateway,
+    account: Account,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    deadline: Instant,
+}
+
+impl<'a> Conversation<'a> {
+    async fn hold(gateway: &'a Gateway, channel: &str, address: SocketAddr) -> Result<(), Failed> {
+        let deadline = Instant::now() + gateway.limits.probe_timeout;
+        let account = Account {
+            channel: channel.to_owned(),
+            user: random_id(),
+        };
+        let partition = account.partition(gateway.log.partitions());
+        let before = match gateway.log.end(Topic::Response, partition).await {
+            Ok(end) => end,
+            Err(error) => return Err(failed(Hop::Queue, error.to_string())),
+        };
+        let connecting = connect(channel, address);
+        let socket = match timeout_at(deadline, connecting).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => {
+                let message = format!("the hub cannot reach its own socket at {address}: {error}");
+                return Err(failed(Hop::Adapter, message));
+            }
+            Err(_) => {
+                return Err(failed(
+                    Hop::Adapter,
+                    format!("the hub's own socket at {address} did not answer"),
+                ));
+            }
+        };
+        let mut conversation = Self {
+            gateway,
+            account,
+            socket,
+            deadline,
+        };
+        conversation.say_hello().await?;
+        let message = conversation.ask().await?;
+        let result = conversation.await_reply(message, before).await;
+        let _ = timeout_at(deadline, conversation.socket.close(None)).await;
+        result
+    }
+
+    async fn say_hello(&mut self) -> Result<(), Failed> {
+        let hello = Hello {
+            kind: HelloKind::Hello,
+            version: VERSION,
+            user: self.account.user.clone(),
+            cursor: None,
+            history: false,
+            probe: Some(self.gateway.probe_secret.clone()),
+        };
+        self.send(&hello).await?;
+        loop {
+            match self.receive().await {
+                Some(Frame::Ready { .. }) => return Ok(()),
+                Some(Frame::Error { message, .. }) => return Err(failed(Hop::Adapter, message)),
+                Some(_) => {}
+                None => {
+                    return Err(failed(
+                        Hop::Adapter,
+                        "the hub's own socket was closed".to_owned(),
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> Result<Uuid, Failed> {
+        let ask = Ask {
+            kind: AskKind::Ask,
+            id: random_id(),
+            text: QUESTION.to_owned(),
+            age: 0,
+        };
+        self.send(&ask).await?;
+        loop {
+            match self.receive().await {
+                Some(Frame::Ack { message, .. }) => return Ok(message),
+                Some(Frame::Refused { message, .. }) => return Err(failed(Hop::Queue, message)),
+                Some(_) => {}
+                None => {
+                    let message = "the queue did not take the message in time".to_owned();
+                    return Err(failed(Hop::Queue, message));
+                }
+            }
+        }
+    }
+
+    async fn await_reply(&mut self, message: Uuid, before: u64) -> Result<(), Failed> {
+        loop {
+            match self.receive().await {
+                Some(Frame::Reply {
+                    message: of,
+                    fallback,
+                    ..
+                }) if of == message => {
+                    if fallback {
+                        let message = "the worker answered with the fallback text: no inference instance gave an answer";
+                        return Err(failed(Hop::Inference, message.to_owned()));
+                    }
+                    return Ok(());
+                }
+                Some(_) => {}
+                None => return Err(self.diagnose(message, before).await),
+            }
+        }
+    }
+
+    /// Where a message without a reply got stuck, as the journal tells.
+    async fn diagnose(&self, message: Uuid, before: u64) -> Failed {
+        let within = self.gateway.limits.probe_timeout.as_secs();
+        let log = self.gateway.log.as_ref();
+        let partition = self.account.partition(log.partitions());
+        let replied = was_answered(log, partition, before, message).await;
+        let owned = self
+            .gateway
+            .channels
+            .get(&self.account.channel)
+            .and_then(|channel| channel.consumers.get(partition as usize))
+            .map(|consumer| consumer.seen().fold)
+            .is_some_and(|fold| fold.owner.is_some() && !fold.released);
+        match replied {
+            Err(error) => failed(Hop::Queue, error.to_string()),
+            Ok(true) => failed(
+                Hop::Reply,
+                format!("a worker answered, but the answer did not come back within {within} s"),
+            ),
+            Ok(false) if !owned => failed(
+                Hop::Worker,
+                format!("no worker owns partition {partition}, so nobody took the message"),
+            ),
+            Ok(false) => failed(
+                Hop::Inference,
+                format!(
+                    "a worker took the message, but no inference instance answered it within {within} s"
+                ),
+            ),
+        }
+    }
+
+    async fn send(&mut self, frame: &impl serde::Serialize) -> Result<(), Failed> {
+        let text = serde_json::to_string(frame).unwrap_or_default();
+        let sending = self.socket.send(Message::text(text));
+        match timeout_at(self.deadline, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(
+                Hop::Adapter,
+                format!("the hub's own socket broke: {error}"),
+            )),
+            Err(_) => Err(failed(
+                Hop::Adapter,
+                "the hub's own socket takes nothing".to_owned(),
+            )),
+        }
+    }
+
+    /// The next frame; none when the connection or the time is over.
+    async fn receive(&mut self) -> Option<Frame> {
+        loop {
+            match timeout_at(self.deadline, self.socket.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    if let Ok(frame) = serde_json::from_str(&text) {
+                        return Some(frame);
+                    }
+                }
+                Ok(Some(Ok(
+                    Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
+                ))) => {}
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// Whether a worker has written a reply to `message` since `from`; whether it counts does not matter here.
+async fn was_answered(
+    log: &dyn Log,
+    partition: u32,
+    from: Offset,
+    message: Uuid,
+) -> Result<bool, Error> {
+    let end = log.end(Topic::Response, partition).await?;
+    let from = Checkpoint {
+        position: from,
+        ..Checkpoint::default()
+    };
+    let mut reader = Reader::new(log, partition, from);
+    while reader.checkpoint().position < end {
+        if let Some(Entry::Reply { reply, .. }) = reader.next().await?.entry
+            && reply.message_id == message
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn connect(
+    channel: &str,
+    address: SocketAddr,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, tungstenite::Error> {
+    let mut request = format!("ws://{address}/channels/{channel}/socket").into_client_request()?;
+    let origin = format!("http://{address}").parse().map_err(http_error)?;
+    request.headers_mut().insert("origin", origin);
+    let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+    Ok(socket)
+}
+
+fn http_error(error: axum::http::header::InvalidHeaderValue) -> tungstenite::Error {
+    tungstenite::Error::HttpFormat(error.into())
+}
+
+fn random_id() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+fn failed(hop: Hop, message: String) -> Failed {
+    Failed { hop, message }
+}

@@ -1,0 +1,185 @@
+//! What a page gets when it connects: the history it asks for, and every reply after its cursor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatbot_adapters::web_chat::{Frame, PastTurn};
+use chatbot_message::Account;
+use chatbot_queue::journal::{Checkpoint, Entry, Reader};
+use chatbot_queue::{Error, Log, Offset, Topic};
+use chatbot_store::Session;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::Gateway;
+
+/// Records read between two chances for other tasks.
+const YIELD_EVERY: usize = 512;
+/// Pause before the view is asked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How far a page has seen one partition of the journal. The page keeps it and never reads it; a forged one shows its
+/// forger nothing but replies to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// Identity of the log: in another one the position means nothing.
+    log: String,
+    at: Checkpoint,
+}
+
+impl Cursor {
+    pub(crate) fn new(log: &dyn Log, at: Checkpoint) -> Self {
+        Self {
+            log: log.identity().to_owned(),
+            at,
+        }
+    }
+
+    pub(crate) fn value(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// The frame that gives it to the page.
+    pub(crate) fn frame(&self) -> Arc<str> {
+        Frame::Cursor {
+            cursor: self.value(),
+        }
+        .encode()
+        .into()
+    }
+}
+
+/// Where to begin for a page with this cursor. A cursor of another log, of another release, or from beyond the end of a
+/// log that was made anew means the beginning: what was asked before may have been answered anywhere in it.
+pub(crate) async fn begin(
+    gateway: &Gateway,
+    partition: u32,
+    cursor: Option<serde_json::Value>,
+    seen: Checkpoint,
+) -> Result<Checkpoint, Error> {
+    let Some(cursor) = cursor else {
+        return Ok(seen);
+    };
+    let end = gateway.log.end(Topic::Response, partition).await?;
+    Ok(serde_json::from_value::<Cursor>(cursor)
+        .ok()
+        .filter(|cursor| cursor.log == gateway.log.identity() && cursor.at.position <= end)
+        .map(|cursor| cursor.at)
+        .unwrap_or_default())
+}
+
+/// A reply found by [`Replay`].
+pub(crate) struct Found {
+    pub(crate) position: Offset,
+    pub(crate) reply: chatbot_message::Reply,
+    /// The checkpoint after it.
+    pub(crate) after: Checkpoint,
+}
+
+/// The counting replies to one account, from a checkpoint to the end of the log as it was at the beginning. Whoever has
+/// a seat before that misses nothing: what is offered later lies beyond that end, or is sent twice.
+pub(crate) struct Replay<'a> {
+    reader: Reader<'a>,
+    account: &'a Account,
+    end: Offset,
+    read: usize,
+}
+
+impl<'a> Replay<'a> {
+    pub(crate) async fn begin(
+        log: &'a dyn Log,
+        account: &'a Account,
+        from: Checkpoint,
+    ) -> Result<Self, Error> {
+        let partition = account.partition(log.partitions());
+        Ok(Self {
+            end: log.end(Topic::Response, partition).await?,
+            reader: Reader::new(log, partition, from),
+            account,
+            read: 0,
+        })
+    }
+
+    /// The next reply; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Found>, Error> {
+        while self.reader.checkpoint().position < self.end {
+            let step = self.reader.next().await?;
+            self.read += 1;
+            if self.read.is_multiple_of(YIELD_EVERY) {
+                tokio::task::yield_now().await;
+            }
+            match step.entry {
+                Some(Entry::Reply { reply, .. })
+                    if step.counts && reply.account == *self.account =>
+                {
+                    return Ok(Some(Found {
+                        position: step.position,
+                        reply,
+                        after: self.reader.checkpoint(),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where it is.
+    pub(crate) fn at(&self) -> Checkpoint {
+        self.reader.checkpoint()
+    }
+}
+
+/// The conversation so far: at least up to `seen`, unless the view does not get there in time.
+pub(crate) async fn history(gateway: &Gateway, account: &Account, seen: Offset) -> Frame {
+    let partition = account.partition(gateway.log.partitions());
+    let deadline = Instant::now() + gateway.limits.view;
+    let mut best = Session::default();
+    let mut complete = false;
+    while !complete && Instant::now() < deadline {
+        let session = gateway.view.session(partition, account);
+        match tokio::time::timeout_at(deadline, session).await {
+            Ok(Ok(session)) => {
+                complete = session.at >= seen;
+                best = session;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a history cannot be read"),
+            Err(_) => break,
+        }
+        if !complete {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+    let turns = best.turns.into_iter().map(|turn| PastTurn {
+        message: turn.message_id,
+        position: turn.position,
+        question: turn.question,
+        answer: turn.answer,
+        fallback: turn.fallback,
+    });
+    Frame::History {
+        turns: turns.collect(),
+        complete,
+    }
+}
+
+/// The reply at `position`.
+pub(crate) async fn reply_at(
+    log: &dyn Log,
+    partition: u32,
+    position: Offset,
+) -> Result<Option<chatbot_message::Reply>, Error> {
+    if position >= log.end(Topic::Response, partition).await? {
+        return Ok(None);
+    }
+    let records = log.read(Topic::Response, partition, position, 1).await?;
+    Ok(records.into_iter().find_map(|record| {
+        if record.offset != position {
+            return None;
+        }
+        match serde_json::from_slice(&record.value) {
+            Ok(Entry::Reply { reply, .. }) => Some(reply),
+            _ => None,
+        }
+    }))
+}
