@@ -52,7 +52,8 @@ pub(crate) const CLAIM_PATH: &str =
     "must be a path inside the volume: it must not start with '/' or contain '..'";
 pub(crate) const NODE_CAPACITY: &str = "`cpu` and `memory` must be quantities greater than 0";
 pub(crate) const MIN_MAX: &str = "`minReplicas` must be less than or equal to `maxReplicas`";
-const MAP_KEY: &str = "keys must be names such as 'team' or 'example.com/team'";
+pub(crate) const MAP_KEYS: &str = "keys must be names such as 'team' or 'example.com/team'";
+pub(crate) const TAINT_KEY: &str = "must be a name such as 'dedicated' or 'example.com/dedicated'";
 
 /// The message of a duration's bounds.
 pub(crate) fn between(shortest: &str, longest: &str) -> String {
@@ -271,7 +272,12 @@ impl Broken {
                 TOLERATION_SECONDS,
             );
             if let Some(key) = &toleration.key {
-                self.unless(is_qualified_name(key), &format!("{path}.key"), key, MAP_KEY);
+                self.unless(
+                    is_qualified_name(key),
+                    &format!("{path}.key"),
+                    key,
+                    TAINT_KEY,
+                );
             }
         }
     }
@@ -322,7 +328,7 @@ impl Broken {
         for (key, value) in labels.into_iter().flatten() {
             let free = !reserved.iter().any(|prefix| key.starts_with(prefix));
             self.unless(free, path, key, LABEL_KEYS);
-            self.unless(is_qualified_name(key), path, key, MAP_KEY);
+            self.unless(is_qualified_name(key), path, key, MAP_KEYS);
             self.unless(
                 is_label_value(value),
                 &format!("{path}.{key}"),
@@ -335,7 +341,7 @@ impl Broken {
     fn annotations(&mut self, path: &str, annotations: Option<&BTreeMap<String, String>>) {
         for key in annotations.into_iter().flatten().map(|(key, _)| key) {
             self.unless(!key.starts_with("chatbot.dev/"), path, key, ANNOTATION_KEYS);
-            self.unless(is_qualified_name(key), path, key, MAP_KEY);
+            self.unless(is_qualified_name(key), path, key, MAP_KEYS);
         }
     }
 }

@@ -23,6 +23,19 @@ pub fn definition() -> CustomResourceDefinition {
             continue;
         };
         tidy(root);
+        // The rule about the name points at it, so the schema must know that it is there.
+        let name = JSONSchemaProps {
+            type_: Some("string".to_owned()),
+            ..JSONSchemaProps::default()
+        };
+        let metadata = JSONSchemaProps {
+            type_: Some("object".to_owned()),
+            properties: Some([("name".to_owned(), name)].into()),
+            ..JSONSchemaProps::default()
+        };
+        root.properties
+            .get_or_insert_default()
+            .insert("metadata".to_owned(), metadata);
         if let Some(status) = root
             .properties
             .as_mut()

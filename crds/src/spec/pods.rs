@@ -52,6 +52,7 @@ pub struct Toleration {
     /// The taint's key. Absent, with `operator: Exists`: every taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317))]
+    #[x_kube(validation = shapes::taint_key())]
     pub key: Option<String>,
 
     /// `Equal` (absent: this) compares key and value, `Exists` the key alone.

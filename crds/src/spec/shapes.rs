@@ -2,12 +2,27 @@
 
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 use crate::rules;
 
 /// The rule that a string can be the name of an object.
 pub(crate) fn object_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(rules::OBJECT_NAME)
+}
+
+/// A name with an optional prefix, as the key of a label, an annotation or a taint.
+const QUALIFIED: &str =
+    "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+
+/// The rule that a string can be the key of a taint.
+pub(crate) fn taint_key() -> Rule {
+    Rule::new(format!("self.matches('{QUALIFIED}')")).message(rules::TAINT_KEY)
+}
+
+/// The rule that every key of a map can be that of a label.
+fn map_keys() -> Value {
+    json!({ "rule": format!("self.all(k, k.matches('{QUALIFIED}'))"), "message": rules::MAP_KEYS })
 }
 
 /// The rule that a pod asks for no more than it may use.
@@ -40,6 +55,7 @@ pub(super) fn node_selector(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 16,
         "additionalProperties": label_value(),
+        "x-kubernetes-validations": [map_keys()],
     })
 }
 
@@ -51,7 +67,7 @@ pub(super) fn pod_labels(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [{
             "rule": "self.all(k, !k.startsWith('chatbot.dev/') && !k.startsWith('app.kubernetes.io/'))",
             "message": rules::LABEL_KEYS,
-        }],
+        }, map_keys()],
     })
 }
 
@@ -62,6 +78,7 @@ pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
         "additionalProperties": { "type": "string", "maxLength": 4096 },
         "x-kubernetes-validations": [
             { "rule": "self.all(k, !k.startsWith('chatbot.dev/'))", "message": rules::ANNOTATION_KEYS },
+            map_keys(),
         ],
     })
 }
@@ -75,8 +92,10 @@ pub(super) fn requests(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn limits(_: &mut SchemaGenerator) -> Schema {
     quantities(
-        "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || (k.contains('/') && \
-         (!isQuantity(string(self[k])) || quantity(string(self[k])).isInteger())))",
+        &format!(
+            "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || (k.contains('/') && k.matches('{QUALIFIED}') && \
+             (!isQuantity(string(self[k])) || quantity(string(self[k])).isInteger())))"
+        ),
         rules::LIMIT_KEYS,
     )
 }

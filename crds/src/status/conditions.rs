@@ -9,10 +9,10 @@ pub struct UnknownReason(pub String);
 
 /// A closed list of names, each with words for a person.
 macro_rules! names {
-    ($(#[$docs:meta])* $list:ident { $($(#[$doc:meta])* $name:ident,)* }) => {
+    ($(#[$docs:meta])* $list:ident { $(#[doc = $doc:literal] $name:ident,)* }) => {
         $(#[$docs])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $list { $($(#[$doc])* $name,)* }
+        pub enum $list { $(#[doc = $doc] $name,)* }
 
         impl $list {
             /// The whole list.
@@ -22,6 +22,12 @@ macro_rules! names {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What it says, as a sentence.
+            #[must_use]
+            pub fn says(self) -> &'static str {
+                match self { $(Self::$name => $doc,)* }.trim()
             }
         }
 
