@@ -79,9 +79,11 @@ pub struct Limits {
     pub view: Duration,
     /// How long a shutdown waits for sockets to close.
     pub drain: Duration,
-    /// Pause between synthetic conversations while none has succeeded.
-    pub probe_at_first: Duration,
-    /// Pause between synthetic conversations after that.
+    /// Pause before the first synthetic conversation.
+    pub probe_first: Duration,
+    /// Pause after a synthetic conversation that failed.
+    pub probe_again: Duration,
+    /// Pause after a synthetic conversation that succeeded.
     pub probe: Duration,
     /// Longest synthetic conversation.
     pub probe_timeout: Duration,
@@ -102,7 +104,8 @@ impl Default for Limits {
             silence: Duration::from_secs(45),
             view: Duration::from_secs(2),
             drain: Duration::from_secs(15),
-            probe_at_first: Duration::from_secs(5),
+            probe_first: Duration::from_millis(500),
+            probe_again: Duration::from_secs(5),
             probe: Duration::from_secs(20),
             probe_timeout: Duration::from_secs(30),
         }

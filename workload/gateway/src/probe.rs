@@ -41,6 +41,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listening: SocketAddr) {
     let address = SocketAddr::new(reachable(listening.ip()), listening.port());
     let stop = gateway.stop.clone();
     let conversing = async {
+        tokio::time::sleep(gateway.limits.probe_first).await;
         loop {
             let result = Conversation::hold(&gateway, &channel, address).await;
             let well = result.is_ok();
@@ -48,7 +49,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listening: SocketAddr) {
             let pause = if well {
                 gateway.limits.probe
             } else {
-                gateway.limits.probe_at_first
+                gateway.limits.probe_again
             };
             tokio::time::sleep(pause).await;
         }

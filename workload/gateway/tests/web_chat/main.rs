@@ -1,0 +1,12 @@
+//! The web chat over real sockets, on the logs and the view in memory.
+
+// Test support panics where a test would.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod answerer;
+mod entrance;
+mod hub;
+mod page;
+mod resuming;
+mod synthetic;
+mod talking;

@@ -1,0 +1,108 @@
+//! What the synthetic conversation says of each hop.
+
+use std::time::Duration;
+
+use chatbot_crds::config::{Hop, ProbeState};
+use chatbot_gateway::Limits;
+use chatbot_queue::Topic;
+use chatbot_queue::memory::{self, MemoryLog};
+
+use crate::answerer::Answerer;
+use crate::hub::{Backing, Hub, config};
+
+fn quick() -> Limits {
+    Limits {
+        probe_first: Duration::ZERO,
+        probe_again: Duration::from_millis(50),
+        probe: Duration::from_millis(50),
+        probe_timeout: Duration::from_secs(2),
+        ..Limits::default()
+    }
+}
+
+async fn first_result(hub: &Hub) -> ProbeState {
+    let state = hub.reports(|state| state.probe.is_some()).await;
+    state.probe.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_through_every_hop_is_reported_and_counts_for_nothing_else() {
+    let backing = Backing::new();
+    let answerer = Answerer::start(&backing).await;
+    let hub = Hub::with(config(), quick(), &backing).await;
+    let probe = first_result(&hub).await;
+    assert_eq!((probe.failed_hop, probe.message.as_str()), (None, ""));
+    assert!(probe.at > 1_600_000_000);
+    assert_eq!(hub.telemetry.state().counters.requests, 0);
+    assert!(answerer.met.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_is_named() {
+    let mut backing = Backing::new();
+    backing.log = std::sync::Arc::new(MemoryLog::with_limits(
+        1,
+        memory::Limits {
+            kept_bytes: 0,
+            full_bytes: 0,
+        },
+    ));
+    let hub = Hub::with(config(), quick(), &backing).await;
+    let probe = first_result(&hub).await;
+    assert_eq!(probe.failed_hop, Some(Hop::Queue), "{probe:?}");
+    assert!(!probe.message.is_empty());
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_there_is_named() {
+    let backing = Backing::new();
+    let hub = Hub::with(config(), quick(), &backing).await;
+    let probe = first_result(&hub).await;
+    assert_eq!(probe.failed_hop, Some(Hop::Worker), "{probe:?}");
+}
+
+#[tokio::test]
+async fn inference_that_does_not_answer_is_named_and_so_is_its_recovery() {
+    let backing = Backing::new();
+    let answerer = Answerer::start(&backing).await;
+    answerer.answering.send_replace(false);
+    let hub = Hub::with(config(), quick(), &backing).await;
+    let probe = first_result(&hub).await;
+    assert_eq!(probe.failed_hop, Some(Hop::Inference), "{probe:?}");
+    assert!(
+        hub.telemetry.unready().is_none(),
+        "messages can be accepted all the same"
+    );
+    answerer.answering.send_replace(true);
+    hub.reports(|state| {
+        state
+            .probe
+            .as_ref()
+            .is_some_and(|probe| probe.failed_hop.is_none())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_fallback_text_is_no_answer() {
+    let backing = Backing::new();
+    let answerer = Answerer::start(&backing).await;
+    answerer.answer_with_the_fallback();
+    let hub = Hub::with(config(), quick(), &backing).await;
+    let probe = first_result(&hub).await;
+    assert_eq!(probe.failed_hop, Some(Hop::Inference), "{probe:?}");
+}
+
+#[tokio::test]
+async fn one_conversation_is_held_at_a_time() {
+    let backing = Backing::new();
+    let mut limits = quick();
+    limits.probe_timeout = Duration::from_millis(300);
+    let hub = Hub::with(config(), limits, &backing).await;
+    first_result(&hub).await;
+    let mut records = 0;
+    for partition in 0..backing.log.partitions() {
+        records += backing.log.end(Topic::Inbound, partition).await.unwrap();
+    }
+    assert_eq!(records, 1);
+}
