@@ -43,7 +43,7 @@ pub struct Request {
     pub max_tokens: Option<u32>,
     /// Sampling temperature; 0 takes the likeliest token always.
     pub temperature: f32,
-    /// Share of the probability that tokens are drawn from, above 0 and up to 1.
+    /// Share of the probability that tokens are drawn from, 0 to 1.
     pub top_p: f32,
     /// Seed of the draw; absent: a new one every time.
     pub seed: Option<u64>,

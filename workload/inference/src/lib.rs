@@ -1,1 +1,33 @@
-//! Placeholder door of the room; its owner writes it.
+//! One inference instance: an `OpenAI`-compatible HTTP API in front of a model.
+//!
+//! It knows no users, sessions or channels: a request is a conversation, an answer is text. What it promises: it is
+//! ready only when the model has answered once; a request is answered, or refused with what is wrong and what to do;
+//! it never has more in hand than its configuration says; a client that goes away frees its place; and the end of the
+//! process cuts off no answer that can be finished within the drain time.
+
+mod admission;
+mod completion;
+mod error;
+mod fields;
+mod generate;
+mod metrics;
+mod request;
+mod serve;
+
+pub use error::ApiError;
+pub use generate::Generate;
+pub use request::Ask;
+pub use serve::{Server, run};
+
+use chatbot_engine::LoadError;
+use chatbot_engine::gguf::Broken;
+
+/// The reason of the condition `ModelReady` for a model that cannot be served.
+#[must_use]
+pub fn reason(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::File(Broken::Missing { .. }) => "SourceNotFound",
+        LoadError::Context { .. } => "DoesNotFit",
+        _ => "UnsupportedFormat",
+    }
+}
