@@ -9,9 +9,13 @@ use chatbot_queue::{Log, Topic};
 use proptest::prelude::*;
 use uuid::Uuid;
 
+const FIRST: Uuid = Uuid::from_u128(1);
+const SECOND: Uuid = Uuid::from_u128(2);
+
 fn owner(lowest_unsettled: u64, deaths: u32) -> Entry {
     Entry::Owner {
         nonce: Uuid::nil(),
+        worker: FIRST,
         lowest_unsettled,
         deaths,
     }
@@ -79,15 +83,19 @@ fn a_copy_of_a_record_does_not_count() {
 #[test]
 fn deaths_count_owners_in_a_row_that_got_nowhere() {
     let mut fold = Fold::default();
-    assert_eq!(fold.deaths_of_next(0, None), 0);
+    assert_eq!(fold.deaths_of_next(0, SECOND), 0);
     fold.counts(0, &owner(5, 1));
-    assert_eq!(fold.deaths_of_next(5, None), 2, "died at the same message");
-    assert_eq!(fold.deaths_of_next(6, None), 0, "got further");
-    assert_eq!(fold.deaths_of_next(5, Some(0)), 1, "the same owner again");
+    assert_eq!(
+        fold.deaths_of_next(5, SECOND),
+        2,
+        "died at the same message"
+    );
+    assert_eq!(fold.deaths_of_next(6, SECOND), 0, "got further");
+    assert_eq!(fold.deaths_of_next(5, FIRST), 1, "the same process again");
     fold.counts(1, &Entry::Released { epoch: 7 });
-    assert_eq!(fold.deaths_of_next(5, None), 2, "somebody else let go");
+    assert_eq!(fold.deaths_of_next(5, SECOND), 2, "somebody else let go");
     fold.counts(2, &Entry::Released { epoch: 0 });
-    assert_eq!(fold.deaths_of_next(5, None), 0, "it let go in order");
+    assert_eq!(fold.deaths_of_next(5, SECOND), 0, "it let go in order");
 }
 
 #[test]

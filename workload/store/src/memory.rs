@@ -152,7 +152,7 @@ mod tests {
     use uuid::Uuid;
 
     const KEEP: Keep = Keep {
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         turns: 3,
     };
 

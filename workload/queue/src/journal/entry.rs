@@ -17,6 +17,8 @@ pub enum Entry {
     Owner {
         /// Unique to this attempt: how the writer finds its own record again.
         nonce: Uuid,
+        /// The process that takes over: one that announces itself again has not died.
+        worker: Uuid,
         /// The lowest inbound offset without a counting reply, as this owner found it.
         lowest_unsettled: Offset,
         /// Owners in a row before this one that began at the same offset and never let go in order.
@@ -73,6 +75,8 @@ pub struct Fold {
     pub owner: Option<Offset>,
     /// The lowest `seq` that can still count.
     pub next_seq: u64,
+    /// The process that wrote it.
+    pub worker: Uuid,
     /// Where that owner began.
     pub lowest_unsettled: Offset,
     /// Its `deaths`.
@@ -86,6 +90,7 @@ impl Fold {
     pub fn counts(&mut self, position: Offset, entry: &Entry) -> bool {
         match *entry {
             Entry::Owner {
+                worker,
                 lowest_unsettled,
                 deaths,
                 ..
@@ -93,6 +98,7 @@ impl Fold {
                 *self = Self {
                     owner: Some(position),
                     next_seq: 0,
+                    worker,
                     lowest_unsettled,
                     deaths,
                     released: false,
@@ -113,15 +119,15 @@ impl Fold {
         }
     }
 
-    /// `deaths` of an owner that announces itself next and begins at `lowest_unsettled`. An owner that announces
-    /// again (`previous` is its own earlier epoch) has not died.
+    /// `deaths` of an owner that is announced next, by `worker`, and begins at `lowest_unsettled`.
     #[must_use]
-    pub fn deaths_of_next(&self, lowest_unsettled: Offset, previous: Option<Offset>) -> u32 {
-        match self.owner {
-            Some(_) if self.released || self.lowest_unsettled != lowest_unsettled => 0,
-            Some(owner) if previous == Some(owner) => self.deaths,
-            Some(_) => self.deaths + 1,
-            None => 0,
+    pub fn deaths_of_next(&self, lowest_unsettled: Offset, worker: Uuid) -> u32 {
+        if self.owner.is_none() || self.released || self.lowest_unsettled != lowest_unsettled {
+            0
+        } else if self.worker == worker {
+            self.deaths
+        } else {
+            self.deaths + 1
         }
     }
 }

@@ -1,0 +1,195 @@
+//! Answering one message (W6): context, then the model, for as long as it takes.
+
+use std::time::Duration;
+
+use chatbot_message::{Message, Outcome, Reply};
+use chatbot_store::Turn;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::Shared;
+use crate::backoff::Backoff;
+use crate::context::{self, Entry};
+use crate::inference::Failure;
+use crate::preview::Show;
+use crate::prompt;
+use crate::view::Link;
+
+/// A message, and what is needed to answer it.
+pub(crate) struct Question {
+    pub(crate) partition: u32,
+    pub(crate) message: Message,
+    /// What this owner answered in the same session and the view may not have yet.
+    pub(crate) own: Vec<Turn>,
+    /// The view must have come this far to know everything else.
+    pub(crate) need: u64,
+}
+
+/// How often the model itself may refuse a request.
+const REFUSALS: u32 = 3;
+
+/// The reply, sooner or later: while something that is needed is down, it waits.
+pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> Reply {
+    let Question {
+        partition,
+        message,
+        own,
+        need,
+    } = question;
+    let began = Instant::now();
+    let turns = if message.synthetic {
+        Vec::new()
+    } else {
+        context::merge(session(shared, link, partition, &message, need).await, own)
+    };
+    let asking = ask_until_settled(shared, &message, &turns);
+    let settled = if message.synthetic {
+        // Nobody waits for a synthetic conversation that is over.
+        let ended = timeout(shared.limits.synthetic_patience, asking).await;
+        ended.unwrap_or_else(|_| {
+            Err("inference did not answer a synthetic conversation in time".to_owned())
+        })
+    } else {
+        asking.await
+    };
+    if !message.synthetic {
+        shared
+            .metrics
+            .answer_seconds
+            .observe(began.elapsed().as_secs_f64());
+    }
+    match settled {
+        Ok(answer) => reply(message, answer, Outcome::Answered),
+        Err(reason) => fallback(shared, message, &reason),
+    }
+}
+
+/// The reply with the fallback text; the log says why.
+pub(crate) fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
+    if message.synthetic {
+        debug!(message = %message.id, "a synthetic conversation failed: {reason}");
+    } else {
+        warn!(message = %message.id, channel = message.account.channel, "sending the fallback text: {reason}");
+    }
+    reply(
+        message,
+        shared.config.fallback_message.clone(),
+        Outcome::Fallback,
+    )
+}
+
+fn reply(message: Message, answer: String, outcome: Outcome) -> Reply {
+    Reply {
+        message_id: message.id,
+        account: message.account,
+        origin: message.origin,
+        question: message.text,
+        answer,
+        outcome,
+        synthetic: message.synthetic,
+    }
+}
+
+/// The session, once the view is far enough; without history when that takes too long: count and order do not depend on
+/// it.
+async fn session(
+    shared: &Shared,
+    link: &Link,
+    partition: u32,
+    message: &Message,
+    need: u64,
+) -> Vec<Turn> {
+    let deadline = Instant::now() + shared.limits.context_wait;
+    let mut at = link.at.subscribe();
+    loop {
+        match shared.view.session(partition, &message.account).await {
+            Ok(session) if session.at >= need => return session.turns,
+            Ok(_) => link.look.notify_one(),
+            Err(error) => debug!(partition, "{error}"),
+        }
+        if Instant::now() >= deadline {
+            shared.metrics.without_history.inc();
+            warn!(partition, message = %message.id, "answering without history: the session store is behind");
+            return Vec::new();
+        }
+        let pause = shared.limits.context_wait / 20;
+        let _moved = timeout(pause.max(Duration::from_millis(1)), at.changed()).await;
+    }
+}
+
+/// The model's answer, or why the fallback text is to be sent.
+async fn ask_until_settled(
+    shared: &Shared,
+    message: &Message,
+    turns: &[Turn],
+) -> Result<String, String> {
+    let system_prompt = prompt::ready(&mut shared.prompt.subscribe()).await;
+    let mut backoff = Backoff::new(&shared.limits);
+    let mut refusals = 0;
+    let mut history = usize::try_from(shared.config.history_turns).unwrap_or(usize::MAX);
+    loop {
+        let entries = context::entries(
+            &shared.config,
+            &system_prompt,
+            turns,
+            history,
+            &message.text,
+        );
+        let pause = match ask(shared, message, &entries).await {
+            // One token may be blank, or no text at all: that it came is the answer.
+            Ok(answer) if message.synthetic => return Ok(answer.trim().to_owned()),
+            Ok(answer) if answer.trim().is_empty() => {
+                return Err("the model's answer is empty".to_owned());
+            }
+            Ok(answer) => return Ok(answer.trim().to_owned()),
+            Err(failure @ Failure::Refused(_)) => {
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return Err(failure.to_string());
+                }
+                // Most often there was more history than the estimate said: half of it, then none.
+                history = if refusals == 1 {
+                    history.min(turns.len()) / 2
+                } else {
+                    0
+                };
+                info!(message = %message.id, "asking again with less history: {failure}");
+                backoff.next()
+            }
+            Err(Failure::Busy { retry_after }) => {
+                let asked = retry_after
+                    .unwrap_or_default()
+                    .min(shared.limits.retry_after_cap);
+                backoff.next().max(asked)
+            }
+            Err(failure @ Failure::Away(_)) => {
+                info!(message = %message.id, "asking again: {failure}");
+                backoff.next()
+            }
+        };
+        shared.metrics.retries.inc();
+        sleep(pause).await;
+    }
+}
+
+/// Asks once. Real conversations share a bounded number of places; a place is given back while waiting to ask again.
+async fn ask(shared: &Shared, message: &Message, entries: &[Entry]) -> Result<String, Failure> {
+    let (_place, max_tokens) = if message.synthetic {
+        (None, 1)
+    } else {
+        let place = shared.places.acquire().await;
+        (Some(place), shared.config.max_answer_tokens)
+    };
+    let mut show = Show::new(shared, message);
+    let answer = shared.inference.ask(entries, max_tokens, &mut show).await;
+    noted(shared, answer)
+}
+
+fn noted(shared: &Shared, result: Result<String, Failure>) -> Result<String, Failure> {
+    let error = match &result {
+        Ok(_) | Err(Failure::Refused(_)) => None,
+        Err(failure) => Some(failure.to_string()),
+    };
+    shared.handle.set_inference_error(error);
+    result
+}

@@ -1,0 +1,394 @@
+//! Owning a partition (W4 to W11): from its inbound records to replies that count.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use chatbot_message::{Account, Message, Outcome, Reply};
+use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
+use chatbot_queue::{Offset, Topic};
+use chatbot_store::Turn;
+use futures::FutureExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::Shared;
+use crate::answer::{self, Question};
+use crate::intake::{self, Kind, Taken};
+use crate::journal_io::{self, Progress, Written};
+use crate::lanes::Lanes;
+use crate::own::Own;
+use crate::settled::Settled;
+use crate::takeover::{self, Takeover};
+use crate::view::Link;
+
+/// Why a partition is not owned any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The worker ends, and has let go in order.
+    Left,
+    /// Another owner has announced itself.
+    Fenced,
+    /// A reply may or may not have been written: only a new epoch can tell.
+    Unknown,
+}
+
+/// A user's lane; a synthetic conversation waits behind nobody.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    User(Account),
+    Synthetic(Offset),
+}
+
+struct Queued {
+    offset: Offset,
+    message: Message,
+}
+
+struct Answered {
+    lane: Lane,
+    offset: Offset,
+    reply: Reply,
+}
+
+/// Owners in a row that died at a message before it is answered alone.
+const DEATHS_ALONE: u32 = 2;
+/// Owners in a row that died at a message before it gets the fallback text.
+const DEATHS_FALLBACK: u32 = 4;
+/// Records judged ahead of being taken.
+const AHEAD: usize = 64;
+
+pub(crate) struct Epoch {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    partition: u32,
+    began: Offset,
+    seq: u64,
+    settled: Settled,
+    reader: Checkpoint,
+    /// The next offset of `inbound` to take.
+    next: Offset,
+    lanes: Lanes<Lane, Queued>,
+    own: Own,
+    /// Replies written and not read back yet.
+    unread: usize,
+    /// The message that owners die of, if one is suspected, and how many did.
+    suspect: Option<(Offset, u32)>,
+    answers: JoinSet<Answered>,
+    writes: mpsc::UnboundedSender<(Lane, Entry)>,
+    progress: watch::Sender<Option<Progress>>,
+}
+
+/// What the tasks of an epoch send it.
+struct Feeds {
+    taken: mpsc::Receiver<Taken>,
+    steps: mpsc::Receiver<(Step, Checkpoint)>,
+    written: mpsc::Receiver<Written>,
+    /// Ends with the epoch.
+    _tasks: JoinSet<()>,
+}
+
+/// Works until the partition is not owned any more.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    partition: u32,
+    takeover: Takeover,
+    shutdown: &CancellationToken,
+) -> End {
+    let (mut epoch, mut feeds) = Epoch::begin(shared, link, partition, takeover);
+    let end = epoch.work(&mut feeds, shutdown).await;
+    drop(feeds);
+    if end == End::Left {
+        epoch.leave().await;
+    }
+    end
+}
+
+impl Epoch {
+    fn begin(
+        shared: &Arc<Shared>,
+        link: &Arc<Link>,
+        partition: u32,
+        takeover: Takeover,
+    ) -> (Self, Feeds) {
+        let from = takeover.settled.lowest();
+        let (to_take, taken) = mpsc::channel(AHEAD);
+        let (to_step, steps) = mpsc::channel(AHEAD);
+        let (to_written, written) = mpsc::channel(AHEAD);
+        let (writes, to_write) = mpsc::unbounded_channel();
+        let progress = watch::Sender::new(None);
+        let committing = progress.subscribe();
+        let mut tasks = JoinSet::new();
+        let with = Arc::clone(shared);
+        tasks.spawn(async move { intake::read(&with, partition, from, to_take).await });
+        let (with, at) = (Arc::clone(shared), takeover.reader);
+        tasks.spawn(async move { journal_io::tail(&with, partition, at, to_step).await });
+        let with = Arc::clone(shared);
+        tasks.spawn(async move { journal_io::write(&with, partition, to_write, to_written).await });
+        let with = Arc::clone(shared);
+        tasks.spawn(async move { journal_io::commit(&with, partition, committing).await });
+        let keep = usize::try_from(shared.config.history_turns).unwrap_or(usize::MAX);
+        let epoch = Self {
+            shared: Arc::clone(shared),
+            link: Arc::clone(link),
+            partition,
+            began: takeover.epoch,
+            seq: 0,
+            reader: takeover.reader,
+            next: from,
+            lanes: Lanes::new(),
+            own: Own::new(takeover.epoch, keep),
+            unread: 0,
+            suspect: (takeover.deaths >= DEATHS_ALONE).then_some((from, takeover.deaths)),
+            settled: takeover.settled,
+            answers: JoinSet::new(),
+            writes,
+            progress,
+        };
+        let feeds = Feeds {
+            taken,
+            steps,
+            written,
+            _tasks: tasks,
+        };
+        (epoch, feeds)
+    }
+
+    async fn work(&mut self, feeds: &mut Feeds, shutdown: &CancellationToken) -> End {
+        let mut commit = interval(self.shared.limits.commit_interval);
+        commit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leave_at: Option<Instant> = None;
+        loop {
+            let leaving = leave_at.is_some();
+            if leaving && self.lanes.is_empty() && self.unread == 0 {
+                return End::Left;
+            }
+            let patience = async {
+                match leave_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((step, reader)) = feeds.steps.recv() => {
+                    if self.fenced_by(&step, reader) {
+                        return End::Fenced;
+                    }
+                }
+                Some(taken) = feeds.taken.recv(), if !leaving && self.may_take() => self.take(taken),
+                Some(answered) = self.answers.join_next(), if !self.answers.is_empty() => match answered {
+                    Ok(answered) => self.write(answered),
+                    Err(error) => error!(partition = self.partition, "failed to answer a message: {error}"),
+                },
+                Some(written) = feeds.written.recv() => match written {
+                    Written::Done(lane) => self.next_of(&lane),
+                    Written::Unknown => return End::Unknown,
+                },
+                _ = commit.tick() => self.report(),
+                () = shutdown.cancelled(), if !leaving => {
+                    leave_at = Some(Instant::now() + self.shared.limits.drain);
+                }
+                () = patience => {
+                    warn!(partition = self.partition, "leaving messages to the next owner");
+                    return End::Left;
+                }
+            }
+        }
+    }
+
+    /// W8: a reply that counts settles its message; a later owner ends this epoch.
+    fn fenced_by(&mut self, step: &Step, reader: Checkpoint) -> bool {
+        self.reader = reader;
+        takeover::note(&mut self.settled, step);
+        match &step.entry {
+            Some(Entry::Owner { .. }) => return true,
+            Some(Entry::Reply { reply, .. }) if step.counts => {
+                self.unread = self.unread.saturating_sub(1);
+                self.own
+                    .read_back(&reply.account, reply.message_id, step.position);
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// What is taken stays within a bound; a suspect is answered alone.
+    fn may_take(&self) -> bool {
+        let suspected = |(offset, _)| self.next > offset && !self.settled.contains(offset);
+        self.next - self.settled.lowest() < self.shared.limits.above_commit
+            && !self.suspect.is_some_and(suspected)
+    }
+
+    /// W5.
+    fn take(&mut self, taken: Taken) {
+        let Taken { offset, kind } = taken;
+        self.next = offset + 1;
+        self.shared.handle.set_read(self.partition, self.next);
+        let metrics = &self.shared.metrics;
+        match kind {
+            Kind::Message(_) if self.settled.contains(offset) => {}
+            Kind::Message(message) => {
+                let lane = if message.synthetic {
+                    Lane::Synthetic(offset)
+                } else {
+                    metrics.messages.inc();
+                    Lane::User(message.account.clone())
+                };
+                let message = *message;
+                if let Some(head) = self.lanes.push(&lane, Queued { offset, message }) {
+                    self.answer(lane, head);
+                }
+            }
+            Kind::Duplicate => {
+                debug!(
+                    partition = self.partition,
+                    offset, "a copy of an earlier message"
+                );
+                metrics.duplicates.inc();
+                self.settled.settle(offset);
+            }
+            Kind::Unreadable => {
+                metrics.unreadable.inc();
+                self.settled.settle(offset);
+            }
+        }
+    }
+
+    /// W6, in a task of its own.
+    fn answer(&mut self, lane: Lane, head: Queued) {
+        let Queued { offset, message } = head;
+        let shared = Arc::clone(&self.shared);
+        let link = Arc::clone(&self.link);
+        let deadly = self
+            .suspect
+            .is_some_and(|(suspect, deaths)| suspect == offset && deaths >= DEATHS_FALLBACK);
+        let question = Question {
+            partition: self.partition,
+            own: self.own.of(&message.account),
+            need: self.own.need(),
+            message: message.clone(),
+        };
+        self.answers.spawn(async move {
+            let _in_flight = InFlight::new(&shared);
+            let reply = if deadly {
+                answer::fallback(&shared, message, "workers die at this message")
+            } else {
+                let answering = AssertUnwindSafe(answer::answer(&shared, &link, question));
+                let answered = answering.catch_unwind().await;
+                answered
+                    .unwrap_or_else(|_| answer::fallback(&shared, message, "answering it panicked"))
+            };
+            Answered {
+                lane,
+                offset,
+                reply,
+            }
+        });
+    }
+
+    /// W7: to the one writer, in order.
+    fn write(&mut self, answered: Answered) {
+        let Answered {
+            lane,
+            offset,
+            reply,
+        } = answered;
+        let fallback = reply.outcome == Outcome::Fallback;
+        if !reply.synthetic {
+            let metrics = &self.shared.metrics;
+            if fallback {
+                &metrics.fallbacks
+            } else {
+                &metrics.answers
+            }
+            .inc();
+            let turn = Turn {
+                position: 0,
+                at: 0,
+                message_id: reply.message_id,
+                question: reply.question.clone(),
+                answer: reply.answer.clone(),
+                fallback,
+            };
+            self.own.add(&reply.account, turn);
+        }
+        let entry = Entry::Reply {
+            epoch: self.began,
+            seq: self.seq,
+            inbound: offset,
+            reply,
+        };
+        self.seq += 1;
+        self.unread += 1;
+        // The writer ends only after it has said that an outcome is unknown, and that ends this epoch.
+        let _ended = self.writes.send((lane, entry));
+    }
+
+    fn next_of(&mut self, lane: &Lane) {
+        if let Some(next) = self.lanes.done(lane) {
+            self.answer(lane.clone(), next);
+        }
+    }
+
+    /// W10.
+    fn report(&mut self) {
+        let progress = self.progress_now();
+        self.own.view_is_at(*self.link.at.borrow());
+        self.progress.send_if_modified(|current| {
+            let changed = current.as_ref() != Some(&progress);
+            *current = Some(progress);
+            changed
+        });
+    }
+
+    fn progress_now(&mut self) -> Progress {
+        Progress {
+            lowest: self.settled.lowest(),
+            checkpoint: self.settled.checkpoint(self.reader),
+        }
+    }
+
+    /// W11. What fails here costs the next owner a little reading.
+    async fn leave(&mut self) {
+        self.answers.shutdown().await;
+        let progress = self.progress_now();
+        let (shared, partition) = (self.shared.as_ref(), self.partition);
+        let leaving = async {
+            journal_io::put(shared, partition, progress).await?;
+            journal::append(
+                shared.log.as_ref(),
+                partition,
+                &Entry::Released { epoch: self.began },
+            )
+            .await
+        };
+        match timeout(shared.limits.last_words, leaving).await {
+            Ok(Ok(_)) => info!(partition, epoch = self.began, "let the partition go"),
+            Ok(Err(error)) => warn!(partition, "failed to let the partition go: {error}"),
+            Err(_) => warn!(
+                partition,
+                "failed to let the partition go: {:?} has no time for it",
+                Topic::Response
+            ),
+        }
+    }
+}
+
+/// Counts a message as being answered for as long as it lives.
+struct InFlight<'a>(&'a Shared);
+
+impl<'a> InFlight<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.metrics.in_flight.inc();
+        Self(shared)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+    }
+}

@@ -1,0 +1,229 @@
+//! Asking the model, once: one request, one connection, one stream.
+
+use std::time::Duration;
+
+use chatbot_crds::config::WorkerConfig;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::Limits;
+use crate::context::Entry;
+use crate::preview::Show;
+use crate::sse::Events;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Failure {
+    /// The model will not answer this request, whichever instance is asked.
+    #[error("the model refused the request: {0}")]
+    Refused(String),
+    /// Every place is taken; another instance may be free.
+    #[error("inference is busy")]
+    Busy { retry_after: Option<Duration> },
+    /// It could not be reached, broke off, or is not set up; says nothing about the request.
+    #[error("{0}")]
+    Away(String),
+}
+
+/// The inference API.
+///
+/// Every request has a connection of its own: a Service spreads connections, not requests, so a kept connection would
+/// go to the same instance again, and to a dead one for as long as nobody noticed.
+pub(crate) struct Inference {
+    client: Client,
+    url: String,
+    model: String,
+    temperature: f64,
+    first_token: Duration,
+    between_tokens: Duration,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    model: &'a str,
+    messages: &'a [Entry],
+    max_tokens: u32,
+    temperature: f64,
+    stream: bool,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    delta: Delta,
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta {
+    content: Option<String>,
+}
+
+/// An answer longer than this is not one.
+const LONGEST_ANSWER: usize = 1 << 20;
+/// What is read of an error's text.
+const LONGEST_REASON: usize = 2_000;
+
+impl Inference {
+    pub(crate) fn new(config: &WorkerConfig, limits: &Limits) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .connect_timeout(limits.connect)
+            // A node that is cut off says nothing any more; the kernel notices within seconds, even while a long
+            // prompt gives no bytes to wait for.
+            .tcp_keepalive(limits.keepalive)
+            .tcp_keepalive_interval(limits.keepalive)
+            .tcp_keepalive_retries(3)
+            .tcp_user_timeout(limits.keepalive * 4)
+            .build()?;
+        Ok(Self {
+            client,
+            url: format!(
+                "{}/v1/chat/completions",
+                config.inference_url.trim_end_matches('/')
+            ),
+            model: config.model.clone(),
+            temperature: config.temperature,
+            first_token: limits.first_token,
+            between_tokens: limits.between_tokens,
+        })
+    }
+
+    /// Asks, and shows the answer as it grows.
+    pub(crate) async fn ask(
+        &self,
+        messages: &[Entry],
+        max_tokens: u32,
+        show: &mut Show<'_>,
+    ) -> Result<String, Failure> {
+        let request = Request {
+            model: &self.model,
+            messages,
+            max_tokens,
+            temperature: self.temperature,
+            stream: true,
+        };
+        let sending = self.client.post(&self.url).json(&request).send();
+        let response = match timeout(self.first_token, sending).await {
+            Ok(sent) => sent.map_err(|error| away(&error))?,
+            Err(_) => return Err(silent(self.first_token)),
+        };
+        let mut response = accepted(response).await?;
+        let mut events = Events::default();
+        let mut answer = String::new();
+        loop {
+            let patience = if answer.is_empty() {
+                self.first_token
+            } else {
+                self.between_tokens
+            };
+            let bytes = match timeout(patience, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => bytes,
+                Ok(Ok(None)) => return Err(Failure::Away("the answer broke off".to_owned())),
+                Ok(Err(error)) => return Err(away(&error)),
+                Err(_) => return Err(silent(patience)),
+            };
+            let before = answer.len();
+            let too_long = |_| Failure::Away("the answer is no event stream".to_owned());
+            for event in events.push(&bytes).map_err(too_long)? {
+                if take(&event, &mut answer)? {
+                    return Ok(answer);
+                }
+            }
+            if answer.len() > LONGEST_ANSWER {
+                return Err(Failure::Refused("its answer has no end".to_owned()));
+            }
+            if answer.len() > before {
+                show.grown(&answer).await;
+            }
+        }
+    }
+}
+
+/// Takes in one event, and says whether it was the last.
+fn take(event: &str, answer: &mut String) -> Result<bool, Failure> {
+    if event == "[DONE]" {
+        return Ok(true);
+    }
+    let chunk: Chunk = serde_json::from_str(event)
+        .map_err(|error| Failure::Away(format!("failed to read a piece of the answer: {error}")))?;
+    if let Some(error) = chunk.error {
+        return Err(Failure::Away(format!("inference failed: {error}")));
+    }
+    let Some(choice) = chunk.choices.into_iter().next() else {
+        return Ok(false);
+    };
+    answer.push_str(choice.delta.content.as_deref().unwrap_or_default());
+    Ok(choice.finish_reason.is_some())
+}
+
+/// A stream, or why there is none.
+async fn accepted(response: Response) -> Result<Response, Failure> {
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let seconds = response.headers().get(RETRY_AFTER);
+        let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        return Err(Failure::Busy {
+            retry_after: seconds.map(Duration::from_secs),
+        });
+    }
+    if !status.is_success() {
+        let reason = format!("{status}: {}", reason(response).await);
+        // Other client errors (credentials, a model or path that is not there) are a matter of set-up: to be mended,
+        // then answered.
+        return Err(match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Failure::Refused(reason),
+            _ => Failure::Away(format!("inference said {reason}")),
+        });
+    }
+    let kind = response.headers().get(CONTENT_TYPE);
+    let kind = kind
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if !kind.starts_with("text/event-stream") {
+        return Err(Failure::Away(format!(
+            "inference answered with {kind:?} instead of an event stream"
+        )));
+    }
+    Ok(response)
+}
+
+async fn reason(mut response: Response) -> String {
+    let mut text = Vec::new();
+    while text.len() < LONGEST_REASON {
+        match timeout(Duration::from_secs(1), response.chunk()).await {
+            Ok(Ok(Some(bytes))) => text.extend_from_slice(&bytes),
+            _ => break,
+        }
+    }
+    text.truncate(LONGEST_REASON);
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+/// With its causes: on its own it says only that sending failed.
+fn away(error: &reqwest::Error) -> Failure {
+    let mut text = format!("failed to reach inference: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    Failure::Away(text)
+}
+
+fn silent(patience: Duration) -> Failure {
+    Failure::Away(format!("inference said nothing for {patience:?}"))
+}

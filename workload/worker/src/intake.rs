@@ -1,0 +1,131 @@
+//! Reading `inbound[p]` (W4, W5): each record is a message, a copy of an earlier one, or unreadable.
+
+use chatbot_message::Message;
+use chatbot_queue::{Error, Log, Offset, Record, Topic};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use crate::Shared;
+use crate::backoff::Backoff;
+use crate::seen::Seen;
+
+/// A record that has been judged.
+pub(crate) struct Taken {
+    pub(crate) offset: Offset,
+    pub(crate) kind: Kind,
+}
+
+pub(crate) enum Kind {
+    Message(Box<Message>),
+    Duplicate,
+    /// Written by nobody who keeps the contract; there is nobody to answer.
+    Unreadable,
+}
+
+/// Records read at once.
+const BATCH: usize = 256;
+/// Records read back at once, when an older message has to be judged.
+const BACK: u64 = 10_000;
+
+/// Reads from `from` on until nobody takes any more. While older records are read to judge one message, those behind it
+/// wait; lanes go on.
+pub(crate) async fn read(
+    shared: &Shared,
+    partition: u32,
+    from: Offset,
+    taken: mpsc::Sender<Taken>,
+) {
+    let mut intake = Intake {
+        log: shared.log.as_ref(),
+        partition,
+        next: from,
+        seen: Seen::new(from, from == 0),
+    };
+    let mut backoff = Backoff::new(&shared.limits);
+    loop {
+        match intake.batch(&taken).await {
+            Ok(true) => backoff = Backoff::new(&shared.limits),
+            Ok(false) => return,
+            Err(error) => {
+                warn!(partition, "{error}, trying again");
+                tokio::time::sleep(backoff.next()).await;
+            }
+        }
+    }
+}
+
+struct Intake<'a> {
+    log: &'a dyn Log,
+    partition: u32,
+    next: Offset,
+    seen: Seen,
+}
+
+impl Intake<'_> {
+    /// Takes what is there; false when nobody listens any more.
+    async fn batch(&mut self, taken: &mpsc::Sender<Taken>) -> Result<bool, Error> {
+        let records = self
+            .log
+            .read(Topic::Inbound, self.partition, self.next, BATCH)
+            .await?;
+        for record in records {
+            // Before anything is remembered, so that a failure on the way only reads again.
+            let kind = self.judge(&record).await?;
+            self.next = record.offset + 1;
+            let offset = record.offset;
+            if taken.send(Taken { offset, kind }).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn judge(&mut self, record: &Record) -> Result<Kind, Error> {
+        let message: Message = match serde_json::from_slice(&record.value) {
+            Ok(message) => message,
+            Err(error) => {
+                error!(
+                    partition = self.partition,
+                    offset = record.offset,
+                    "failed to read a message: {error}"
+                );
+                return Ok(Kind::Unreadable);
+            }
+        };
+        while let Some(floor) = self.seen.missing(message.sent_at, record.appended_at) {
+            self.read_back(floor).await?;
+        }
+        let first = self
+            .seen
+            .is_first(record.appended_at, record.offset, message.id);
+        Ok(if first {
+            Kind::Message(Box::new(message))
+        } else {
+            Kind::Duplicate
+        })
+    }
+
+    async fn read_back(&mut self, floor: Offset) -> Result<(), Error> {
+        let start = self.log.start(Topic::Inbound, self.partition).await?;
+        let from = floor.saturating_sub(BACK).max(start);
+        let mut next = from;
+        let mut found = Vec::new();
+        while next < floor {
+            let records = self
+                .log
+                .read(Topic::Inbound, self.partition, next, BATCH)
+                .await?;
+            let Some(last) = records.last() else { break };
+            next = last.offset + 1;
+            found.extend(records.into_iter().filter(|record| record.offset < floor));
+        }
+        let ids = found.iter().map(|record| {
+            let id = serde_json::from_slice::<Message>(&record.value)
+                .ok()
+                .map(|message| message.id);
+            (record.appended_at, record.offset, id)
+        });
+        self.seen.extend_back(from, from <= start, ids);
+        Ok(())
+    }
+}

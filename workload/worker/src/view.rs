@@ -1,0 +1,128 @@
+//! Keeps the view of one partition as far as the journal is (W9), whoever owns it.
+
+use chatbot_message::{Account, Outcome};
+use chatbot_queue::journal::{Checkpoint, Entry, Fold, Reader, Step};
+use chatbot_store::{Applied, Turn, Unavailable, Update};
+use tokio::sync::{Notify, watch};
+use tracing::warn;
+
+use crate::Shared;
+use crate::backoff::Backoff;
+
+/// Between the keeper of a partition's view and those who read it.
+pub(crate) struct Link {
+    /// How far the view is, as the keeper left it.
+    pub(crate) at: watch::Sender<u64>,
+    /// Somebody found the view elsewhere.
+    pub(crate) look: Notify,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Self {
+            at: watch::Sender::new(0),
+            look: Notify::new(),
+        }
+    }
+}
+
+/// Reads the journal and applies it, for as long as the worker runs. A flush, a restart from an old snapshot and a
+/// failover to a lagging replica are one case: go on from where the view says it is.
+pub(crate) async fn keep(shared: &Shared, partition: u32, link: &Link) {
+    let mut backoff = Backoff::new(&shared.limits);
+    loop {
+        let Err(error) = follow(shared, partition, link).await;
+        warn!(partition, "{error:#}, trying again");
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+async fn follow(
+    shared: &Shared,
+    partition: u32,
+    link: &Link,
+) -> anyhow::Result<std::convert::Infallible> {
+    let log = shared.log.as_ref();
+    let mut from = position(shared, partition).await?;
+    loop {
+        let mut reader = Reader::new(log, partition, from);
+        link.at.send_replace(from.position);
+        loop {
+            let applied = reader.checkpoint();
+            let step = tokio::select! {
+                step = reader.next() => step?,
+                () = link.look.notified() => {
+                    let found = position(shared, partition).await?;
+                    if found == applied {
+                        continue;
+                    }
+                    from = found;
+                    break;
+                }
+            };
+            if let Some(elsewhere) = apply(shared, partition, applied, step, &mut reader).await? {
+                from = elsewhere;
+                break;
+            }
+            link.at.send_replace(reader.checkpoint().position);
+        }
+    }
+}
+
+/// Applies a record and all that was fetched with it; gives where the view is if that is not where it was thought to be.
+async fn apply(
+    shared: &Shared,
+    partition: u32,
+    from: Checkpoint,
+    first: Step,
+    reader: &mut Reader<'_>,
+) -> Result<Option<Checkpoint>, Unavailable> {
+    let mut turns: Vec<_> = turn(first).into_iter().collect();
+    while let Some(step) = reader.next_fetched() {
+        turns.extend(turn(step));
+    }
+    let to = reader.checkpoint();
+    let update = Update {
+        from: from.position,
+        to: to.position,
+        fold: serde_json::to_string(&to.fold).unwrap_or_default(),
+        turns,
+    };
+    match shared.view.apply(partition, update).await? {
+        Applied::Done => Ok(None),
+        Applied::At { position, fold } => Ok(Some(checkpoint(position, &fold))),
+    }
+}
+
+async fn position(shared: &Shared, partition: u32) -> Result<Checkpoint, Unavailable> {
+    let (position, fold) = shared.view.position(partition).await?;
+    Ok(checkpoint(position, &fold))
+}
+
+/// A fold that this release does not understand: from the beginning; turns already there are skipped.
+fn checkpoint(position: u64, fold: &str) -> Checkpoint {
+    let fold = serde_json::from_str::<Fold>(fold);
+    fold.map_or_else(
+        |_| Checkpoint::default(),
+        |fold| Checkpoint { position, fold },
+    )
+}
+
+/// A reply that counts is a turn of its session, unless the hub asked itself.
+fn turn(step: Step) -> Option<(Account, Turn)> {
+    let Some(Entry::Reply { reply, .. }) = step.entry else {
+        return None;
+    };
+    if !step.counts || reply.synthetic {
+        return None;
+    }
+    let turn = Turn {
+        position: step.position,
+        at: step.appended_at,
+        message_id: reply.message_id,
+        question: reply.question,
+        answer: reply.answer,
+        fallback: reply.outcome == Outcome::Fallback,
+    };
+    Some((reply.account, turn))
+}
