@@ -1,10 +1,10 @@
 //! What is computed once, before anybody proposes.
 
-use chatbot_crds::Reason;
+use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 use chatbot_crds::config::{HubConfig, INFERENCE_PORT, InferenceConfig, model_path};
 use chatbot_crds::settings::NodeCapacity;
 
-use crate::memory::TakenCapacity;
+use crate::memory::{Memory, TakenCapacity};
 use crate::names;
 use crate::nodes::Candidates;
 use crate::proposal::Component;
@@ -145,4 +145,25 @@ fn configuration(
         name: names::config(&world.cluster, component, &content),
         content,
     }
+}
+
+/// Whether the nodes must be looked up: the spec says nothing of them, and nothing was looked up for such candidates.
+#[must_use]
+pub fn asks_for_nodes(
+    settings: &Settings,
+    memory: &Memory,
+    status: &ChatBotClusterStatus,
+) -> bool {
+    let inference = &settings.inference;
+    let hash = Candidates {
+        selector: &inference.node_selector,
+        tolerations: &inference.tolerations,
+    }
+    .hash();
+    let shown = status.inference.as_ref().is_some_and(|inference| inference.node_capacity.is_some());
+    inference.node_capacity.is_none()
+        && match &memory.node_capacity {
+            Some(taken) => taken.candidates != hash,
+            None => !shown,
+        }
 }

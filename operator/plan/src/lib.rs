@@ -5,6 +5,8 @@
 //! [`memory::Memory`].
 
 pub mod capability;
+#[cfg(test)]
+mod example;
 pub mod facts;
 pub mod kinds;
 pub mod manifest;
@@ -17,6 +19,8 @@ pub mod proposal;
 pub mod render;
 pub mod rollout;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod votes;
 mod workload;
 pub mod world;

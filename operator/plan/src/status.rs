@@ -1,6 +1,8 @@
 //! What is told: conditions with their transition times, and the rest of the status. Nothing in it ticks.
 
 mod ready;
+#[cfg(test)]
+mod tests;
 
 use chatbot_crds::config::ModelState;
 use chatbot_crds::settings::NodeCapacity;

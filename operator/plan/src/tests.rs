@@ -1,0 +1,250 @@
+//! Whole plans: worlds named for a behaviour, and what must hold in every world.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::capability::ALL;
+use crate::example::{node, world, world_with};
+use crate::proposal::{Action, Plan};
+use crate::world::{Signal, World};
+use crate::{plan, plan_with};
+
+/// A plan as it reads: every object in full, and what else is done.
+fn readable(plan: &Plan) -> Value {
+    serde_json::json!({
+        "objects": plan.objects.iter().map(|object| &object.manifest).collect::<Vec<_>>(),
+        "prune": plan.prune.iter().map(|surplus| format!("{} {}", surplus.key.kind, surplus.key.name)).collect::<Vec<_>>(),
+        "actions": plan.actions.iter().map(|action| format!("{action:?}")).collect::<Vec<_>>(),
+        "conditions": plan.conditions.iter().map(|condition| {
+            format!("{}={:?} {}: {}", condition.kind, condition.status, condition.reason, condition.message)
+        }).collect::<Vec<_>>(),
+    })
+}
+
+fn names(plan: &Plan, kind: &str) -> Vec<String> {
+    plan.objects
+        .iter()
+        .filter(|object| object.key.kind == kind)
+        .map(|object| object.key.name.clone())
+        .collect()
+}
+
+fn template(world: &World, deployment: &str) -> Value {
+    plan(world)
+        .objects
+        .iter()
+        .find(|object| object.key.kind == "Deployment" && object.key.name == deployment)
+        .unwrap()
+        .manifest["spec"]["template"]
+        .clone()
+}
+
+#[test]
+fn a_first_look_plans_everything() {
+    insta::assert_yaml_snapshot!(readable(&plan(&world())));
+}
+
+#[test]
+fn a_settled_cluster_is_left_alone() {
+    let world = world().settled();
+    let plan = plan(&world);
+    assert_eq!(plan.prune, []);
+    assert_eq!(plan.actions, []);
+    assert!(plan.rollout.is_complete(), "{:?}", plan.rollout);
+    assert_eq!(plan.memory, world.memory);
+    assert_eq!(world.status(), world.observed.status);
+    let later = world.later(7200).probed(7200);
+    assert_eq!(later.status(), later.observed.status, "nothing in the status ticks");
+}
+
+#[test]
+fn no_deployment_carries_replicas() {
+    for object in plan(&world()).objects {
+        assert_eq!(object.manifest.pointer("/spec/replicas"), None, "{:?}", object.key);
+    }
+}
+
+#[test]
+fn an_edited_prompt_rolls_the_adapters_and_nothing_else() {
+    let edited = world_with(|yaml| format!("{yaml}\n  conversation: {{ systemPrompt: Be brief. }}\n"));
+    assert_ne!(template(&world(), "support-adapters"), template(&edited, "support-adapters"));
+    assert_eq!(template(&world(), "support-inference"), template(&edited, "support-inference"));
+}
+
+#[test]
+fn edited_bounds_roll_nothing() {
+    let edited = world_with(|yaml| yaml.replace("minReplicas: 2, maxReplicas: 4", "minReplicas: 3, maxReplicas: 9"));
+    for deployment in ["support-adapters", "support-inference"] {
+        assert_eq!(template(&world(), deployment), template(&edited, deployment));
+    }
+}
+
+#[test]
+fn replicas_below_the_floor_are_raised_at_once() {
+    let mut world = world().settled();
+    world.observed.deployments.get_mut("support-inference").unwrap().desired = 0;
+    assert_eq!(
+        plan(&world).actions,
+        [Action::Scale {
+            deployment: "support-inference".to_owned(),
+            resource_version: "1".to_owned(),
+            replicas: 2,
+        }]
+    );
+}
+
+#[test]
+fn a_second_hub_is_taken_back() {
+    let mut world = world().settled();
+    world.observed.deployments.get_mut("support-adapters").unwrap().desired = 2;
+    assert!(matches!(&plan(&world).actions[..], [Action::Scale { replicas: 1, .. }]));
+}
+
+#[test]
+fn an_old_configuration_stays_until_its_pods_are_gone() {
+    let world = world().settled();
+    let old = names(&plan(&world), "ConfigMap");
+    let mut edited = world_with(|yaml| yaml.replace("cpu: 8", "cpu: 64"));
+    edited.observed = world.observed.clone();
+    edited.memory = world.memory.clone();
+    let threads_changed = names(&plan(&edited), "ConfigMap") != old;
+    assert!(threads_changed, "the instances' configuration has another name");
+    let edited = edited.passed();
+    assert_eq!(plan(&edited).prune, [], "old pods still mount it");
+    let edited = edited.rolled_out(2);
+    let pruned = plan(&edited).prune;
+    assert_eq!(pruned.len(), 1);
+    assert!(old.contains(&pruned[0].key.name));
+}
+
+#[test]
+fn what_is_not_ours_is_never_pruned() {
+    let mut world = world().settled();
+    let key = crate::world::ObjectKey {
+        kind: "Service",
+        name: "support-other".to_owned(),
+    };
+    let child = crate::world::Child {
+        uid: "x".to_owned(),
+        owned: false,
+        hash: None,
+    };
+    world.observed.children.insert(key.clone(), child.clone());
+    assert_eq!(plan(&world).prune, []);
+    world.observed.children.insert(key, crate::world::Child { owned: true, ..child });
+    assert_eq!(plan(&world).prune.len(), 1);
+}
+
+#[test]
+fn instances_whose_size_became_unknown_are_left_as_they_are() {
+    let mut world = world_with(|yaml| yaml.replace("nodeCapacity: { cpu: 8, memory: 32Gi }", ""));
+    world.observed.nodes = Signal::Known {
+        value: vec![node("a", 4000, 16 << 30), node("b", 8000, 8 << 30)],
+        at: world.now,
+    };
+    let mut world = world.settled();
+    let capacity = world.memory.node_capacity.clone().unwrap();
+    assert_eq!((capacity.cpu_milli, capacity.memory_bytes), (4000, 8 << 30));
+    // Nodes come and go: the figure is held.
+    world.observed.nodes = Signal::Known {
+        value: vec![node("c", 100, 1 << 30)],
+        at: world.now,
+    };
+    assert_eq!(plan(&world).memory.node_capacity, Some(capacity));
+    // Memory and status lost, and no node to be seen.
+    world.memory = crate::memory::Memory::default();
+    world.observed.status.inference = None;
+    world.observed.nodes = Signal::Known {
+        value: Vec::new(),
+        at: world.now,
+    };
+    let plan = plan(&world);
+    assert_eq!(names(&plan, "Deployment"), ["support-adapters"]);
+    assert_eq!(plan.prune, []);
+}
+
+#[test]
+fn a_lost_memory_is_rebuilt_from_the_status() {
+    let mut world = world_with(|yaml| yaml.replace("nodeCapacity: { cpu: 8, memory: 32Gi }", ""));
+    world.observed.nodes = Signal::Known {
+        value: vec![node("a", 4000, 16 << 30)],
+        at: world.now,
+    };
+    let mut world = world.settled();
+    let before = template(&world, "support-inference");
+    world.memory = crate::memory::Memory::default();
+    world.observed.nodes = Signal::Unknown(chatbot_crds::Reason::Pending);
+    assert_eq!(template(&world, "support-inference"), before);
+}
+
+#[test]
+fn an_instance_has_its_share_of_a_node() {
+    let resources = |world: &World| {
+        template(world, "support-inference").pointer("/spec/containers/0/resources").unwrap().clone()
+    };
+    let plain = resources(&world());
+    assert_eq!(plain["requests"]["cpu"], "1800m");
+    assert_eq!(plain["requests"]["memory"], plain["limits"]["memory"]);
+    assert_eq!(plain["limits"].get("cpu"), None, "a limit would slow answers down");
+    let asked = resources(&world_with(|yaml| {
+        format!("{yaml}\n    resources: {{ limits: {{ cpu: 2, nvidia.com/gpu: 1 }} }}\n")
+    }));
+    assert_eq!(asked["limits"]["cpu"], "2");
+    assert_eq!(asked["limits"]["nvidia.com/gpu"], "1");
+    assert_eq!(asked["requests"], plain["requests"]);
+}
+
+#[test]
+fn every_container_meets_pod_security_restricted() {
+    for deployment in ["support-adapters", "support-inference"] {
+        let pod = &template(&world(), deployment)["spec"];
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        let container = &pod["containers"][0]["securityContext"];
+        assert_eq!(container["allowPrivilegeEscalation"], false);
+        assert_eq!(container["readOnlyRootFilesystem"], true);
+        assert_eq!(container["capabilities"]["drop"][0], "ALL");
+    }
+}
+
+#[test]
+fn the_dependencies_hold_no_client_no_runtime_and_no_server() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package", "chatbot-plan", "--edges", "normal", "--prefix", "none"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains(&"kube-core"), "{tree}");
+    for impure in ["kube-client", "kube-runtime", "tokio", "hyper", "reqwest", "chrono", "time", "rand"] {
+        assert!(!crates.contains(&impure), "{impure} is in the tree");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn the_order_of_capabilities_does_not_matter(
+        order in Just(ALL.to_vec()).prop_shuffle(),
+        is_settled: bool,
+        instances in 0u32..6,
+    ) {
+        let world = if is_settled { world().settled() } else { world() }.rolled_out(instances);
+        let (one, other) = (plan(&world), plan_with(&world, &order));
+        prop_assert_eq!(readable(&one), readable(&other));
+        prop_assert_eq!(one.settled, other.settled);
+        prop_assert_eq!(one.sections, other.sections);
+        prop_assert_eq!(one.memory, other.memory);
+    }
+
+    #[test]
+    fn the_next_look_is_later_than_now(seconds in 0i64..4_000_000_000) {
+        let mut world = world();
+        world.now = jiff::Timestamp::from_second(seconds).unwrap();
+        prop_assert!(plan(&world).wake_at > world.now);
+    }
+}

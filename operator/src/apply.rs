@@ -1,0 +1,290 @@
+//! Does what the plan says, and nothing that the plan does not say.
+//!
+//! An object is touched only when it is ours, and only as the version that was looked at: a write on an outdated view
+//! is refused by the API server, and means that the pass begins anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chatbot_plan::kinds::{KINDS, Kind};
+use chatbot_plan::names::{FIELD_MANAGER, HASH_ANNOTATION};
+use chatbot_plan::proposal::{Action, Plan, Surplus};
+use chatbot_plan::render::Rendered;
+use chatbot_plan::status::Outcome;
+use chatbot_plan::world::ObjectKey;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::project::{fingerprint_of, is_owned, shrink};
+use crate::watch::api_resource;
+
+/// What came of applying a plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What a person must know.
+    pub outcome: Outcome,
+    /// How many writes there were.
+    pub writes: u32,
+    /// What failed first, and will be tried again.
+    pub error: Option<Error>,
+}
+
+/// One plan on its way to the cluster.
+struct Applier<'a> {
+    plan: &'a Plan,
+    children: &'a BTreeMap<ObjectKey, Arc<DynamicObject>>,
+    context: &'a Context,
+    applied: Applied,
+}
+
+/// Applies a plan. Objects come first, then what is no longer needed goes, then things are done; what follows from
+/// something that failed is left for the next pass.
+pub async fn apply(
+    plan: &Plan,
+    children: &BTreeMap<ObjectKey, Arc<DynamicObject>>,
+    context: &Context,
+) -> Applied {
+    let mut applier = Applier {
+        plan,
+        children,
+        context,
+        applied: Applied::default(),
+    };
+    applier.run().await;
+    applier.applied
+}
+
+impl Applier<'_> {
+    async fn run(&mut self) {
+        for object in &self.plan.objects {
+            if let Err(error) = self.object(object).await {
+                let is_memory = object.component.is_none();
+                let stop = is_memory || matches!(error, Error::Outdated { .. });
+                self.fail(error);
+                if stop {
+                    return;
+                }
+            }
+        }
+        if self.applied.error.is_some() || self.applied.outcome != Outcome::default() {
+            return;
+        }
+        for surplus in &self.plan.prune {
+            if let Err(error) = self.prune(surplus).await {
+                self.fail(error);
+                return;
+            }
+        }
+        // An action names the version that was looked at: after a write there is a newer one to look at first.
+        if self.applied.writes > 0 {
+            return;
+        }
+        for action in &self.plan.actions {
+            if let Err(error) = self.act(action).await {
+                self.fail(error);
+                return;
+            }
+        }
+    }
+
+    async fn object(&mut self, object: &Rendered) -> Result<(), Error> {
+        let Some(kind) = KINDS.iter().find(|kind| kind.kind == object.key.kind) else {
+            return Ok(());
+        };
+        let api = self.api(kind);
+        let Some(seen) = self.children.get(&object.key) else {
+            return self.first_sight(&api, object).await;
+        };
+        if !is_owned(seen.as_ref(), &self.plan.cluster.uid) {
+            self.applied.outcome.not_owned.push(named(&object.key));
+            return Ok(());
+        }
+        if self.is_as_planned(object, seen) {
+            return Ok(());
+        }
+        self.write(&api, object, Some(&seen.metadata)).await
+    }
+
+    /// A name that was never seen: it may be nobody's, ours and unlabelled, or somebody else's.
+    async fn first_sight(&mut self, api: &Api<DynamicObject>, object: &Rendered) -> Result<(), Error> {
+        let found = api.get_metadata_opt(&object.key.name).await.map_err(|source| Error::Observe {
+            what: named(&object.key),
+            source,
+        })?;
+        match found {
+            None => self.write(api, object, None).await,
+            Some(found) if is_owned(&found, &self.plan.cluster.uid) => {
+                self.write(api, object, Some(&found.metadata)).await
+            }
+            Some(_) => {
+                self.applied.outcome.not_owned.push(named(&object.key));
+                Ok(())
+            }
+        }
+    }
+
+    /// It carries the plan's hash, and nobody has changed since what we wrote.
+    fn is_as_planned(&self, object: &Rendered, seen: &DynamicObject) -> bool {
+        let known = self
+            .context
+            .desk(&self.plan.cluster.uid, |desk| desk.fingerprints.get(&object.key).cloned());
+        let kept = |field: &str, present: &BTreeMap<String, String>| {
+            object
+                .manifest
+                .pointer(&format!("/metadata/{field}"))
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .all(|(key, value)| present.get(key).map(String::as_str) == value.as_str())
+        };
+        seen.annotations().get(HASH_ANNOTATION) == Some(&object.hash)
+            && known.as_deref() == Some(fingerprint_of(seen))
+            && kept("labels", seen.labels())
+            && kept("annotations", seen.annotations())
+    }
+
+    async fn write(
+        &mut self,
+        api: &Api<DynamicObject>,
+        object: &Rendered,
+        seen: Option<&ObjectMeta>,
+    ) -> Result<(), Error> {
+        if seen.is_some_and(|seen| seen.deletion_timestamp.is_some()) {
+            return Err(Error::Outdated {
+                object: named(&object.key),
+            });
+        }
+        let mut body = object.manifest.clone();
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        if let Some(seen) = seen {
+            body["metadata"]["uid"] = json!(seen.uid);
+            body["metadata"]["resourceVersion"] = json!(seen.resource_version);
+            // It is ours: what somebody else has set in it meanwhile is drift.
+            params = params.force();
+        }
+        match api.patch(&object.key.name, &params, &Patch::Apply(&body)).await {
+            Ok(mut written) => {
+                shrink(object.key.kind, &mut written);
+                let before = seen.and_then(|seen| seen.resource_version.clone());
+                if before != written.resource_version() {
+                    tracing::info!(
+                        namespace = self.plan.cluster.namespace,
+                        cluster = self.plan.cluster.name,
+                        object = named(&object.key),
+                        "applied"
+                    );
+                    self.applied.writes += 1;
+                    self.context.metrics.wrote(object.key.kind);
+                }
+                self.context.desk(&self.plan.cluster.uid, |desk| desk.note(&object.key, written));
+                Ok(())
+            }
+            Err(error) => self.refused(&object.key, error),
+        }
+    }
+
+    /// What a person must change is told; what another pass may mend is an error.
+    fn refused(&mut self, key: &ObjectKey, error: kube::Error) -> Result<(), Error> {
+        match &error {
+            kube::Error::Api(status) if status.code == 409 => Err(Error::Outdated { object: named(key) }),
+            kube::Error::Api(status) if status.code == 403 => {
+                let message = format!("{}: {}", named(key), status.message);
+                if status.message.contains("exceeded quota") {
+                    self.applied.outcome.over_quota.push(message);
+                } else {
+                    self.applied.outcome.forbidden.push(message);
+                }
+                Ok(())
+            }
+            _ => Err(Error::Apply {
+                object: named(key),
+                source: error,
+            }),
+        }
+    }
+
+    async fn prune(&mut self, surplus: &Surplus) -> Result<(), Error> {
+        let Some(kind) = KINDS.iter().find(|kind| kind.kind == surplus.key.kind) else {
+            return Ok(());
+        };
+        let params = DeleteParams::background().preconditions(Preconditions {
+            uid: Some(surplus.uid.clone()),
+            resource_version: None,
+        });
+        match self.api(kind).delete(&surplus.key.name, &params).await {
+            Ok(_) => {
+                tracing::info!(
+                    namespace = self.plan.cluster.namespace,
+                    cluster = self.plan.cluster.name,
+                    object = named(&surplus.key),
+                    "deleted what is no longer planned"
+                );
+                self.applied.writes += 1;
+                self.context.metrics.wrote(surplus.key.kind);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => self.refused(&surplus.key, error),
+        }
+    }
+
+    async fn act(&mut self, action: &Action) -> Result<(), Error> {
+        let Action::Scale {
+            deployment,
+            resource_version,
+            replicas,
+        } = action;
+        let key = ObjectKey {
+            kind: "Deployment",
+            name: deployment.clone(),
+        };
+        let api = Api::<Deployment>::namespaced(
+            self.context.client.clone(),
+            &self.plan.cluster.namespace,
+        );
+        let body = json!({
+            "metadata": { "resourceVersion": resource_version },
+            "spec": { "replicas": replicas },
+        });
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        match api.patch_scale(deployment, &params, &Patch::Merge(&body)).await {
+            Ok(_) => {
+                tracing::info!(
+                    namespace = self.plan.cluster.namespace,
+                    cluster = self.plan.cluster.name,
+                    deployment,
+                    replicas,
+                    "scaled"
+                );
+                self.applied.writes += 1;
+                self.context.metrics.wrote("Scale");
+                Ok(())
+            }
+            Err(error) => self.refused(&key, error),
+        }
+    }
+
+    fn api(&self, kind: &Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(
+            self.context.client.clone(),
+            &self.plan.cluster.namespace,
+            &api_resource(kind),
+        )
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.applied.error.get_or_insert(error);
+    }
+}
+
+fn named(key: &ObjectKey) -> String {
+    format!("{} {}", key.kind, key.name)
+}

@@ -1,0 +1,111 @@
+//! What passes share: the client, the caches, and what was written so lately that the caches may not show it yet.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chatbot_plan::world::{ObjectKey, Release};
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use kube::runtime::events::Recorder;
+use kube::Client;
+
+use crate::project::fingerprint_of;
+use crate::serve::Metrics;
+use crate::state::Reports;
+use crate::watch::{Caches, Guarded};
+
+/// What passes share.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the operator keeps in memory of the cluster.
+    pub caches: Caches,
+    /// What the pods report.
+    pub reports: Reports,
+    /// The operator's release.
+    pub release: Release,
+    /// Where events go.
+    pub events: Recorder,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// By the resource's identity.
+    desks: Mutex<HashMap<String, Desk>>,
+}
+
+/// What is remembered of one resource while the process lives. Nothing depends on it: without it, every child is
+/// applied once more, which changes nothing.
+#[derive(Default)]
+pub struct Desk {
+    /// Children as our last write left them, until the caches show them.
+    pub written: BTreeMap<ObjectKey, Arc<DynamicObject>>,
+    /// The fingerprint that a child had after our last write: another one is drift.
+    pub fingerprints: BTreeMap<ObjectKey, String>,
+    /// The resource as our last report left it, until the caches show it.
+    pub reported: Option<Arc<Guarded>>,
+    /// Passes that failed in a row.
+    pub failures: u32,
+}
+
+impl Context {
+    /// Nothing written yet.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        caches: Caches,
+        reports: Reports,
+        release: Release,
+        events: Recorder,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            client,
+            caches,
+            reports,
+            release,
+            events,
+            metrics,
+            desks: Mutex::default(),
+        }
+    }
+
+    /// What is remembered of a resource.
+    pub fn desk<T>(&self, uid: &str, look: impl FnOnce(&mut Desk) -> T) -> T {
+        look(self.desks().entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets a resource that is gone.
+    pub fn clear(&self, uid: &str) {
+        self.desks().remove(uid);
+    }
+
+    fn desks(&self) -> MutexGuard<'_, HashMap<String, Desk>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desk {
+    /// Notes what a write has left.
+    pub fn note(&mut self, key: &ObjectKey, object: DynamicObject) {
+        self.fingerprints.insert(key.clone(), fingerprint_of(&object).to_owned());
+        self.written.insert(key.clone(), Arc::new(object));
+    }
+
+    /// The newer one of what the cache has and what we wrote.
+    pub fn newest(&mut self, key: &ObjectKey, cached: Arc<DynamicObject>) -> Arc<DynamicObject> {
+        match self.written.get(key) {
+            Some(written) if is_newer(written.as_ref(), cached.as_ref()) => written.clone(),
+            Some(_) => {
+                self.written.remove(key);
+                cached
+            }
+            None => cached,
+        }
+    }
+}
+
+/// Whether one is a later version of the other, both of the same identity. Versions are numbers that can be compared
+/// since Kubernetes 1.35; what is no number is not newer.
+pub fn is_newer(one: &impl ResourceExt, other: &impl ResourceExt) -> bool {
+    let version = |object: Option<String>| object.and_then(|version| version.parse::<u64>().ok());
+    one.uid() == other.uid() && version(one.resource_version()) > version(other.resource_version())
+}

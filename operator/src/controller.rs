@@ -1,0 +1,93 @@
+//! One pass: observe, plan, apply, report. Always in this order, for one resource at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatbot_crds::{ChatBotClusterStatus, ConditionType};
+use chatbot_plan::status;
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use kube::runtime::controller::Action;
+
+use crate::apply::apply;
+use crate::context::Context;
+use crate::error::{Error, in_full};
+use crate::observe::observe;
+use crate::report::report;
+use crate::watch::Guarded;
+
+/// How long until the next look while something is missing: what pods report is not watched.
+const EAGER: Duration = Duration::from_secs(2);
+/// How long until the next look when all is well, or has been missing for long.
+const REST: Duration = Duration::from_secs(15);
+/// After so many seconds of missing, what is missing will not come in the next moment.
+const PATIENCE_SECONDS: i64 = 600;
+
+/// One pass over one resource.
+pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let uid = resource.uid().unwrap_or_default();
+    if resource.meta().deletion_timestamp.is_some() {
+        // Everything it owns goes with it.
+        context.clear(&uid);
+        return Ok(Action::await_change());
+    }
+    let started = std::time::Instant::now();
+    let result = pass(&resource, &context).await;
+    let outcome = result.as_ref().map_or_else(Error::kind, |_| "done");
+    context.metrics.passed(outcome, started.elapsed());
+    if result.is_ok() {
+        context.desk(&uid, |desk| desk.failures = 0);
+    }
+    result
+}
+
+async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
+    let sight = observe(resource, context).await?;
+    let previous = &sight.observed.status;
+    let world = match sight.world(context) {
+        Ok(world) => world,
+        Err(faults) => {
+            let status = status::refused(&sight.cluster, &sight.observed, &faults, sight.now);
+            report(&sight.cluster, previous, &status, context).await?;
+            // Nothing is tried until it is edited; whether it still answers is looked at all the same.
+            return Ok(Action::requeue(REST));
+        }
+    };
+    let plan = chatbot_plan::plan(&world);
+    let applied = apply(&plan, &sight.children, context).await;
+    let status = status::compose(&world, &plan, &applied.outcome);
+    // Reported even when applying failed: it may be all that a person gets to see.
+    report(&sight.cluster, previous, &status, context).await?;
+    match applied.error {
+        Some(error) => Err(error),
+        None => Ok(Action::requeue(next_look(&status, plan.wake_at, sight.now))),
+    }
+}
+
+fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) -> Duration {
+    let planned = Duration::try_from(wake_at.duration_since(now)).unwrap_or(REST);
+    let missing_since = status::find(status, ConditionType::Ready)
+        .filter(|ready| ready.status != "True")
+        .map(|ready| ready.last_transition_time.0);
+    match missing_since {
+        Some(since) if now.as_second() - since.as_second() < PATIENCE_SECONDS => planned.min(EAGER),
+        _ => planned,
+    }
+}
+
+/// When to look again after a pass that failed.
+pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    let uid = resource.uid().unwrap_or_default();
+    let failures = context.desk(&uid, |desk| {
+        desk.failures = desk.failures.saturating_add(1);
+        desk.failures
+    });
+    let wait = error.retry_after(failures);
+    let (namespace, cluster) = (resource.namespace().unwrap_or_default(), resource.name_any());
+    if matches!(error, Error::Outdated { .. }) {
+        tracing::debug!(namespace, cluster, error = %error, "looking again");
+    } else {
+        tracing::warn!(namespace, cluster, error = %in_full(error), failures, ?wait, "a pass failed");
+    }
+    Action::requeue(wait)
+}

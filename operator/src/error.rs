@@ -1,0 +1,143 @@
+//! What can go wrong in a pass, and when the next one is worth while.
+
+use std::time::Duration;
+
+/// A pass that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that a decision depends on could not be read.
+    #[error("failed to observe {what}")]
+    Observe {
+        /// What.
+        what: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// An object changed while the pass went on, or belongs to a pass of somebody else: look again.
+    #[error("{object} changed since it was looked at")]
+    Outdated {
+        /// Which.
+        object: String,
+    },
+    /// An object could not be written.
+    #[error("failed to apply {object}")]
+    Apply {
+        /// Which.
+        object: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// The status could not be written.
+    #[error("failed to report the status")]
+    Report {
+        /// Why.
+        source: kube::Error,
+    },
+    /// What was to be written is no JSON object.
+    #[error("failed to serialise {object}")]
+    Serialise {
+        /// Which.
+        object: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The caches will never be filled: the operator is ending.
+    #[error("failed to wait for the caches: the watches have ended")]
+    Ending,
+}
+
+/// The shortest time to the next try.
+const SHORTEST: Duration = Duration::from_millis(250);
+/// The longest time to the next try.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Error {
+    /// When to try again after the given number of failures in a row. What has merely changed is looked at again at
+    /// once; what the server asks to wait for is waited for; everything else waits twice as long each time.
+    #[must_use]
+    pub fn retry_after(&self, failures: u32) -> Duration {
+        let doubled = SHORTEST.saturating_mul(1 << failures.clamp(1, 16)).min(LONGEST);
+        match self {
+            Self::Outdated { .. } if failures <= 3 => SHORTEST,
+            Self::Observe { source, .. } | Self::Apply { source, .. } | Self::Report { source } => {
+                asked_for(source).map_or(doubled, |asked| asked.clamp(doubled, LONGEST))
+            }
+            Self::Outdated { .. } | Self::Serialise { .. } | Self::Ending => doubled,
+        }
+    }
+
+    /// A name for metrics.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Observe { .. } => "observe",
+            Self::Outdated { .. } => "outdated",
+            Self::Apply { .. } => "apply",
+            Self::Report { .. } => "report",
+            Self::Serialise { .. } => "serialise",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+fn asked_for(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else {
+        return None;
+    };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+}
+
+/// An error with everything that caused it, on one line.
+#[must_use]
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let detail = error.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.contains(&detail) {
+            text.push_str(": ");
+            text.push_str(&detail);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(retry_after_seconds: u32) -> Error {
+        let mut status = kube::core::Status::failure("busy", "TooManyRequests").with_code(429);
+        status.details = Some(kube::core::response::StatusDetails {
+            retry_after_seconds,
+            ..kube::core::response::StatusDetails::default()
+        });
+        Error::Report {
+            source: kube::Error::Api(Box::new(status)),
+        }
+    }
+
+    #[test]
+    fn each_failure_waits_longer_up_to_a_minute() {
+        let waits: Vec<_> = (1..20).map(|failures| refused(0).retry_after(failures)).collect();
+        assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert_eq!(waits[0], Duration::from_millis(500));
+        assert_eq!(waits.last(), Some(&LONGEST));
+    }
+
+    #[test]
+    fn the_server_is_waited_for_as_long_as_it_asks() {
+        assert_eq!(refused(7).retry_after(1), Duration::from_secs(7));
+        assert_eq!(refused(3600).retry_after(1), LONGEST);
+    }
+
+    #[test]
+    fn an_outdated_look_is_repeated_at_once() {
+        let error = Error::Outdated { object: "Service a".to_owned() };
+        assert_eq!(error.retry_after(1), SHORTEST);
+        assert!(error.retry_after(8) > SHORTEST);
+    }
+}

@@ -1,0 +1,278 @@
+//! Gathers everything that a decision may depend on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chatbot_crds::settings::ModelSource;
+use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, Settings};
+use chatbot_plan::kinds::{KINDS, Kind};
+use chatbot_plan::memory::Memory;
+use chatbot_plan::world::{
+    ClaimSeen, Identity, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
+};
+use chatbot_plan::{facts, names, status};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::Value;
+
+use crate::context::{Context, is_newer};
+use crate::error::Error;
+use crate::project;
+use crate::watch::Guarded;
+
+/// What a pass finds.
+pub struct Sight {
+    /// Which resource.
+    pub cluster: Identity,
+    /// What is there.
+    pub observed: Observed,
+    /// Children as they are, for comparing and for writing.
+    pub children: BTreeMap<ObjectKey, Arc<DynamicObject>>,
+    /// When.
+    pub now: Timestamp,
+    /// What is wanted, or why that cannot be told.
+    pub settings: Result<Settings, Faults>,
+}
+
+/// Looks at everything that concerns a resource.
+pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Error> {
+    context.caches.wait().await?;
+    let cluster = identity(resource);
+    let settings = settings(resource);
+    let children = children(&cluster, context);
+    let status = last_status(resource, context);
+    let now = Timestamp::now();
+    let seen = |kind: &'static str| {
+        children.iter().filter(move |(key, _)| key.kind == kind).map(|(key, object)| (key.name.clone(), object))
+    };
+    let memory = memory(&cluster, &children);
+    let (pods, nodes, claim) = futures::join!(
+        pods(&cluster, context),
+        nodes(settings.as_ref().ok(), &memory, &status, context, now),
+        claim(&cluster, settings.as_ref().ok(), &status, context, now),
+    );
+    let observed = Observed {
+        children: children
+            .iter()
+            .map(|(key, object)| (key.clone(), project::child(object, &cluster.uid)))
+            .collect(),
+        deployments: seen("Deployment").map(|(name, object)| (name, project::deployment(object))).collect(),
+        autoscalers: seen("HorizontalPodAutoscaler")
+            .map(|(name, object)| (name, project::autoscaler(object)))
+            .collect(),
+        pods,
+        nodes: nodes?,
+        claim: claim?,
+        status,
+    };
+    Ok(Sight {
+        cluster,
+        observed,
+        children,
+        now,
+        settings,
+    })
+}
+
+impl Sight {
+    /// The world, when it is known what is wanted in it.
+    pub fn world(&self, context: &Context) -> Result<World, Faults> {
+        Ok(World {
+            now: self.now,
+            cluster: self.cluster.clone(),
+            release: context.release.clone(),
+            settings: self.settings.clone()?,
+            observed: self.observed.clone(),
+            memory: memory(&self.cluster, &self.children),
+        })
+    }
+}
+
+fn identity(resource: &Guarded) -> Identity {
+    Identity {
+        namespace: resource.namespace().unwrap_or_default(),
+        name: resource.name_any(),
+        uid: resource.uid().unwrap_or_default(),
+        generation: resource.meta().generation.unwrap_or_default(),
+    }
+}
+
+fn settings(resource: &Guarded) -> Result<Settings, Faults> {
+    match &resource.0 {
+        Ok(cluster) => Settings::of(cluster),
+        Err(invalid) => Err(Faults(vec![Fault {
+            path: "spec".to_owned(),
+            value: String::new(),
+            remedy: format!("cannot be read: {}", invalid.error),
+        }])),
+    }
+}
+
+/// The status as it was last written, by the cache's account or by our own when that is newer.
+fn last_status(resource: &Guarded, context: &Context) -> ChatBotClusterStatus {
+    let reported = context.desk(&resource.uid().unwrap_or_default(), |desk| desk.reported.clone());
+    let newest = match &reported {
+        Some(reported) if is_newer(reported.as_ref(), resource) => reported,
+        _ => resource,
+    };
+    newest.0.as_ref().ok().and_then(|cluster| cluster.status.clone()).unwrap_or_default()
+}
+
+fn children(cluster: &Identity, context: &Context) -> BTreeMap<ObjectKey, Arc<DynamicObject>> {
+    let cached = |kind: &'static Kind| {
+        let objects = context.caches.children(kind, &cluster.namespace, &cluster.name);
+        objects.into_iter().map(|object| {
+            let key = ObjectKey {
+                kind: kind.kind,
+                name: object.name_any(),
+            };
+            (key, object)
+        })
+    };
+    context.desk(&cluster.uid, |desk| {
+        KINDS
+            .iter()
+            .flat_map(cached)
+            .map(|(key, object)| {
+                let newest = desk.newest(&key, object);
+                (key, newest)
+            })
+            .collect()
+    })
+}
+
+/// What was remembered. What cannot be read is not known; it is said once per look, since it should never be.
+fn memory(cluster: &Identity, children: &BTreeMap<ObjectKey, Arc<DynamicObject>>) -> Memory {
+    let key = ObjectKey {
+        kind: "ConfigMap",
+        name: names::memory(cluster),
+    };
+    let text = children
+        .get(&key)
+        .filter(|object| project::is_owned(object.as_ref(), &cluster.uid))
+        .and_then(|object| object.data.get("memory").and_then(Value::as_str));
+    match text.map(Memory::read) {
+        Some(Ok(memory)) => memory,
+        Some(Err(error)) => {
+            tracing::warn!(%error, name = key.name, "the memory cannot be read: nothing is known of before");
+            Memory::default()
+        }
+        None => Memory::default(),
+    }
+}
+
+async fn pods(cluster: &Identity, context: &Context) -> Vec<PodSeen> {
+    let mut pods: Vec<PodSeen> = context
+        .caches
+        .pods(&cluster.namespace, &cluster.name)
+        .iter()
+        .filter_map(|pod| crate::pods::seen(pod))
+        .collect();
+    pods.sort_by(|one, other| one.name.cmp(&other.name));
+    let asked = pods
+        .iter()
+        .filter(|pod| !pod.ending)
+        .filter_map(|pod| Some((pod.uid.clone(), pod.ip.clone()?)))
+        .collect();
+    let mut states = context.reports.ask(asked).await;
+    for pod in &mut pods {
+        if let Some(state) = states.remove(&pod.uid) {
+            pod.state = state;
+        }
+    }
+    pods
+}
+
+async fn nodes(
+    settings: Option<&Settings>,
+    memory: &Memory,
+    status: &ChatBotClusterStatus,
+    context: &Context,
+    now: Timestamp,
+) -> Result<Signal<Vec<NodeSeen>>, Error> {
+    if !settings.is_some_and(|settings| facts::asks_for_nodes(settings, memory, status)) {
+        return Ok(Signal::Unknown(Reason::Pending));
+    }
+    let nodes = Api::<Node>::all(context.client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(|source| Error::Observe {
+            what: "the nodes".to_owned(),
+            source,
+        })?;
+    Ok(Signal::Known {
+        value: nodes.items.iter().map(node).collect(),
+        at: now,
+    })
+}
+
+fn node(node: &Node) -> NodeSeen {
+    let spec = node.spec.clone().unwrap_or_default();
+    let status = node.status.clone().unwrap_or_default();
+    let allocatable = |resource: &str| {
+        let quantity = status.allocatable.iter().flatten().find(|(name, _)| *name == resource)?;
+        Some(chatbot_crds::spec::Quantity::from(quantity.1.0.as_str()))
+    };
+    let ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let cpu_milli = allocatable("cpu").and_then(|cpu| cpu.milli());
+    let memory_bytes = allocatable("memory").and_then(|memory| memory.units());
+    NodeSeen {
+        name: node.name_any(),
+        labels: node.labels().clone(),
+        // A node that does not say what it has is no candidate.
+        open: ready
+            && !spec.unschedulable.unwrap_or(false)
+            && cpu_milli.is_some()
+            && memory_bytes.is_some(),
+        taints: spec
+            .taints
+            .unwrap_or_default()
+            .into_iter()
+            .map(|taint| Taint {
+                key: taint.key,
+                value: taint.value.unwrap_or_default(),
+                effect: taint.effect,
+            })
+            .collect(),
+        cpu_milli: cpu_milli.unwrap_or_default(),
+        memory_bytes: memory_bytes.unwrap_or_default(),
+    }
+}
+
+/// The model's claim; not asked for while the model is served.
+async fn claim(
+    cluster: &Identity,
+    settings: Option<&Settings>,
+    status: &ChatBotClusterStatus,
+    context: &Context,
+    now: Timestamp,
+) -> Result<Signal<Option<ClaimSeen>>, Error> {
+    let served = status::find(status, ConditionType::ModelReady).is_some_and(|model| {
+        model.status == "True" && model.observed_generation == Some(cluster.generation)
+    });
+    let Some(settings) = settings.filter(|_| !served) else {
+        return Ok(Signal::Unknown(Reason::Pending));
+    };
+    let ModelSource::PersistentVolumeClaim { claim_name, .. } = &settings.inference.model;
+    let claim = Api::<PersistentVolumeClaim>::namespaced(context.client.clone(), &cluster.namespace)
+        .get_opt(claim_name)
+        .await
+        .map_err(|source| Error::Observe {
+            what: format!("claim {claim_name}"),
+            source,
+        })?;
+    let value = claim.map(|claim| {
+        let status = claim.status.unwrap_or_default();
+        ClaimSeen {
+            phase: status.phase.unwrap_or_default(),
+            access_modes: status.access_modes.unwrap_or_default(),
+        }
+    });
+    Ok(Signal::Known { value, at: now })
+}

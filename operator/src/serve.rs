@@ -1,0 +1,127 @@
+//! What the operator tells about itself: `/livez`, `/readyz`, `/metrics`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// What is counted.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    passes: Family<PassLabels, Counter>,
+    seconds: Option<Histogram>,
+    writes: Family<WriteLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassLabels {
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    kind: String,
+}
+
+impl Metrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 14));
+        let metrics = Self {
+            seconds: Some(seconds.clone()),
+            ..Self::default()
+        };
+        let registry = registry.sub_registry_with_prefix("chatbot_operator");
+        registry.register("passes", "Passes over a resource, by outcome", metrics.passes.clone());
+        registry.register("pass_seconds", "Duration of a pass", seconds);
+        registry.register("writes", "Writes that changed something, by kind", metrics.writes.clone());
+        metrics
+    }
+
+    /// A pass has ended.
+    pub fn passed(&self, outcome: &str, duration: Duration) {
+        let labels = PassLabels { outcome: outcome.to_owned() };
+        self.passes.get_or_create(&labels).inc();
+        if let Some(seconds) = &self.seconds {
+            seconds.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Something was changed in the cluster.
+    pub fn wrote(&self, kind: &str) {
+        self.writes.get_or_create(&WriteLabels { kind: kind.to_owned() }).inc();
+    }
+}
+
+/// What the endpoints tell.
+#[derive(Clone)]
+pub struct Told {
+    registry: Arc<Mutex<Registry>>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Told {
+    /// Metrics, and a readiness that is not given yet.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            ready: Arc::default(),
+        }
+    }
+
+    /// The caches are filled.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Serves until the process ends.
+pub async fn serve(address: std::net::SocketAddr, told: Told) -> anyhow::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(told);
+    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
+        format!("failed to listen at --metrics-address {address}: choose a free address")
+    })?;
+    axum::serve(listener, router).await.context("failed to serve metrics")
+}
+
+async fn ready(State(told): State<Told>) -> impl IntoResponse {
+    if told.ready.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not filled yet")
+    }
+}
+
+async fn metrics(State(told): State<Told>) -> impl IntoResponse {
+    let mut text = String::new();
+    let registry = told.registry.lock().unwrap_or_else(PoisonError::into_inner);
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+        Ok(()) => (
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            text,
+        ),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            error.to_string(),
+        ),
+    }
+}

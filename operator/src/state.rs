@@ -1,0 +1,153 @@
+//! What the pods report at `/state`: asked in parallel, with little patience, and remembered with the time at which
+//! it was first heard.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chatbot_crds::Reason;
+use chatbot_crds::config::{ADMIN_PORT, State};
+use chatbot_plan::world::Signal;
+use futures::StreamExt;
+use jiff::Timestamp;
+
+/// The longest time to wait for a pod.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Pods asked at the same time.
+const AT_ONCE: usize = 16;
+/// The longest report that is read.
+const LIMIT: usize = 256 * 1024;
+
+/// Asks pods what they report.
+pub struct Reports {
+    http: reqwest::Client,
+    heard: Mutex<HashMap<String, Heard>>,
+}
+
+/// What was last heard of a pod.
+#[derive(Clone)]
+struct Heard {
+    state: State,
+    /// When the synthetic conversation in it was first heard of: the pod's clock may differ from the operator's.
+    at: Timestamp,
+}
+
+impl Reports {
+    /// Nothing heard yet.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .no_proxy()
+            .pool_max_idle_per_host(1)
+            .build()?;
+        Ok(Self {
+            http,
+            heard: Mutex::default(),
+        })
+    }
+
+    /// Asks the pods of one resource, each given by its identity and address. A pod that does not answer goes on
+    /// being known by what it said last, with that time.
+    pub async fn ask(&self, pods: Vec<(String, String)>) -> HashMap<String, Signal<State>> {
+        futures::stream::iter(pods)
+            .map(|(uid, ip)| async move {
+                let answer = self.fetch(&ip).await;
+                let signal = self.remember(&uid, answer, Timestamp::now());
+                (uid, signal)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await
+    }
+
+    /// Forgets pods that are gone.
+    pub fn forget(&self, is_gone: impl Fn(&str) -> bool) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.retain(|uid, _| !is_gone(uid));
+    }
+
+    async fn fetch(&self, ip: &str) -> Option<State> {
+        let host = match ip.parse().ok()? {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let url = format!("http://{host}:{ADMIN_PORT}/state");
+        let response = self.http.get(url).send().await.ok()?.error_for_status().ok()?;
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            body.extend_from_slice(&chunk.ok()?);
+            if body.len() > LIMIT {
+                tracing::warn!(ip, "a pod's state is larger than {LIMIT} bytes and is not read");
+                return None;
+            }
+        }
+        serde_json::from_slice(&body).ok()
+    }
+
+    fn remember(&self, uid: &str, answer: Option<State>, now: Timestamp) -> Signal<State> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = heard.get(uid);
+        let known = match answer {
+            Some(state) => {
+                let at = before
+                    .filter(|before| before.state.probe.as_ref().map(|probe| probe.at)
+                        == state.probe.as_ref().map(|probe| probe.at))
+                    .map_or(now, |before| before.at);
+                Some(Heard { state, at })
+            }
+            None => before.cloned(),
+        };
+        match known {
+            Some(known) => {
+                heard.insert(uid.to_owned(), known.clone());
+                Signal::Known {
+                    value: known.state,
+                    at: known.at,
+                }
+            }
+            None => Signal::Unknown(Reason::Pending),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chatbot_crds::config::ProbeState;
+
+    fn state(at: i64) -> Option<State> {
+        Some(State {
+            probe: Some(ProbeState {
+                at,
+                failed_hop: None,
+                message: String::new(),
+            }),
+            ..State::default()
+        })
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn heard_at(signal: &Signal<State>) -> Option<i64> {
+        match signal {
+            Signal::Known { at, .. } => Some(at.as_second()),
+            Signal::Unknown(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_as_old_as_its_first_hearing() {
+        let reports = Reports::new().unwrap();
+        assert_eq!(heard_at(&reports.remember("a", None, second(1))), None);
+        assert_eq!(heard_at(&reports.remember("a", state(7), second(2))), Some(2));
+        assert_eq!(heard_at(&reports.remember("a", state(7), second(9))), Some(2));
+        assert_eq!(heard_at(&reports.remember("a", None, second(10))), Some(2));
+        assert_eq!(heard_at(&reports.remember("a", state(8), second(11))), Some(11));
+        reports.forget(|uid| uid == "a");
+        assert_eq!(heard_at(&reports.remember("a", None, second(12))), None);
+    }
+}
