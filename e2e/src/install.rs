@@ -1,0 +1,248 @@
+//! What is put on the cluster: DNS, metrics, the operator's chart, the sample, and one message as the proof.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::Cluster;
+use crate::command;
+use crate::images::Image;
+use crate::web_chat;
+
+/// Where the chart is installed.
+pub const OPERATOR_NAMESPACE: &str = "chatbot-system";
+/// Where the sample is applied.
+pub const CHAT_NAMESPACE: &str = "chat";
+/// The port wanted on this machine for the chat on the cluster.
+pub const CHAT_PORT: u16 = 8090;
+const QUESTION: &str = "What is the capital of France?";
+
+/// The project's own images.
+#[derive(Clone, Debug)]
+pub struct OwnImages {
+    /// Runs the control loop.
+    pub operator: Image,
+    /// Runs in every pod of the service.
+    pub chatbot: Image,
+}
+
+/// Cluster DNS and the metrics API.
+pub fn addons(cluster: &Cluster, dns: &Image, metrics: &Image) -> Result<()> {
+    for (file, image) in [("coredns.yaml", dns), ("metrics-server.yaml", metrics)] {
+        let file = cluster.places.cluster_source().join("manifests").join(file);
+        let manifest = fs::read_to_string(&file)
+            .with_context(|| format!("failed to read {}", file.display()))?;
+        cluster.apply(&manifest.replace("@IMAGE@", &image.name))?;
+    }
+    for deployment in ["coredns", "metrics-server"] {
+        rolled_out(cluster, "kube-system", deployment)?;
+    }
+    let limit = Duration::from_mins(2);
+    command::wait_until("the metrics API available", limit, || {
+        let mut kubectl = cluster.kubectl();
+        kubectl.args([
+            "wait",
+            "--for=condition=Available",
+            "--timeout=1s",
+            "apiservice/v1beta1.metrics.k8s.io",
+        ]);
+        command::output(&mut kubectl).map(|_| true)
+    })
+}
+
+/// Installs or upgrades the chart, with the images packed here.
+pub fn chart(cluster: &Cluster, images: &OwnImages) -> Result<()> {
+    let chart = cluster.places.repository.join("charts/chatbot-operator");
+    let mut helm = Command::new(cluster.places.programs().join("helm"));
+    helm.env("KUBECONFIG", cluster.places.kubeconfig())
+        .args(["upgrade", "--install", "chatbot-operator"])
+        .arg(&chart)
+        .args([
+            "--namespace",
+            OPERATOR_NAMESPACE,
+            "--create-namespace",
+        ])
+        .args(["--set", &format!("image.operator={}", images.operator.name)])
+        .args(["--set", &format!("image.chatbot={}", images.chatbot.name)])
+        .args(["--wait", "--timeout", "180s"]);
+    if let Err(error) = command::output(&mut helm) {
+        bail!("{error:#}\n{}", describe(cluster, OPERATOR_NAMESPACE));
+    }
+    Ok(())
+}
+
+/// Applies the sample and the volume with the model it names, and waits until it says Ready.
+pub fn sample(cluster: &Cluster) -> Result<()> {
+    let manifests = model_volume(&cluster.places.models(), CHAT_NAMESPACE)?;
+    cluster.apply(&manifests)?;
+    let file = cluster.places.samples().join("quickstart.yaml");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+    let mut apply = cluster.kubectl();
+    apply.args([
+        "apply",
+        "--server-side",
+        "--namespace",
+        CHAT_NAMESPACE,
+        "--filename",
+        "-",
+    ]);
+    command::output_of_input(&mut apply, &text)?;
+    let mut wait = cluster.kubectl();
+    wait.args([
+        "wait",
+        "--namespace",
+        CHAT_NAMESPACE,
+        "--for=condition=Ready",
+        "--timeout=300s",
+    ]);
+    wait.args(["chatbotcluster", "--all"]);
+    if let Err(error) = command::output(&mut wait) {
+        bail!("{error:#}\n{}", describe(cluster, CHAT_NAMESPACE));
+    }
+    Ok(())
+}
+
+/// A namespace with a claim on the folder of models. The volume is a folder of this machine that every node sees at
+/// the same path: it stands in for a distributed file system.
+pub fn model_volume(models: &Path, namespace: &str) -> Result<String> {
+    let path = models
+        .to_str()
+        .context("the folder of models has a name that is not text")?;
+    Ok(format!(
+        "apiVersion: v1
+kind: Namespace
+metadata: {{ name: {namespace}, labels: {{ pod-security.kubernetes.io/enforce: restricted }} }}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{ name: models-{namespace} }}
+spec:
+  accessModes: [ReadOnlyMany, ReadWriteMany]
+  capacity: {{ storage: 10Gi }}
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: \"\"
+  claimRef: {{ namespace: {namespace}, name: models }}
+  hostPath: {{ path: \"{path}\", type: Directory }}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{ name: models, namespace: {namespace} }}
+spec:
+  accessModes: [ReadOnlyMany]
+  storageClassName: \"\"
+  volumeName: models-{namespace}
+  resources: {{ requests: {{ storage: 10Gi }} }}
+"
+    ))
+}
+
+/// Opens the sample's chat at a port of this machine.
+pub fn open_chat(cluster: &Cluster, this_program: &Path) -> Result<SocketAddr> {
+    let target = adapters_address(cluster, CHAT_NAMESPACE)?;
+    cluster.open_port(
+        this_program,
+        "forward-chat",
+        CHAT_PORT,
+        &cluster.namespaces(),
+        target,
+    )
+}
+
+/// The address, within the cluster, of the Service that takes messages.
+pub fn adapters_address(cluster: &Cluster, namespace: &str) -> Result<SocketAddr> {
+    let mut kubectl = cluster.kubectl();
+    kubectl.args(["get", "service", "--namespace", namespace]);
+    kubectl.args(["--selector", "chatbot.dev/component=adapters", "--output"]);
+    kubectl.arg("jsonpath={.items[0].spec.clusterIP}:{.items[0].spec.ports[0].port}");
+    let address = command::output(&mut kubectl)?;
+    address
+        .trim()
+        .parse()
+        .with_context(|| format!("failed to find the adapters' Service in namespace {namespace}"))
+}
+
+/// Asks one question through the web chat, and gives question and answer.
+pub fn ask(address: SocketAddr) -> Result<(String, String)> {
+    let answer = web_chat::ask(address, "web", QUESTION, Duration::from_mins(2))?;
+    Ok((QUESTION.to_owned(), answer))
+}
+
+/// What is in a namespace and what happened there, for whoever has to find out why it failed.
+#[must_use]
+pub fn describe(cluster: &Cluster, namespace: &str) -> String {
+    let mut text = String::new();
+    for arguments in [
+        vec!["get", "chatbotclusters", "--output=yaml"],
+        vec![
+            "get",
+            "all,configmaps,persistentvolumeclaims",
+            "--output=wide",
+        ],
+        vec!["get", "events", "--sort-by=.lastTimestamp"],
+    ] {
+        let mut kubectl = cluster.kubectl();
+        kubectl.args(["--namespace", namespace]).args(&arguments);
+        append(
+            &mut text,
+            &arguments.join(" "),
+            command::output(&mut kubectl),
+        );
+    }
+    for (space, pods) in [
+        (namespace, pods(cluster, namespace)),
+        (OPERATOR_NAMESPACE, pods(cluster, OPERATOR_NAMESPACE)),
+    ] {
+        for pod in pods {
+            let mut kubectl = cluster.kubectl();
+            kubectl.args([
+                "logs",
+                "--namespace",
+                space,
+                "--all-containers",
+                "--prefix",
+                "--tail=40",
+                &pod,
+            ]);
+            append(
+                &mut text,
+                &format!("logs {pod}"),
+                command::output(&mut kubectl),
+            );
+        }
+    }
+    text
+}
+
+fn pods(cluster: &Cluster, namespace: &str) -> Vec<String> {
+    let mut kubectl = cluster.kubectl();
+    kubectl.args(["get", "pods", "--namespace", namespace, "--output=name"]);
+    let names = command::output(&mut kubectl).unwrap_or_default();
+    names.lines().map(str::to_owned).collect()
+}
+
+fn append(text: &mut String, title: &str, content: Result<String>) {
+    use std::fmt::Write;
+    let content = content.unwrap_or_else(|error| format!("{error:#}"));
+    let _ = writeln!(text, "---- {title}\n{}", content.trim_end());
+}
+
+fn rolled_out(cluster: &Cluster, namespace: &str, deployment: &str) -> Result<()> {
+    let mut kubectl = cluster.kubectl();
+    kubectl.args([
+        "rollout",
+        "status",
+        "--namespace",
+        namespace,
+        "--timeout=180s",
+    ]);
+    kubectl.arg(format!("deployment/{deployment}"));
+    if let Err(error) = command::output(&mut kubectl) {
+        bail!("{error:#}\n{}", describe(cluster, namespace));
+    }
+    Ok(())
+}

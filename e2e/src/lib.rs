@@ -1,0 +1,27 @@
+//! A real Kubernetes on one machine, to see the service in and to test it: `cargo e2e up | test | down`.
+//!
+//! The parts decide here and act through the scripts of `cluster/`. Nothing of it touches the operator or the data
+//! plane: they are built by cargo and started like any other program. The folder names the machine's only cluster;
+//! scenarios in `tests/` reach it through [`scenario`].
+
+pub mod chat;
+pub mod cluster;
+pub mod command;
+pub mod conversation;
+pub mod down;
+pub mod forward;
+pub mod go_build;
+pub mod images;
+pub mod install;
+pub mod lock;
+pub mod model;
+pub mod places;
+pub mod prerequisites;
+pub mod process;
+pub mod resource;
+pub mod rust_build;
+pub mod scenario;
+pub mod steps;
+pub mod test;
+pub mod up;
+pub mod web_chat;

@@ -1,0 +1,145 @@
+//! Where things are: the repository, the cache that may be thrown away, and the state of the running cluster.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The folders everything else is found in.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The clone this program was built from.
+    pub repository: PathBuf,
+    /// Built programs, models and image archives. Never needed: what is missing is made again.
+    pub cache: PathBuf,
+    /// What belongs to the running cluster; `down` removes it.
+    pub state: PathBuf,
+    /// Where cargo put this program, and puts the ones it builds next.
+    pub binaries: PathBuf,
+}
+
+impl Places {
+    /// Finds the folders, from the environment where it names them.
+    pub fn find() -> Result<Self> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("failed to find the repository above the e2e folder")?
+            .to_path_buf();
+        let cache = match env::var_os("CHATBOT_E2E_CACHE") {
+            Some(folder) => PathBuf::from(folder),
+            None => default_cache()?,
+        };
+        let state =
+            env::var_os("CHATBOT_E2E_STATE").map_or_else(|| cache.join("cluster"), PathBuf::from);
+        for (name, folder) in [("CHATBOT_E2E_CACHE", &cache), ("CHATBOT_E2E_STATE", &state)] {
+            check(name, folder)?;
+        }
+        Ok(Self {
+            repository,
+            cache,
+            state,
+            binaries: binaries()?,
+        })
+    }
+
+    /// The scripts, modules and manifests the cluster is made from.
+    #[must_use]
+    pub fn cluster_source(&self) -> PathBuf {
+        self.repository.join("e2e/cluster")
+    }
+
+    /// The sample resources.
+    #[must_use]
+    pub fn samples(&self) -> PathBuf {
+        self.repository.join("e2e/samples")
+    }
+
+    /// The folder of model files: the nodes see it as a volume.
+    #[must_use]
+    pub fn models(&self) -> PathBuf {
+        self.cache.join("models")
+    }
+
+    /// Certificates, keys and the programs' kubeconfigs.
+    #[must_use]
+    pub fn pki(&self) -> PathBuf {
+        self.state.join("pki")
+    }
+
+    /// One file per process, named for it.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// One file per running process that this program started.
+    #[must_use]
+    pub fn processes(&self) -> PathBuf {
+        self.state.join("processes")
+    }
+
+    /// The kubeconfig for whoever uses the cluster.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// A link to the folder of the programs this cluster runs.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.state.join("programs")
+    }
+}
+
+fn default_cache() -> Result<PathBuf> {
+    let base = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
+        (Some(folder), _) if !folder.is_empty() => PathBuf::from(folder),
+        (_, Some(home)) => PathBuf::from(home).join(".cache"),
+        _ => bail!(
+            "failed to find a cache folder: set HOME, or CHATBOT_E2E_CACHE to a folder of your own"
+        ),
+    };
+    Ok(base.join("chatbotcluster"))
+}
+
+/// A node has a `/var` and a `/run` of its own, so a folder in them could not be seen from inside one.
+fn check(name: &str, folder: &Path) -> Result<()> {
+    if !folder.is_absolute() {
+        bail!("{name}={}: must be an absolute path", folder.display());
+    }
+    if folder.starts_with("/var") || folder.starts_with("/run") {
+        bail!(
+            "{name}={}: the cluster's nodes have a /var and a /run of their own; name a folder outside them",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// Tests are in `deps`, one folder below the programs.
+fn binaries() -> Result<PathBuf> {
+    let this = env::current_exe().context("failed to find the path of this program")?;
+    let folder = this
+        .parent()
+        .context("failed to find the folder of this program")?;
+    Ok(match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent().unwrap_or(folder).to_path_buf(),
+        _ => folder.to_path_buf(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_the_nodes_cannot_see_is_refused_with_the_remedy() {
+        let refused = check("CHATBOT_E2E_STATE", Path::new("/var/lib/chatbot")).unwrap_err();
+        assert!(
+            refused.to_string().contains("name a folder outside"),
+            "{refused}"
+        );
+        assert!(check("CHATBOT_E2E_STATE", Path::new("/opt/chatbot")).is_ok());
+        assert!(check("CHATBOT_E2E_STATE", Path::new("here")).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! `cargo e2e test`: everything that can fail, least powerful first, counted at the end.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU32;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::Cluster;
+use crate::command;
+use crate::go_build;
+use crate::places::Places;
+use crate::prerequisites::on_path;
+use crate::rust_build::{self, Toolchain};
+use crate::steps::{Step, Steps};
+use crate::up::{self, Purpose, Wish};
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    passed: u32,
+    failed: u32,
+}
+
+impl Counts {
+    /// Adds what a line of a test program's output counts, if it does.
+    pub fn add_line(&mut self, line: &str) {
+        let Some(result) = line.trim_start().strip_prefix("test result: ") else {
+            return;
+        };
+        let number = |what: &str| {
+            let before = result.split(what).next()?;
+            before.trim_end().rsplit(' ').next()?.parse().ok()
+        };
+        self.passed += number(" passed").unwrap_or(0);
+        self.failed += number(" failed").unwrap_or(0);
+    }
+
+    /// Adds something that was done as a whole.
+    fn add(&mut self, steps: &Steps, name: &'static str, result: Result<()>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                steps.say(name, &format!("{error:#}"));
+                self.failed += 1;
+            }
+        }
+    }
+}
+
+/// Runs all tests, or the scenarios whose name contains `name`. The last line printed is the count.
+pub fn run(
+    places: &Places,
+    name: Option<&str>,
+    all: bool,
+    this_program: &Path,
+) -> Result<ExitCode> {
+    for (tool, component) in [("clippy-driver", "clippy"), ("rustfmt", "rustfmt")] {
+        if !on_path(tool) {
+            bail!("{tool} is not on PATH: rustup component add {component}");
+        }
+    }
+    let wish = Wish {
+        nodes: 3,
+        purpose: Purpose::Test,
+    };
+    let mut plan = up::plan(places, wish);
+    if name.is_none() {
+        plan.insert(0, Step::new("format", 0.1, "cargo fmt --check"));
+        plan.insert(
+            2,
+            Step::new(
+                "tests",
+                6.0,
+                "cargo test --workspace, with the lints, while Kubernetes is built",
+            ),
+        );
+    }
+    plan.push(Step::new(
+        "scenarios",
+        6.0,
+        "on the cluster, one after the other, each in its own namespace",
+    ));
+    let steps = Steps::begin(
+        "cargo e2e test: all tests, least powerful first",
+        &plan,
+        up::total(&plan),
+    );
+    up::install_packages(&steps)?;
+    let mut counts = Counts::default();
+    if name.is_none() {
+        without_cluster(places, &steps, &mut counts)?;
+    }
+    match up::start(&Cluster::new(places.clone()), wish, &steps, this_program) {
+        Ok(toolchain) => scenarios(places, &toolchain, &steps, name, all, &mut counts),
+        Err(error) => counts.add(&steps, "cluster", Err(error)),
+    }
+    println!("{}\n", steps.table());
+    println!("the cluster goes on running for the next time; `cargo e2e down` ends it\n");
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    Ok(if counts.failed == 0 && counts.passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Format, lints, unit tests; Kubernetes is built beside them.
+fn without_cluster(places: &Places, steps: &Steps, counts: &mut Counts) -> Result<()> {
+    let format = steps.run("format", || {
+        let mut cargo = Command::new("cargo");
+        cargo
+            .current_dir(&places.repository)
+            .args(["fmt", "--all", "--check"]);
+        command::output(&mut cargo).map(drop)
+    });
+    counts.add(steps, "format", format);
+    let toolchain = Toolchain::prepare(places, steps)?.with_lints();
+    thread::scope(|scope| {
+        // Its error is reported when the cluster starts.
+        scope.spawn(|| go_build::build(places, |line| steps.say("kubernetes", line)));
+        let mut cargo = toolchain.cargo(places);
+        cargo.args(["test", "--workspace", "--no-fail-fast"]);
+        tests(steps, "tests", &mut cargo, counts);
+    });
+    Ok(())
+}
+
+fn scenarios(
+    places: &Places,
+    toolchain: &Toolchain,
+    steps: &Steps,
+    name: Option<&str>,
+    all: bool,
+    counts: &mut Counts,
+) {
+    let mut cargo = toolchain.cargo(places);
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    match scenario_files(places) {
+        Ok(files) => cargo.args(files.iter().flat_map(|file| ["--test", file])),
+        Err(error) => return counts.add(steps, "scenarios", Err(error)),
+    };
+    cargo.args(["--", "--ignored", "--test-threads=1"]);
+    if !all && name.is_none() {
+        cargo.args(["--skip", "long::"]);
+    }
+    cargo.args(name).env("KUBECONFIG", places.kubeconfig());
+    tests(steps, "scenarios", &mut cargo, counts);
+}
+
+/// Runs a `cargo test`, and counts. One that fails without a failed test did not build: that counts as one.
+fn tests(steps: &Steps, step: &'static str, cargo: &mut Command, counts: &mut Counts) {
+    let compiled = AtomicU32::new(0);
+    let counted = Mutex::new(Counts::default());
+    let result = steps.run(step, || {
+        command::watched(cargo, |line| {
+            counted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add_line(line);
+            if is_result(line) {
+                steps.say(step, line);
+            } else if !is_noise(line) {
+                rust_build::show(steps, step, &compiled, line);
+            }
+        })
+    });
+    let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    counts.passed += counted.passed;
+    counts.failed += counted.failed;
+    if let Err(error) = result
+        && counted.failed == 0
+    {
+        counts.add(steps, step, Err(error));
+    }
+}
+
+fn is_result(line: &str) -> bool {
+    line.starts_with("test ") && !line.ends_with("... ok") && !line.contains("... ignored")
+        || line.starts_with("test result")
+}
+
+/// Hundreds of passed tests, and the headings of empty test programs.
+fn is_noise(line: &str) -> bool {
+    let line = line.trim_start();
+    line.is_empty()
+        || line.starts_with("test ")
+        || line.starts_with("running ")
+        || line.starts_with("Running ")
+        || line.starts_with("Doc-tests ")
+}
+
+/// The test programs of this crate, one per file.
+fn scenario_files(places: &Places) -> Result<Vec<String>> {
+    let folder = places.repository.join("e2e/tests");
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
+        .collect();
+    // The cluster's own health before anything that needs it.
+    names.sort_by_key(|name| (name != "cluster", name.clone()));
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_summed_over_all_test_programs() {
+        let mut counts = Counts::default();
+        for line in [
+            "running 3 tests",
+            "test a ... ok",
+            "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        ] {
+            counts.add_line(line);
+        }
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 16,
+                failed: 2
+            }
+        );
+    }
+
+    #[test]
+    fn failures_are_shown_and_passed_tests_are_not() {
+        assert!(is_result("test tests::this ... FAILED"));
+        assert!(!is_result("test tests::this ... ok"));
+        assert!(is_noise("test tests::this ... ok"));
+        assert!(!is_noise(
+            "thread 'tests::this' panicked at src/lib.rs:1:1:"
+        ));
+    }
+}
