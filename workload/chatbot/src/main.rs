@@ -1,2 +1,167 @@
-//! Entry point.
-fn main() {}
+//! `chatbot`: every process of the data plane, one subcommand each.
+//!
+//! Errors are one line on standard error and exit code 1; what a pod could not start for is in its termination
+//! message, too.
+
+mod hub;
+mod inference;
+mod process;
+mod quantize;
+mod run;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chatbot_crds::config::{ADMIN_PORT, CONFIG_FILE, HTTP_PORT, INFERENCE_PORT};
+use chatbot_engine::LoadError;
+use chatbot_telemetry::termination::termination;
+use clap::{Args, Parser, Subcommand};
+
+/// For work that cannot be interrupted, such as mapping a model, when the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+#[derive(Parser)]
+#[command(name = "chatbot", version, about = "The data plane of ChatBotCluster")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a model over the OpenAI-compatible API
+    Inference {
+        #[command(flatten)]
+        pod: Pod,
+        /// Port of the API
+        #[arg(long, default_value_t = INFERENCE_PORT)]
+        port: u16,
+    },
+    /// Serve the channels and answer their messages: gateway and worker in one process, queue and store in memory
+    Hub {
+        #[command(flatten)]
+        pod: Pod,
+        /// Port of users' traffic
+        #[arg(long, default_value_t = HTTP_PORT)]
+        port: u16,
+    },
+    /// Run a ChatBotCluster in one process, without a cluster
+    Run(Run),
+    /// Convert a model to 8 bits per weight (Q8_0)
+    Quantize(Quantize),
+}
+
+/// Where a pod finds its configuration, and is asked about itself.
+#[derive(Args)]
+struct Pod {
+    /// The configuration, YAML
+    #[arg(long, default_value = CONFIG_FILE)]
+    config: PathBuf,
+    /// Port of /livez, /readyz, /metrics and /state
+    #[arg(long, default_value_t = ADMIN_PORT)]
+    admin_port: u16,
+}
+
+#[derive(Args)]
+struct Run {
+    /// The resource, YAML
+    #[arg(short, long)]
+    file: PathBuf,
+    /// A model's file (GGUF), in place of the resource's model source
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)))]
+    address: SocketAddr,
+    /// Threads of the inference engine; absent: half of the CPUs
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: Option<u32>,
+    /// Serve /livez, /readyz, /metrics and /state on this port of 127.0.0.1
+    #[arg(long)]
+    admin_port: Option<u16>,
+}
+
+#[derive(Args)]
+struct Quantize {
+    /// The model to convert, GGUF
+    #[arg(long)]
+    from: PathBuf,
+    /// The file to write
+    #[arg(long)]
+    to: PathBuf,
+    /// The format of the weights
+    #[arg(long, default_value = "q8_0", ignore_case = true)]
+    format: quantize::Format,
+}
+
+fn main() -> ExitCode {
+    match start(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = one_line(&error);
+            eprintln!("error: {message}");
+            let reason = error
+                .downcast_ref::<LoadError>()
+                .map_or("Error", chatbot_inference::reason);
+            termination(reason, &message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> Result<()> {
+    if let Command::Quantize(Quantize { from, to, format }) = command {
+        return quantize::quantize(&from, &to, format);
+    }
+    let runtime =
+        tokio::runtime::Runtime::new().context("failed to start the asynchronous runtime")?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Inference { pod, port } => {
+                inference::inference(&pod.config, port, pod.admin_port).await
+            }
+            Command::Hub { pod, port } => hub::hub(&pod.config, port, pod.admin_port).await,
+            Command::Run(options) => run::run(options).await,
+            Command::Quantize(_) => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    outcome
+}
+
+/// The error and what led to it, without what is said twice.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.contains(&cause) {
+            continue;
+        }
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&cause);
+    }
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_and_says_nothing_twice() {
+        let error = anyhow::anyhow!("no such\nfile")
+            .context("failed to read x: no such\nfile")
+            .context("step 2");
+        assert_eq!(one_line(&error), "step 2: failed to read x: no such file");
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

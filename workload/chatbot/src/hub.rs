@@ -1,0 +1,79 @@
+//! `chatbot hub`: gateway and worker in one process, the queue and the sessions in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use chatbot_crds::config::HubConfig;
+use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
+use chatbot_store::memory::{Keep, MemoryView};
+use chatbot_telemetry::Telemetry;
+use chatbot_worker::{Handle, Limits, Surroundings};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::process;
+
+/// Partitions of the logs in memory: users of different ones never wait for each other.
+const PARTITIONS: u32 = 8;
+/// Turns that a page shows again after a reload, even where the model is given fewer.
+const SHOWN_TURNS: usize = 50;
+
+/// Serves the configured channels until SIGTERM.
+pub async fn hub(config: &Path, port: u16, admin_port: u16) -> Result<()> {
+    let config: HubConfig = process::configuration(config)?;
+    process::pod(admin_port, async |telemetry, shutdown| {
+        let listener = process::listen(port, "--port").await?;
+        serve(config, listener, telemetry, shutdown).await
+    })
+    .await
+}
+
+/// Receives and answers messages until `shutdown`, or until one half fails, which ends the other.
+pub async fn serve(
+    config: HubConfig,
+    listener: TcpListener,
+    telemetry: Telemetry,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let log = Arc::new(MemoryLog::new(PARTITIONS));
+    let view = Arc::new(MemoryView::new(Keep {
+        turns: usize::try_from(config.worker.history_turns)
+            .unwrap_or(usize::MAX)
+            .max(SHOWN_TURNS),
+        timeout: Duration::from_secs(config.worker.session_timeout_seconds),
+    }));
+    let previews = Arc::new(MemoryPreviews::default());
+    let surroundings = Surroundings {
+        log: log.clone(),
+        view: view.clone(),
+        previews: previews.clone(),
+        telemetry: telemetry.clone(),
+        handle: Handle::default(),
+    };
+    let shutdown = shutdown.child_token();
+    // A half that ends, well or not, ends the other: neither is of use alone.
+    let ends = |half: Result<()>| {
+        shutdown.cancel();
+        half
+    };
+    let gateway = chatbot_gateway::run(
+        config.gateway,
+        log,
+        view,
+        previews,
+        listener,
+        telemetry,
+        shutdown.clone(),
+    );
+    let worker = chatbot_worker::run(
+        config.worker,
+        surroundings,
+        Limits::default(),
+        shutdown.clone(),
+    );
+    let (gateway, worker) =
+        tokio::join!(async { ends(gateway.await) }, async { ends(worker.await) });
+    gateway.and(worker)
+}

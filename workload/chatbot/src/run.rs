@@ -1,0 +1,155 @@
+//! `chatbot run`: a resource in one process. The same gateway, worker and inference as in a cluster, and the same
+//! HTTP between worker and inference.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use chatbot_crds::Settings;
+use chatbot_crds::config::{HubConfig, InferenceConfig};
+use chatbot_crds::settings::{ModelSource, Platform, SystemPrompt};
+use chatbot_telemetry::{Telemetry, log, shutdown};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Run, hub, process};
+
+/// Between looks at whether everything is ready.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs the resource until Ctrl-C.
+pub async fn run(options: Run) -> Result<()> {
+    log::init("warn")?;
+    let settings = settings(&options.file)?;
+    let model = model(&settings, &options)?;
+    let threads = options.threads.unwrap_or_else(half_of_the_cpus);
+    let listener = listen(options.address).await?;
+    let address = listener
+        .local_addr()
+        .context("failed to learn the address")?;
+    let inference_listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .context("failed to listen on a port of 127.0.0.1 for the inference API")?;
+    let inference_address = inference_listener
+        .local_addr()
+        .context("failed to learn the address")?;
+
+    let shutdown = shutdown::on_signal()?;
+    let telemetry = Telemetry::new();
+    let hub = HubConfig::of(&settings, &format!("http://{inference_address}"));
+    let inference = InferenceConfig::of(&settings, &model, threads);
+    eprintln!(
+        "loading the model {model} ({threads} {})",
+        if threads == 1 { "thread" } else { "threads" }
+    );
+    let work = async {
+        // Inference ends after the hub: answers under way need it.
+        let last = CancellationToken::new();
+        let hub = async {
+            let served = hub::serve(hub, listener, telemetry.clone(), shutdown.clone()).await;
+            last.cancel();
+            served
+        };
+        let inference =
+            chatbot_inference::run(inference, inference_listener, &telemetry, last.clone());
+        tokio::select! {
+            served = async { tokio::try_join!(hub, inference) } => served.map(|_| ()),
+            () = announce(&settings, address, &telemetry, &shutdown) => Ok(()),
+        }
+    };
+    match options.admin_port {
+        None => work.await,
+        Some(port) => {
+            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await.with_context(|| {
+                format!("--admin-port: failed to listen on port {port}: end the process that has it, or choose another")
+            })?;
+            process::with_admin(listener, telemetry.clone(), work).await
+        }
+    }
+}
+
+fn settings(file: &Path) -> Result<Settings> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| {
+        format!("failed to read `{shown}`: name the resource's file with --file")
+    })?;
+    let cluster = chatbot_crds::parse(&text).with_context(|| shown.to_string())?;
+    let settings = Settings::of(&cluster).with_context(|| shown.to_string())?;
+    if matches!(
+        settings.conversation.system_prompt,
+        Some(SystemPrompt::ConfigMap(_))
+    ) {
+        bail!(
+            "{shown}: spec.conversation.systemPromptFrom names a ConfigMap, and there is none outside a cluster: \
+             write the prompt itself in spec.conversation.systemPrompt"
+        );
+    }
+    Ok(settings)
+}
+
+/// The model's file: the one named, since no source of the resource can be reached outside a cluster.
+fn model(settings: &Settings, options: &Run) -> Result<String> {
+    let ModelSource::PersistentVolumeClaim { claim_name, path } = &settings.inference.model;
+    let Some(model) = &options.model else {
+        bail!(
+            "{}: spec.inference.model.source is `{path}` on the volume claim `{claim_name}`, and there are no volumes \
+             outside a cluster: name the model's file with --model",
+            options.file.display()
+        );
+    };
+    let named = model.to_str().with_context(|| {
+        format!(
+            "--model: `{}` is no UTF-8: rename the file",
+            model.display()
+        )
+    })?;
+    eprintln!(
+        "one process: the model is {named} in place of `{path}` on the claim `{claim_name}`; replicas, resources and \
+         nodes are for a cluster"
+    );
+    Ok(named.to_owned())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("--address: failed to listen on {address}: end the process that has it, or choose another address")
+    })
+}
+
+fn half_of_the_cpus() -> u32 {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cpus / 2).unwrap_or(1).clamp(1, 16)
+}
+
+/// Says where to chat, once the model has answered; then that the end has begun. Never returns.
+async fn announce(
+    settings: &Settings,
+    address: SocketAddr,
+    telemetry: &Telemetry,
+    shutdown: &CancellationToken,
+) {
+    let since = Instant::now();
+    let ready = async {
+        while telemetry.unready().is_some() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if shutdown.run_until_cancelled(ready).await.is_some() {
+        eprintln!(
+            "the model answered after {:.1} s",
+            since.elapsed().as_secs_f64()
+        );
+        for channel in &settings.channels {
+            match channel.platform {
+                Platform::WebChat { .. } => {
+                    println!("chat with it: http://{address}/channels/{}/", channel.name)
+                }
+            }
+        }
+        eprintln!("Ctrl-C ends it");
+    }
+    shutdown.cancelled().await;
+    eprintln!("ending: answers under way are finished; Ctrl-C again ends at once");
+    std::future::pending::<()>().await;
+}
