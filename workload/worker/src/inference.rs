@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Limits;
 use crate::context::Entry;
@@ -114,6 +114,7 @@ impl Inference {
             temperature: self.temperature,
             stream: true,
         };
+        let asked_at = Instant::now();
         let sending = self.client.post(&self.url).json(&request).send();
         let response = match timeout(self.first_token, sending).await {
             Ok(sent) => sent.map_err(|error| away(&error))?,
@@ -122,13 +123,15 @@ impl Inference {
         let mut response = accepted(response).await?;
         let mut events = Events::default();
         let mut answer = String::new();
+        // A comment that only keeps the connection alive is no token.
+        let mut grown_at = asked_at;
         loop {
             let patience = if answer.is_empty() {
                 self.first_token
             } else {
                 self.between_tokens
             };
-            let bytes = match timeout(patience, response.chunk()).await {
+            let bytes = match timeout_at(grown_at + patience, response.chunk()).await {
                 Ok(Ok(Some(bytes))) => bytes,
                 Ok(Ok(None)) => return Err(Failure::Away("the answer broke off".to_owned())),
                 Ok(Err(error)) => return Err(away(&error)),
@@ -145,6 +148,7 @@ impl Inference {
                 return Err(Failure::Refused("its answer has no end".to_owned()));
             }
             if answer.len() > before {
+                grown_at = Instant::now();
                 show.grown(&answer).await;
             }
         }

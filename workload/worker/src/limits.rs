@@ -25,9 +25,10 @@ pub struct Limits {
     pub connect: Duration,
     /// Between the kernel's questions whether the other side is still there; a dead one is noticed after four.
     pub keepalive: Duration,
-    /// To the first token: a long prompt, behind others that wait.
+    /// To the first token: a long prompt, behind others that wait. Only a process that hangs while its kernel answers is
+    /// noticed by this and the next; a dead one or a node cut off is noticed by `keepalive`.
     pub first_token: Duration,
-    /// Between tokens.
+    /// Between tokens; others' long prompts may come in between.
     pub between_tokens: Duration,
     /// Before asking again, the first time.
     pub retry_first: Duration,
@@ -54,8 +55,8 @@ impl Default for Limits {
             synthetic_patience: Duration::from_secs(20),
             connect: Duration::from_secs(1),
             keepalive: Duration::from_secs(1),
-            first_token: Duration::from_mins(1),
-            between_tokens: Duration::from_secs(10),
+            first_token: Duration::from_mins(2),
+            between_tokens: Duration::from_secs(20),
             retry_first: Duration::from_millis(200),
             retry_cap: Duration::from_secs(5),
             retry_after_cap: Duration::from_secs(30),

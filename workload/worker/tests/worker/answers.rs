@@ -1,0 +1,328 @@
+//! What is asked and what is answered, with a model that does not always.
+
+use std::time::Duration;
+
+use chatbot_crds::config::SystemPrompt;
+use chatbot_message::{Message, Outcome};
+use chatbot_queue::journal::{self, Entry};
+use chatbot_queue::{Commit, Log, Previews, Topic};
+use futures::StreamExt;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::bench::{Bench, by_user, eventually, message};
+use crate::model::{Behaviour, Model};
+
+#[tokio::test]
+async fn a_question_is_answered_to_where_it_came_from_with_the_conversation_so_far() {
+    let bench = Bench::new(3).await;
+    let worker = bench.worker();
+    let first = bench.ask("alice", "one").await;
+    bench.ask("alice", "two").await;
+    bench.ask("bob", "three").await;
+    let replies = bench.replies(3).await;
+    let answers = by_user(&replies);
+    assert_eq!(answers["alice"], ["re: one", "re: one two"]);
+    assert_eq!(answers["bob"], ["re: three"]);
+    let reply = replies
+        .iter()
+        .find(|reply| reply.message_id == first)
+        .unwrap();
+    assert_eq!(
+        (reply.origin.as_str(), reply.question.as_str()),
+        ("chat of alice", "one")
+    );
+    assert_eq!(reply.outcome, Outcome::Answered);
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_that_fails_in_any_way_is_asked_again_until_one_answers() {
+    let bench = Bench::new(1).await;
+    use Behaviour::{Busy, CutOff, EndEarly, Silent, Unavailable};
+    bench
+        .model
+        .will([Unavailable, Busy, CutOff, EndEarly, Silent, Unavailable]);
+    let worker = bench.worker();
+    bench.ask("alice", "hello").await;
+    let replies = bench.replies(1).await;
+    assert_eq!(replies[0].answer, "re: hello");
+    assert_eq!(bench.model.requests().len(), 7);
+    let metrics = worker.telemetry.metrics().unwrap();
+    assert!(
+        metrics.contains("chatbot_worker_retries_total 6"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("chatbot_worker_answers_total 1"),
+        "{metrics}"
+    );
+    assert_eq!(worker.handle.last_inference_error(), None);
+}
+
+#[tokio::test]
+async fn the_first_question_waits_until_there_is_an_instance() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let bench = Bench::with_model_at(1, Model::default(), &format!("http://{address}"));
+    let worker = bench.worker();
+    bench.ask("alice", "hello").await;
+    eventually("the worker says why", async || {
+        worker
+            .handle
+            .last_inference_error()
+            .is_some_and(|error| error.contains("refused"))
+    })
+    .await;
+    assert_eq!(worker.handle.read(0), Some(1), "the message was read");
+    bench.model.serve(TcpListener::bind(address).await.unwrap());
+    assert_eq!(bench.replies(1).await[0].answer, "re: hello");
+    assert_eq!(worker.handle.last_inference_error(), None);
+}
+
+#[tokio::test]
+async fn a_slow_answer_delays_nobody_else() {
+    let mut bench = Bench::new(1).await;
+    bench.limits.first_token = Duration::from_secs(3);
+    bench.model.will([Behaviour::Hang]);
+    let worker = bench.worker();
+    bench.ask("slow", "one").await;
+    eventually("the slow one is asked", async || {
+        bench.model.requests().len() == 1
+    })
+    .await;
+    bench.ask("slow", "two").await;
+    bench.ask("quick", "three").await;
+    assert_eq!(bench.replies(1).await[0].answer, "re: three");
+    let replies = bench.replies(3).await;
+    assert_eq!(by_user(&replies)["slow"], ["re: one", "re: one two"]);
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_model_refuses_three_times_gets_the_fallback_text_which_is_no_context() {
+    let bench = Bench::new(1).await;
+    let worker = bench.worker();
+    bench.ask("alice", "one").await;
+    bench.replies(1).await;
+    bench
+        .model
+        .will([Behaviour::Refuse, Behaviour::Refuse, Behaviour::Refuse]);
+    bench.ask("alice", "two").await;
+    let replies = bench.replies(2).await;
+    assert_eq!(
+        (replies[1].answer.as_str(), replies[1].outcome),
+        ("sorry", Outcome::Fallback)
+    );
+    let last = bench.model.requests().pop().unwrap();
+    assert_eq!(
+        last["messages"].as_array().unwrap().len(),
+        1,
+        "at last without history: {last}"
+    );
+    bench.model.will([Behaviour::Say(vec![" \n", " "])]);
+    bench.ask("alice", "three").await;
+    bench.ask("alice", "four").await;
+    let replies = bench.replies(4).await;
+    assert_eq!(
+        by_user(&replies)["alice"],
+        ["re: one", "sorry", "sorry", "re: one four"]
+    );
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_is_shown_as_it_grows_and_trimmed_at_the_end() {
+    let bench = Bench::new(1).await;
+    let mut previews = bench.previews.subscribe();
+    bench
+        .model
+        .will([Behaviour::Say(vec![" Hel", "lo", " \n"])]);
+    let worker = bench.worker();
+    let id = bench.ask("alice", "hi").await;
+    assert_eq!(bench.replies(1).await[0].answer, "Hello");
+    let preview = previews.next().await.unwrap();
+    assert_eq!(preview.message_id, id);
+    assert!(
+        " Hello \n".starts_with(&preview.text) && !preview.text.is_empty(),
+        "{preview:?}"
+    );
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_of_a_message_is_answered_once_even_after_a_restart() {
+    let bench = Bench::new(1).await;
+    let worker = bench.worker();
+    let dated = |text| Message {
+        sent_at: Some(1_000),
+        ..message("alice", text)
+    };
+    bench.put(dated("one")).await;
+    bench.put(dated("one")).await;
+    bench.replies(1).await;
+    bench.settled().await;
+    worker.end().await.unwrap();
+    let worker = bench.worker();
+    bench.put(dated("one")).await;
+    bench.put(dated("two")).await;
+    let replies = bench.replies(2).await;
+    assert_eq!(by_user(&replies)["alice"], ["re: one", "re: one two"]);
+    bench.settled().await;
+    bench.replies(2).await;
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_synthetic_conversation_leaves_no_trace_and_waits_behind_nobody() {
+    let mut bench = Bench::new(1).await;
+    bench.limits.first_token = Duration::from_secs(2);
+    bench.limits.in_flight = 1;
+    bench
+        .model
+        .will([Behaviour::Hang, Behaviour::Say(vec![""])]);
+    let worker = bench.worker();
+    bench.ask("alice", "one").await;
+    eventually("alice's is asked", async || {
+        bench.model.requests().len() == 1
+    })
+    .await;
+    bench
+        .put(Message {
+            synthetic: true,
+            ..message("alice", "probe")
+        })
+        .await;
+    let replies = bench.replies(1).await;
+    assert!(
+        replies[0].synthetic && replies[0].outcome == Outcome::Answered,
+        "{replies:?}"
+    );
+    assert_eq!(bench.model.requests()[1]["max_tokens"], 1);
+    bench.replies(2).await;
+    bench.ask("alice", "two").await;
+    assert_eq!(bench.replies(3).await[2].answer, "re: one two");
+    let metrics = worker.telemetry.metrics().unwrap();
+    assert!(
+        metrics.contains("chatbot_worker_messages_total 2"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_synthetic_conversation_without_an_answer_is_over_after_a_while() {
+    let mut bench = Bench::with_model_at(1, Model::default(), "http://127.0.0.1:1");
+    bench.limits.synthetic_patience = Duration::from_millis(50);
+    let _worker = bench.worker();
+    bench
+        .put(Message {
+            synthetic: true,
+            ..message("alice", "probe")
+        })
+        .await;
+    let replies = bench.replies(1).await;
+    assert_eq!(replies[0].outcome, Outcome::Fallback);
+    bench.settled().await;
+}
+
+#[tokio::test]
+async fn nothing_is_answered_before_the_system_prompt_is_there_and_its_changes_are_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("system-prompt");
+    let mut bench = Bench::new(2).await;
+    bench.config.system_prompt = Some(SystemPrompt::File(path.to_str().unwrap().to_owned()));
+    let worker = bench.worker();
+    bench.ask("alice", "one").await;
+    eventually("the missing file is named", async || {
+        worker
+            .telemetry
+            .unready()
+            .is_some_and(|reason| reason.contains("system-prompt") && reason.contains("failed"))
+    })
+    .await;
+    assert!(bench.model.requests().is_empty());
+    std::fs::write(&path, "be kind\n").unwrap();
+    bench.replies(1).await;
+    eventually("the worker is ready", async || {
+        worker.telemetry.unready().is_none()
+    })
+    .await;
+    let system = |number: usize| bench.model.requests()[number]["messages"][0]["content"].clone();
+    assert_eq!(system(0), "be kind");
+    std::fs::write(&path, "be brief").unwrap();
+    let mut asked = 1;
+    eventually("the change is seen", async || {
+        bench.ask("alice", &format!("question {asked}")).await;
+        asked += 1;
+        bench.replies(asked).await;
+        system(asked - 1) == "be brief"
+    })
+    .await;
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_passed_over() {
+    let bench = Bench::new(1).await;
+    bench
+        .log
+        .append(Topic::Inbound, 0, b"nonsense".to_vec())
+        .await
+        .unwrap();
+    let worker = bench.worker();
+    bench.ask("alice", "one").await;
+    bench.replies(1).await;
+    bench.settled().await;
+    let metrics = worker.telemetry.metrics().unwrap();
+    assert!(
+        metrics.contains("chatbot_worker_unreadable_total 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_four_workers_died_at_gets_the_fallback_text_alone() {
+    let bench = Bench::new(1).await;
+    for deaths in 0..4 {
+        let worker = Uuid::new_v4();
+        let owner = Entry::Owner {
+            nonce: Uuid::new_v4(),
+            worker,
+            lowest_unsettled: 0,
+            deaths,
+        };
+        journal::append(bench.log.as_ref(), 0, &owner)
+            .await
+            .unwrap();
+    }
+    bench.ask("alice", "deadly").await;
+    bench.ask("bob", "harmless").await;
+    let worker = bench.worker();
+    let replies = bench.replies(2).await;
+    assert_eq!(
+        (replies[0].answer.as_str(), replies[1].answer.as_str()),
+        ("sorry", "re: harmless")
+    );
+    assert_eq!(bench.model.requests().len(), 1);
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn progress_of_another_log_is_refused_with_the_remedy() {
+    let bench = Bench::new(1).await;
+    let commit = Commit {
+        offset: 5,
+        metadata: String::new(),
+    };
+    bench
+        .log
+        .commit(chatbot_worker::GROUP, Topic::Inbound, 0, commit)
+        .await
+        .unwrap();
+    let error = bench.worker().ended().await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("reset the worker group's offsets"),
+        "{error:#}"
+    );
+}

@@ -1,0 +1,214 @@
+//! A log and a view that fail, or stand still for ever, at one chosen operation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatbot_message::Account;
+use chatbot_queue::memory::MemoryLog;
+use chatbot_queue::{Commit, Error, Log, Offset, Record, Topic};
+use chatbot_store::memory::MemoryView;
+use chatbot_store::{Applied, Session, Unavailable, Update, View};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// The worker dies before it happens.
+    KillBefore,
+    /// The worker dies after it has happened, and before it knows.
+    KillAfter,
+    /// It happens, and the worker does not hear of it.
+    LoseAnswer,
+    /// It happens only much later, and the worker is told that nobody knows.
+    Late,
+    /// It does not happen.
+    Refuse,
+}
+
+/// Strikes once, at the operation with number `at`.
+pub struct Faults {
+    fault: Fault,
+    at: usize,
+    operations: AtomicUsize,
+    /// Cancelled when it has struck.
+    pub struck: CancellationToken,
+}
+
+/// What an operation has to do.
+#[derive(PartialEq)]
+enum Turn {
+    Well,
+    Fail,
+    FailAfter,
+    FailAndHappenLater,
+    StopAfter,
+}
+
+impl Faults {
+    pub fn new(fault: Fault, at: usize) -> Arc<Self> {
+        let (operations, struck) = (AtomicUsize::new(0), CancellationToken::new());
+        Arc::new(Self {
+            fault,
+            at,
+            operations,
+            struck,
+        })
+    }
+
+    /// Whether the operation was begun.
+    pub fn reached(&self) -> bool {
+        self.operations.load(Ordering::SeqCst) > self.at
+    }
+
+    async fn turn(&self) -> Turn {
+        if self.operations.fetch_add(1, Ordering::SeqCst) != self.at {
+            return Turn::Well;
+        }
+        if self.fault != Fault::KillAfter {
+            self.struck.cancel();
+        }
+        match self.fault {
+            Fault::KillBefore => std::future::pending().await,
+            Fault::KillAfter => Turn::StopAfter,
+            Fault::LoseAnswer => Turn::FailAfter,
+            Fault::Late => Turn::FailAndHappenLater,
+            Fault::Refuse => Turn::Fail,
+        }
+    }
+
+    /// After the operation.
+    async fn end<T, E>(&self, turn: Turn, result: Result<T, E>, lost: E) -> Result<T, E> {
+        match turn {
+            Turn::StopAfter => {
+                self.struck.cancel();
+                std::future::pending().await
+            }
+            Turn::Well => result,
+            _ => Err(lost),
+        }
+    }
+}
+
+pub struct FaultyLog(pub Arc<MemoryLog>, pub Arc<Faults>);
+
+fn unreadable() -> Error {
+    Error::Unreadable {
+        reason: "a fault".to_owned(),
+    }
+}
+
+fn unknown() -> Error {
+    Error::OutcomeUnknown {
+        reason: "a fault".to_owned(),
+    }
+}
+
+#[async_trait]
+impl Log for FaultyLog {
+    fn identity(&self) -> &str {
+        self.0.identity()
+    }
+
+    fn partitions(&self) -> u32 {
+        self.0.partitions()
+    }
+
+    async fn append(&self, topic: Topic, partition: u32, value: Vec<u8>) -> Result<Offset, Error> {
+        let turn = self.1.turn().await;
+        match turn {
+            Turn::Fail => Err(Error::Refused {
+                reason: "a fault".to_owned(),
+            }),
+            Turn::FailAndHappenLater => {
+                let log = Arc::clone(&self.0);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    log.append(topic, partition, value).await.unwrap();
+                });
+                Err(unknown())
+            }
+            turn => {
+                let result = self.0.append(topic, partition, value).await;
+                self.1.end(turn, result, unknown()).await
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from: Offset,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let turn = self.1.turn().await;
+        let result = self.0.read(topic, partition, from, limit).await;
+        self.1.end(turn, result, unreadable()).await
+    }
+
+    async fn start(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
+        let turn = self.1.turn().await;
+        let result = self.0.start(topic, partition).await;
+        self.1.end(turn, result, unreadable()).await
+    }
+
+    async fn end(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
+        let turn = self.1.turn().await;
+        let result = self.0.end(topic, partition).await;
+        self.1.end(turn, result, unreadable()).await
+    }
+
+    async fn commit(
+        &self,
+        group: &str,
+        topic: Topic,
+        partition: u32,
+        commit: Commit,
+    ) -> Result<(), Error> {
+        let turn = self.1.turn().await;
+        if turn == Turn::Fail {
+            return Err(unknown());
+        }
+        let result = self.0.commit(group, topic, partition, commit).await;
+        self.1.end(turn, result, unknown()).await
+    }
+
+    async fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error> {
+        let turn = self.1.turn().await;
+        let result = self.0.committed(group, topic, partition).await;
+        self.1.end(turn, result, unreadable()).await
+    }
+}
+
+pub struct FaultyView(pub Arc<MemoryView>, pub Arc<Faults>);
+
+fn unavailable() -> Unavailable {
+    Unavailable {
+        reason: "a fault".to_owned(),
+    }
+}
+
+#[async_trait]
+impl View for FaultyView {
+    async fn position(&self, partition: u32) -> Result<(u64, String), Unavailable> {
+        let turn = self.1.turn().await;
+        let result = self.0.position(partition).await;
+        self.1.end(turn, result, unavailable()).await
+    }
+
+    async fn apply(&self, partition: u32, update: Update) -> Result<Applied, Unavailable> {
+        let turn = self.1.turn().await;
+        if turn == Turn::Fail {
+            return Err(unavailable());
+        }
+        let result = self.0.apply(partition, update).await;
+        self.1.end(turn, result, unavailable()).await
+    }
+
+    async fn session(&self, partition: u32, account: &Account) -> Result<Session, Unavailable> {
+        let turn = self.1.turn().await;
+        let result = self.0.session(partition, account).await;
+        self.1.end(turn, result, unavailable()).await
+    }
+}
