@@ -1,0 +1,209 @@
+//! An edit rolls out while people talk, and `Ready` tells the truth about it.
+#![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
+
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatbot_e2e::conversation::{Conversation, Stop};
+use chatbot_e2e::resource::{CHANNEL, Pod, Resource};
+use chatbot_e2e::scenario::{self, PATIENCE};
+use serde_json::{Value, json};
+
+const QUESTION: &str = "Tell a story about a lighthouse keeper";
+
+/// Runs an edit while two people talk all the time: every question is answered, by the model, once.
+fn while_people_talk(resource: &Resource, edit: impl FnOnce()) {
+    let entrance = resource.open().unwrap();
+    let stop = AtomicBool::new(false);
+    let talk = || {
+        let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
+        let pause = Duration::from_millis(200);
+        conversation
+            .keep_asking(QUESTION, pause, 2 * PATIENCE, &stop)
+            .unwrap();
+        conversation
+    };
+    let (conversations, span) = thread::scope(|scope| {
+        let talking = [scope.spawn(talk), scope.spawn(talk)];
+        let stopping = Stop(&stop);
+        let start = Instant::now();
+        edit();
+        let span = start..Instant::now();
+        drop(stopping);
+        (talking.map(|thread| thread.join().unwrap()), span)
+    });
+    for conversation in conversations {
+        let replies = conversation.replies();
+        let during = replies
+            .values()
+            .filter(|reply| reply.answered > span.start && reply.asked < span.end);
+        assert!(during.count() > 0, "nobody asked anything during the edit");
+        for reply in replies.values() {
+            assert!(!reply.fallback, "the model did not answer: {reply:?}");
+        }
+        conversation.check_history().unwrap();
+    }
+}
+
+/// Edits, waits as a user would right after it, and checks that the wait has not ended early: this generation is
+/// observed, enough of its instances were ready before `Ready` said so, and nothing is left of the one before.
+fn edit_and_wait(resource: &Resource, patch: &Value, replaced: bool) {
+    let before = resource.pods("inference").unwrap();
+    let generation = resource.edit(patch).unwrap();
+    resource.wait_ready(3 * PATIENCE).unwrap();
+
+    let pods = resource.pods("inference").unwrap();
+    let object = resource.object().unwrap();
+    let ready = resource.condition("Ready").unwrap().unwrap();
+    assert_eq!(object["status"]["observedGeneration"], generation);
+    assert_eq!(ready.observed_generation, Some(generation), "{ready:?}");
+    let is_old = |pod: &Pod| before.iter().any(|old| old.template == pod.template);
+    let minimum = object["spec"]["inference"]["autoscaling"]["minReplicas"]
+        .as_u64()
+        .unwrap();
+    let in_time = pods
+        .iter()
+        .filter(|pod| !pod.leaving && is_old(pod) != replaced)
+        .filter(|pod| {
+            pod.ready_since
+                .as_ref()
+                .is_some_and(|since| !replaced || *since <= ready.since)
+        });
+    assert!(
+        in_time.count() as u64 >= minimum,
+        "{ready:?} came before its instances: {pods:?}"
+    );
+    let stays = |pod: &&Pod| !pod.leaving && is_old(pod);
+    assert!(
+        !replaced || pods.iter().find(stays).is_none(),
+        "old instances are left: {pods:?}"
+    );
+    let child = resource.child("deployment", "chat-inference").unwrap();
+    assert_eq!(
+        child["status"]["observedGeneration"],
+        child["metadata"]["generation"]
+    );
+}
+
+fn ready_resource(namespace: &str, max_answer_tokens: u32) -> Resource {
+    let space = scenario::namespace(namespace).unwrap();
+    let tokens = json!({ "spec": { "conversation": { "maxAnswerTokens": max_answer_tokens } } });
+    let resource = Resource::apply(space, &tokens).unwrap();
+    resource.wait_ready(2 * PATIENCE).unwrap();
+    resource
+}
+
+#[test]
+#[ignore = "needs the cluster: cargo e2e test"]
+fn an_edit_of_inference_rolls_out_and_no_question_stays_unanswered() {
+    let resource = ready_resource("e2e-inference-edit", 128);
+    let hub = resource.hub().unwrap();
+    while_people_talk(&resource, || {
+        let bounds = json!({ "spec": { "inference": { "autoscaling": { "minReplicas": 3 } } } });
+        edit_and_wait(&resource, &bounds, false);
+        let autoscaler = resource
+            .child("horizontalpodautoscaler", "chat-inference")
+            .unwrap();
+        assert_eq!(autoscaler["spec"]["minReplicas"], 3);
+
+        let size = json!({ "spec": { "inference": {
+            "contextTokens": 1024,
+            "resources": { "requests": { "cpu": "150m" } },
+        } } });
+        edit_and_wait(&resource, &size, true);
+        let child = resource.child("deployment", "chat-inference").unwrap();
+        let container = &child["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["resources"]["requests"]["cpu"], "150m");
+    });
+    let configured = resource.hub().unwrap();
+    assert_eq!(
+        hub.container, configured.container,
+        "the hub had no reason to restart"
+    );
+}
+
+#[test]
+#[ignore = "needs the cluster: cargo e2e test"]
+fn an_edit_of_the_prompt_restarts_the_hub_and_the_page_gets_its_answers() {
+    let resource = ready_resource("e2e-hub-edit", 400);
+    let entrance = resource.open().unwrap();
+    let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
+    let (old, instances) = (resource.hub().unwrap(), resource.pods("inference").unwrap());
+
+    // More than the hub can answer before it has to go.
+    let ids: Vec<String> = (0..8)
+        .map(|number| conversation.ask(&format!("{QUESTION} ({number})")).unwrap())
+        .collect();
+    assert!(conversation.begun(&ids[0], PATIENCE).unwrap());
+    let prompt =
+        json!({ "spec": { "conversation": { "systemPrompt": "You are an old sailor." } } });
+    let generation = resource.edit(&prompt).unwrap();
+    let waiting = thread::scope(|scope| {
+        let waiting = scope.spawn(|| resource.wait_ready(2 * PATIENCE));
+        for id in &ids {
+            let reply = conversation.answer(id, 2 * PATIENCE).unwrap();
+            assert!(!reply.fallback, "the model did not answer: {reply:?}");
+        }
+        waiting.join().unwrap()
+    });
+    waiting.unwrap();
+
+    let ready = resource.condition("Ready").unwrap().unwrap();
+    assert_eq!(ready.observed_generation, Some(generation));
+    let new = resource.hub().unwrap();
+    assert_ne!(new.uid, old.uid);
+    assert!(
+        new.ready_since.unwrap() <= ready.since,
+        "{ready:?} came before the hub"
+    );
+    assert!(
+        conversation.connections() > 1,
+        "the page has to connect to the new hub"
+    );
+    let id = conversation.ask("Do you like the sea?").unwrap();
+    conversation.answer(&id, PATIENCE).unwrap();
+    conversation.check_history().unwrap();
+    let left = resource.pods("inference").unwrap();
+    let stays = |pod: &Pod| {
+        left.iter()
+            .any(|one| one.uid == pod.uid && one.template == pod.template)
+    };
+    assert!(
+        instances.iter().any(stays),
+        "the instances had no reason to be replaced"
+    );
+}
+
+/// Only with `cargo e2e test --all`.
+mod long {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs the cluster: cargo e2e test --all"]
+    fn another_image_rolls_out_and_no_question_stays_unanswered() {
+        let resource = ready_resource("e2e-image-edit", 128);
+        let cluster = &resource.space.cluster;
+        let image = scenario::image(cluster, "chatbot").unwrap().name;
+        let again = format!("{}:again", image.rsplit_once(':').unwrap().0);
+        for node in cluster.nodes() {
+            let mut tag = node.inside(&cluster.places).unwrap();
+            tag.args([
+                "ctr",
+                "--address=/run/containerd/containerd.sock",
+                "--namespace=k8s.io",
+            ]);
+            tag.args(["images", "tag", "--force", &image, &again]);
+            chatbot_e2e::command::output(&mut tag).unwrap();
+        }
+        while_people_talk(&resource, || {
+            let edit = json!({ "spec": { "image": again } });
+            edit_and_wait(&resource, &edit, true);
+        });
+        let child = resource.child("deployment", "chat-inference").unwrap();
+        assert_eq!(
+            child["spec"]["template"]["spec"]["containers"][0]["image"],
+            again
+        );
+    }
+}
