@@ -95,7 +95,7 @@ pub enum PolicyType {
     Percent,
 }
 
-/// Which policy counts.
+/// Which policy counts: `Max` (the largest change; absent: this), `Min` (the smallest) or `Disabled` (no change).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SelectPolicy {
     /// The one that allows the largest change.

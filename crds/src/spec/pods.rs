@@ -74,7 +74,7 @@ pub struct Toleration {
     pub toleration_seconds: Option<i64>,
 }
 
-/// How a toleration compares.
+/// `Equal` (absent: this) compares key and value, `Exists` the key alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TolerationOperator {
     /// Key and value.
@@ -83,7 +83,7 @@ pub enum TolerationOperator {
     Exists,
 }
 
-/// What a taint does.
+/// The taint's effect: `NoSchedule`, `PreferNoSchedule` or `NoExecute`. Absent: every effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TolerationEffect {
     /// No new pods.

@@ -32,7 +32,10 @@ pub fn render() -> String {
             .as_ref()
             .and_then(|schema| schema.open_api_v3_schema.as_ref())
     });
-    let rules = root.map(rules_of).unwrap_or_default();
+    let spec = root
+        .and_then(|root| root.properties.as_ref())
+        .and_then(|fields| fields.get("spec"));
+    let rules: Vec<String> = root.into_iter().chain(spec).flat_map(rules_of).collect();
     if !rules.is_empty() {
         let _ = write!(text, "\nThe resource as a whole:\n\n{}", list(&rules));
     }
