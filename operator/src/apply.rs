@@ -19,7 +19,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, in_full};
 use crate::project::{fingerprint_of, is_owned, shrink};
 use crate::watch::api_resource;
 
@@ -71,13 +71,13 @@ impl Applier<'_> {
                 }
             }
         }
-        if self.applied.error.is_some() || self.applied.outcome != Outcome::default() {
-            return;
-        }
-        for surplus in &self.plan.prune {
-            if let Err(error) = self.prune(surplus).await {
-                self.fail(error);
-                return;
+        // What could not be made may be what replaces something else.
+        if self.applied.error.is_none() && self.applied.outcome == Outcome::default() {
+            for surplus in &self.plan.prune {
+                if let Err(error) = self.prune(surplus).await {
+                    self.fail(error);
+                    return;
+                }
             }
         }
         // An action names the version that was looked at: after a write there is a newer one to look at first.
@@ -167,7 +167,14 @@ impl Applier<'_> {
             // It is ours: what somebody else has set in it meanwhile is drift.
             params = params.force();
         }
-        match api.patch(&object.key.name, &params, &Patch::Apply(&body)).await {
+        let name = &object.key.name;
+        let result = match api.patch(name, &params, &Patch::Apply(&body)).await {
+            Err(kube::Error::Api(status)) if status.code == 422 && seen.is_some() => {
+                mend(api, name, &body).await
+            }
+            result => result,
+        };
+        match result {
             Ok(mut written) => {
                 shrink(object.key.kind, &mut written);
                 let before = seen.and_then(|seen| seen.resource_version.clone());
@@ -281,8 +288,21 @@ impl Applier<'_> {
     }
 
     fn fail(&mut self, error: Error) {
+        if !matches!(error, Error::Outdated { .. }) {
+            self.applied.outcome.failed.push(in_full(&error));
+        }
         self.applied.error.get_or_insert(error);
     }
+}
+
+/// Sets an object's lists as a whole. Applying joins lists by key, so that an entry whose key somebody has changed
+/// stands beside ours, and the two may contradict each other: a Service's two ports of one name are refused.
+async fn mend(api: &Api<DynamicObject>, name: &str, body: &Value) -> kube::Result<DynamicObject> {
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api.patch(name, &params, &Patch::Merge(body)).await
 }
 
 fn named(key: &ObjectKey) -> String {

@@ -20,7 +20,7 @@ use crate::watch::Guarded;
 const EAGER: Duration = Duration::from_secs(2);
 /// How long until the next look when all is well, or has been missing for long.
 const REST: Duration = Duration::from_secs(15);
-/// After so many seconds of missing, what is missing will not come in the next moment.
+/// When nothing has changed for so many seconds, what is missing will not come in the next moment.
 const PATIENCE_SECONDS: i64 = 600;
 
 /// One pass over one resource.
@@ -66,11 +66,12 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
 
 fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) -> Duration {
     let planned = Duration::try_from(wake_at.duration_since(now)).unwrap_or(REST);
-    let missing_since = status::find(status, ConditionType::Ready)
-        .filter(|ready| ready.status != "True")
-        .map(|ready| ready.last_transition_time.0);
-    match missing_since {
-        Some(since) if now.as_second() - since.as_second() < PATIENCE_SECONDS => planned.min(EAGER),
+    let is_ready = status::find(status, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+    let last_change = status.conditions.iter().map(|condition| condition.last_transition_time.0).max();
+    match last_change {
+        Some(change) if !is_ready && now.as_second() - change.as_second() < PATIENCE_SECONDS => {
+            planned.min(EAGER)
+        }
         _ => planned,
     }
 }

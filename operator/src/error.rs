@@ -94,6 +94,10 @@ pub fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            // Its own text repeats the whole answer as a structure.
+            return format!("{text}: {}", status.message);
+        }
         let detail = error.to_string();
         // Some libraries repeat their cause in their own words.
         if !text.contains(&detail) {
@@ -111,10 +115,8 @@ mod tests {
 
     fn refused(retry_after_seconds: u32) -> Error {
         let mut status = kube::core::Status::failure("busy", "TooManyRequests").with_code(429);
-        status.details = Some(kube::core::response::StatusDetails {
-            retry_after_seconds,
-            ..kube::core::response::StatusDetails::default()
-        });
+        status.details =
+            serde_json::from_value(serde_json::json!({ "retryAfterSeconds": retry_after_seconds })).unwrap();
         Error::Report {
             source: kube::Error::Api(Box::new(status)),
         }
@@ -132,6 +134,11 @@ mod tests {
     fn the_server_is_waited_for_as_long_as_it_asks() {
         assert_eq!(refused(7).retry_after(1), Duration::from_secs(7));
         assert_eq!(refused(3600).retry_after(1), LONGEST);
+    }
+
+    #[test]
+    fn an_error_is_told_with_the_server_s_words_and_nothing_else() {
+        assert_eq!(in_full(&refused(0)), "failed to report the status: busy");
     }
 
     #[test]

@@ -41,7 +41,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_new(&arguments.log)
         .with_context(|| format!("failed to read --log {:?}: give a level such as info", arguments.log))?;
-    tracing_subscriber::fmt().json().with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .json()
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .init();
     let client = connect().await?;
     let (controller, caches) = watch::controller(&client);
     let mut registry = Registry::default();

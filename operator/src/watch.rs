@@ -15,6 +15,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::Config;
 use kube::runtime::{Controller, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::OnceCell;
 
 use crate::error::Error;
 use crate::project::{shrink, shrink_pod};
@@ -30,6 +31,7 @@ const WATCH_SECONDS: u32 = 120;
 pub struct Caches {
     children: HashMap<&'static str, Store<DynamicObject>>,
     pods: Store<Pod>,
+    filled: Arc<OnceCell<bool>>,
 }
 
 /// The resource type of a kind.
@@ -61,6 +63,7 @@ pub fn controller(client: &Client) -> (Controller<Guarded>, Caches) {
     let caches = Caches {
         children,
         pods: writer.as_reader(),
+        filled: Arc::default(),
     };
     let pods = watcher(Api::<Pod>::all(client.clone()), ours())
         .default_backoff()
@@ -99,15 +102,20 @@ fn cluster_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {
 
 impl Caches {
     /// Waits until everything has been listed once: what is not there before that may well be.
+    ///
+    /// One waits for all: of several that wait for the same store, kube 5.0 wakes only the one that came last.
     pub async fn wait(&self) -> Result<(), Error> {
-        let stores = self.children.values().map(|store| async { store.wait_until_ready().await.is_ok() });
-        let children = futures::future::join_all(stores).await;
-        let pods = self.pods.wait_until_ready().await.is_ok();
-        if pods && children.into_iter().all(|filled| filled) {
-            Ok(())
-        } else {
-            Err(Error::Ending)
+        let filled = self.filled.get_or_init(|| self.filled()).await;
+        if *filled { Ok(()) } else { Err(Error::Ending) }
+    }
+
+    async fn filled(&self) -> bool {
+        for store in self.children.values() {
+            if store.wait_until_ready().await.is_err() {
+                return false;
+            }
         }
+        self.pods.wait_until_ready().await.is_ok()
     }
 
     /// The children of a kind that carry a resource's label.

@@ -59,6 +59,8 @@ pub struct Outcome {
     pub forbidden: Vec<String>,
     /// What a quota forbids.
     pub over_quota: Vec<String>,
+    /// What failed and is tried again.
+    pub failed: Vec<String>,
 }
 
 /// The status after a pass.
@@ -76,7 +78,7 @@ pub fn compose(world: &World, plan: &Plan, outcome: &Outcome) -> ChatBotClusterS
     ];
     conditions.extend(plan.conditions.iter().cloned());
     let stalled = ready::stalled(plan, outcome, &conditions);
-    let reconciling = ready::reconciling(world, plan, &stalled);
+    let reconciling = ready::reconciling(world, plan, outcome, &stalled);
     conditions.push(stalled);
     conditions.push(reconciling);
     let ready = ready::ready(&conditions);
@@ -178,7 +180,10 @@ fn dated(
                 None => "Unknown",
             };
             let since = find(previous, condition.kind)
-                .filter(|previous| previous.status == status)
+                // The schema's default is of no time at all.
+                .filter(|previous| {
+                    previous.status == status && previous.last_transition_time.0 > Timestamp::UNIX_EPOCH
+                })
                 .map_or_else(|| meta::Time(seconds(now)), |previous| previous.last_transition_time.clone());
             meta::Condition {
                 type_: condition.kind.as_str().to_owned(),
@@ -222,11 +227,23 @@ fn fill(
         }
         Section::NodeCapacity(capacity) => {
             status.inference.get_or_insert_default().node_capacity = Some(spec::NodeCapacity {
-                cpu: spec::Quantity::from(format!("{}m", capacity.cpu_milli).as_str()),
-                memory: spec::Quantity::from(capacity.memory_bytes.to_string().as_str()),
+                cpu: spec::Quantity::from(cpu(capacity.cpu_milli).as_str()),
+                memory: spec::Quantity::from(bytes(capacity.memory_bytes).as_str()),
             });
         }
     }
+}
+
+fn cpu(milli: u64) -> String {
+    if milli.is_multiple_of(1000) { (milli / 1000).to_string() } else { format!("{milli}m") }
+}
+
+/// In the largest unit that says it exactly: it may be read again.
+fn bytes(bytes: u64) -> String {
+    [("Gi", 30), ("Mi", 20), ("Ki", 10)]
+        .into_iter()
+        .find(|(_, shift)| bytes.is_multiple_of(1 << shift))
+        .map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 
 fn channel(report: &ChannelReport, previous: &ChatBotClusterStatus, now: Timestamp) -> ChannelStatus {

@@ -21,6 +21,15 @@ const PARTS: [(ConditionType, Reason); 5] = [
     (ConditionType::InferenceReady, Reason::InferenceNotReady),
 ];
 
+/// What may hold a rollout up, causes before effects.
+const CAUSES: [ConditionType; 5] = [
+    ConditionType::ModelReady,
+    ConditionType::InferenceReady,
+    ConditionType::AdaptersReady,
+    ConditionType::ChannelsReady,
+    ConditionType::Available,
+];
+
 /// Whether users are answered now, by whatever generation.
 pub(super) fn available(observed: &Observed, now: Timestamp) -> Condition {
     let condition = |status, reason, message: String| Condition {
@@ -114,16 +123,22 @@ pub(super) fn stalled(plan: &Plan, outcome: &Outcome, conditions: &[Condition]) 
 
 /// Whether a change of the spec is under way: until every object is applied, every old pod gone, and a synthetic
 /// conversation has been held after that.
-pub(super) fn reconciling(world: &World, plan: &Plan, stalled: &Condition) -> Condition {
+pub(super) fn reconciling(
+    world: &World,
+    plan: &Plan,
+    outcome: &Outcome,
+    stalled: &Condition,
+) -> Condition {
     let rollout = &plan.rollout;
     let under_way = if stalled.status == Some(true) {
         // A person, not time, is needed: those who wait for an end need to hear of it.
         None
     } else if !rollout.unapplied.is_empty() {
-        Some(format!("{} to be applied", rollout.unapplied.join(", ")))
+        let failed = outcome.failed.first().map(|failed| format!(": {failed}")).unwrap_or_default();
+        Some(format!("{} to be applied{failed}", rollout.unapplied.join(", ")))
     } else if !rollout.moving.is_empty() {
         let moving: Vec<_> = rollout.moving.iter().map(|component| component.as_str()).collect();
-        Some(format!("pods of {} are being replaced", moving.join(" and ")))
+        Some(format!("{} rolling out", moving.join(" and ")))
     } else if is_unproven(world, plan) {
         Some("waiting for a synthetic conversation through the new revision".to_owned())
     } else {
@@ -168,7 +183,10 @@ pub(super) fn ready(conditions: &[Condition]) -> Condition {
             .filter(|condition| condition.status != Some(true))
             .map(|condition| (reason, condition.message.clone()))
     };
-    let detail = || PARTS.into_iter().rev().find_map(part).map(|(_, message)| message);
+    let failing = |kind: &ConditionType| {
+        get(*kind).filter(|condition| condition.status == Some(false)).map(|condition| condition.message.clone())
+    };
+    let detail = || CAUSES.iter().find_map(failing);
     let missing = blocked(ConditionType::Reconciling, Reason::RollingOut)
         // What holds a rollout up is of more use than that there is one.
         .map(|(reason, message)| (reason, detail().map_or(message.clone(), |detail| format!("{message}: {detail}"))))
