@@ -58,7 +58,7 @@ pub async fn serve(
         shutdown.cancel();
         half
     };
-    let gateway = chatbot_gateway::run(
+    let gateway = Box::pin(chatbot_gateway::run(
         config.gateway,
         log,
         view,
@@ -66,13 +66,13 @@ pub async fn serve(
         listener,
         telemetry,
         shutdown.clone(),
-    );
-    let worker = chatbot_worker::run(
+    ));
+    let worker = Box::pin(chatbot_worker::run(
         config.worker,
         surroundings,
         Limits::default(),
         shutdown.clone(),
-    );
+    ));
     let (gateway, worker) =
         tokio::join!(async { ends(gateway.await) }, async { ends(worker.await) });
     gateway.and(worker)

@@ -31,6 +31,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::doc_markdown, reason = "these are help texts, not Markdown")]
 enum Command {
     /// Serve a model over the OpenAI-compatible API
     Inference {
@@ -74,7 +75,7 @@ struct Run {
     #[arg(long)]
     model: Option<PathBuf>,
     /// Where to listen
-    #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)))]
+    #[arg(long, alias = "listen", default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)))]
     address: SocketAddr,
     /// Threads of the inference engine; absent: half of the CPUs
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]

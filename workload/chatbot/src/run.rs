@@ -43,7 +43,7 @@ pub async fn run(options: Run) -> Result<()> {
         "loading the model {model} ({threads} {})",
         if threads == 1 { "thread" } else { "threads" }
     );
-    let work = async {
+    let work = Box::pin(async {
         // Inference ends after the hub: answers under way need it.
         let last = CancellationToken::new();
         let hub = async {
@@ -57,7 +57,7 @@ pub async fn run(options: Run) -> Result<()> {
             served = async { tokio::try_join!(hub, inference) } => served.map(|_| ()),
             () = announce(&settings, address, &telemetry, &shutdown) => Ok(()),
         }
-    };
+    });
     match options.admin_port {
         None => work.await,
         Some(port) => {
@@ -143,7 +143,7 @@ async fn announce(
         for channel in &settings.channels {
             match channel.platform {
                 Platform::WebChat { .. } => {
-                    println!("chat with it: http://{address}/channels/{}/", channel.name)
+                    println!("chat with it: http://{address}/channels/{}/", channel.name);
                 }
             }
         }

@@ -48,7 +48,7 @@ pub enum ConvertError {
     #[error(transparent)]
     From(#[from] Broken),
     /// The new file cannot be written.
-    #[error("failed to write `{}`: {source}", path.display())]
+    #[error("failed to write `{}` ({source}): name a file in a folder that exists and can be written to", path.display())]
     To {
         /// The path.
         path: PathBuf,

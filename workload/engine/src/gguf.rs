@@ -330,7 +330,7 @@ mod tests {
         out.extend(text.as_bytes());
     }
 
-    /// A file with one Q8_0 tensor of 64 elements: 68 bytes.
+    /// A file with one `Q8_0` tensor of 64 elements: 68 bytes.
     fn small() -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(3_u32.to_le_bytes());

@@ -1,4 +1,5 @@
 //! The engine with a real model, named by `CHATBOT_TEST_MODEL`.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test fails by panicking.
 
 use std::path::PathBuf;
 

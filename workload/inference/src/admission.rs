@@ -49,15 +49,14 @@ impl Admission {
 
     /// A place, at once or after waiting for one; the error is immediate. A caller that gives up stops waiting.
     pub async fn enter(&self) -> Result<Place, ApiError> {
-        let permit = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _waiting = self.wait()?;
-                Arc::clone(&self.places)
-                    .acquire_owned()
-                    .await
-                    .map_err(|_| ApiError::Engine("the instance is ending".to_owned()))?
-            }
+        let permit = if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            permit
+        } else {
+            let _waiting = self.wait()?;
+            Arc::clone(&self.places)
+                .acquire_owned()
+                .await
+                .map_err(|_| ApiError::Engine("the instance is ending".to_owned()))?
         };
         self.metrics.running.inc();
         Ok(Place {
@@ -164,7 +163,7 @@ mod tests {
         let admission = admission(1);
         admission.answered(Duration::from_millis(4200));
         assert_eq!(admission.retry_after(), 5);
-        admission.answered(Duration::from_secs(900));
+        admission.answered(Duration::from_mins(15));
         assert_eq!(admission.retry_after(), LONGEST_RETRY);
     }
 }

@@ -97,7 +97,7 @@ impl Completion {
                         "logprobs": null,
                         "finish_reason": finish_reason(finish),
                     });
-                    let mut body = self.head.object("chat.completion", json!([choice]));
+                    let mut body = self.head.object("chat.completion", &json!([choice]));
                     body["usage"] = usage_object(usage);
                     return Ok(Json(body).into_response());
                 }
@@ -182,7 +182,7 @@ impl Drop for Tracked {
 }
 
 impl Head {
-    fn object(&self, kind: &str, choices: Value) -> Value {
+    fn object(&self, kind: &str, choices: &Value) -> Value {
         json!({
             "id": self.id,
             "object": kind,
@@ -199,11 +199,11 @@ impl Head {
             "logprobs": null,
             "finish_reason": finish.map(finish_reason),
         });
-        self.sse("chat.completion.chunk", json!([choice]), None)
+        self.sse(&json!([choice]), None)
     }
 
-    fn sse(&self, kind: &str, choices: Value, usage: Option<Usage>) -> SseEvent {
-        let mut body = self.object(kind, choices);
+    fn sse(&self, choices: &Value, usage: Option<Usage>) -> SseEvent {
+        let mut body = self.object("chat.completion.chunk", choices);
         if let Some(usage) = usage {
             body["usage"] = usage_object(usage);
         }
@@ -213,7 +213,7 @@ impl Head {
     fn end(&self, finish: Finish, usage: Usage, include_usage: bool) -> Vec<SseEvent> {
         let mut pieces = vec![self.chunk(&json!({}), Some(finish))];
         if include_usage {
-            pieces.push(self.sse("chat.completion.chunk", json!([]), Some(usage)));
+            pieces.push(self.sse(&json!([]), Some(usage)));
         }
         pieces.push(SseEvent::default().data("[DONE]"));
         pieces

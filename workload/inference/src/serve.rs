@@ -133,13 +133,12 @@ impl<E: Generate> Server<E> {
         let stop = shutdown.clone();
         let serving =
             axum::serve(listener, self.router()).with_graceful_shutdown(stop.cancelled_owned());
-        match shutdown::drained(&shutdown, serving.into_future()).await {
-            Some(outcome) => outcome.context("failed to serve the inference API"),
-            None => {
-                warn!("answers were still under way at the end of the drain time and are cut off");
-                Ok(())
-            }
+        let served = shutdown::drained(&shutdown, serving.into_future()).await;
+        if let Some(outcome) = served {
+            return outcome.context("failed to serve the inference API");
         }
+        warn!("answers were still under way at the end of the drain time and are cut off");
+        Ok(())
     }
 
     async fn answer(&self, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
@@ -246,8 +245,8 @@ pub async fn run(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = serving => served,
-        failed = working => failed,
+        outcome = serving => outcome,
+        outcome = working => outcome,
         () = draining => Ok(()),
     }
 }

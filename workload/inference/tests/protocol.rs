@@ -1,4 +1,5 @@
 //! The API over real connections, with an engine that says what it is told, one word per step that a test allows.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test fails by panicking.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,7 @@ impl Generate for Echo {
     }
 
     async fn stopped(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -107,8 +108,8 @@ impl Instance {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let (serves, stop) = (server.clone(), shutdown.clone());
-        let serving = tokio::spawn(async move { serves.serve(listener, stop).await });
+        let (its_server, stop) = (server.clone(), shutdown.clone());
+        let serving = tokio::spawn(async move { its_server.serve(listener, stop).await });
         let none = || Arc::new(Semaphore::new(0));
         let engine = Arc::new(Echo {
             steps: none(),

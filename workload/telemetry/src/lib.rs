@@ -67,7 +67,7 @@ impl Telemetry {
         state
     }
 
-    /// Metrics in the OpenMetrics text format.
+    /// Metrics in the `OpenMetrics` text format.
     pub fn metrics(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &locked(&self.registry))?;

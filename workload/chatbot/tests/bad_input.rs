@@ -1,0 +1,202 @@
+//! What a person gets wrong: one line with field, value and remedy, exit code 1, nothing left behind.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test fails by panicking.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const RESOURCE: &str = "\
+apiVersion: chatbot.dev/v1alpha1
+kind: ChatBotCluster
+metadata:
+  name: quickstart
+spec:
+  channels:
+    - name: web
+      webChat: {}
+  inference:
+    contextTokens: 1024
+    model:
+      source:
+        persistentVolumeClaim:
+          claimName: models
+          path: small.gguf
+    nodeCapacity: { cpu: 1, memory: 4Gi }
+";
+
+/// The one error line of a command that fails.
+fn fails(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_chatbot"))
+        .args(arguments)
+        .env_remove("CHATBOT_LOG")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    assert!(
+        !said.contains("panicked") && !said.contains("backtrace"),
+        "{said}"
+    );
+    let errors: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("error: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{said}");
+    assert_eq!(
+        said.lines().last().unwrap(),
+        format!("error: {}", errors[0]),
+        "the error is the last line"
+    );
+    errors[0].to_owned()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> String {
+        let path: PathBuf = self.0.path().join(name);
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(content)
+            .unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// Asserts that `run` with this file's content says all of `says`.
+fn run_says(content: &str, says: &[&str]) {
+    let folder = Folder::new();
+    let file = folder.file("file.yaml", content.as_bytes());
+    let error = fails(&["run", "-f", &file, "--model", "/nonexistent/model.gguf"]);
+    for word in says {
+        assert!(error.contains(word), "`{word}` is not in: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_chatbotcluster_says_what_it_is() {
+    run_says(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+        &["file.yaml", "ConfigMap", "ChatBotCluster"],
+    );
+    run_says("", &["empty"]);
+    run_says(
+        &format!("{RESOURCE}---\n{RESOURCE}"),
+        &["2 documents", "must hold one"],
+    );
+    run_says("kind: [unclosed\nmetadata: {}\n", &["not YAML", "line 2"]);
+    let missing = fails(&["run", "-f", "/nonexistent/file.yaml"]);
+    assert!(
+        missing.contains("/nonexistent/file.yaml") && missing.contains("--file"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_wrong_field_is_named_with_its_place() {
+    run_says(
+        &RESOURCE.replace("contextTokens", "contextToken"),
+        &["spec.inference.contextToken", "contextTokens"],
+    );
+    run_says(
+        &RESOURCE.replace(" 1024", " 12"),
+        &["spec.inference.contextTokens", "12"],
+    );
+}
+
+#[test]
+fn what_only_a_cluster_has_is_refused_and_not_ignored() {
+    let folder = Folder::new();
+    let file = folder.file("file.yaml", RESOURCE.as_bytes());
+    let error = fails(&["run", "-f", &file]);
+    assert!(
+        error.contains("small.gguf") && error.contains("--model"),
+        "{error}"
+    );
+    let prompt = "spec:\n  conversation:\n    systemPromptFrom: { configMapKeyRef: { name: persona, key: prompt } }\n";
+    run_says(
+        &RESOURCE.replace("spec:\n", prompt),
+        &["systemPromptFrom", "spec.conversation.systemPrompt"],
+    );
+}
+
+#[test]
+fn a_model_that_is_missing_cut_or_none_is_refused() {
+    let folder = Folder::new();
+    let file = folder.file("file.yaml", RESOURCE.as_bytes());
+    let run = |model: &str| {
+        fails(&[
+            "run",
+            "-f",
+            &file,
+            "--model",
+            model,
+            "--address",
+            "127.0.0.1:0",
+        ])
+    };
+    let missing = run("/nonexistent/model.gguf");
+    assert!(
+        missing.starts_with("no model at `/nonexistent/model.gguf`"),
+        "{missing}"
+    );
+    let cut = run(&folder.file("cut.gguf", b"GGUF\x03\0\0\0"));
+    assert!(
+        cut.contains("cut.gguf` is truncated") && cut.contains("fetch it again"),
+        "{cut}"
+    );
+    let none = run(&file);
+    assert!(none.contains("is not a GGUF file"), "{none}");
+}
+
+#[test]
+fn a_taken_port_names_itself_and_the_option() {
+    let folder = Folder::new();
+    let file = folder.file("file.yaml", RESOURCE.as_bytes());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = fails(&[
+        "run",
+        "-f",
+        &file,
+        "--model",
+        "any.gguf",
+        "--address",
+        &address,
+    ]);
+    assert!(
+        error.contains(&address) && error.contains("--address") && error.contains("in use"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_pod_refuses_a_configuration_of_another_release() {
+    let folder = Folder::new();
+    let config = folder.file("config.yaml", b"modelPath: x\nmodelName: y\nnewField: 1\n");
+    let error = fails(&["inference", "--config", &config]);
+    assert!(
+        error.contains("newField") && error.contains("config.yaml"),
+        "{error}"
+    );
+    let error = fails(&["hub", "--config", "/nonexistent/config.yaml"]);
+    assert!(error.contains("--config"), "{error}");
+}
+
+#[test]
+fn a_conversion_that_cannot_be_done_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let cut = folder.file("cut.gguf", b"GGUF\x03\0\0\0");
+    let out = folder.0.path().join("out.gguf");
+    let error = fails(&["quantize", "--from", &cut, "--to", out.to_str().unwrap()]);
+    assert!(error.contains("truncated"), "{error}");
+    let entries = std::fs::read_dir(Path::new(&cut).parent().unwrap())
+        .unwrap()
+        .count();
+    assert_eq!(entries, 1);
+}
