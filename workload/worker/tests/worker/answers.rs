@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::bench::{Bench, by_user, eventually, message};
+use crate::model::Behaviour::{Busy, CutOff, EndEarly, Silent, Unavailable};
 use crate::model::{Behaviour, Model};
 
 #[tokio::test]
@@ -39,7 +40,6 @@ async fn a_question_is_answered_to_where_it_came_from_with_the_conversation_so_f
 #[tokio::test]
 async fn an_instance_that_fails_in_any_way_is_asked_again_until_one_answers() {
     let bench = Bench::new(1).await;
-    use Behaviour::{Busy, CutOff, EndEarly, Silent, Unavailable};
     bench
         .model
         .will([Unavailable, Busy, CutOff, EndEarly, Silent, Unavailable]);

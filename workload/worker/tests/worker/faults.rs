@@ -18,12 +18,24 @@ pub enum Fault {
     KillBefore,
     /// The worker dies after it has happened, and before it knows.
     KillAfter,
+    /// The worker dies, and what it had sent happens only after that.
+    KillThenHappen,
     /// It happens, and the worker does not hear of it.
     LoseAnswer,
     /// It happens only much later, and the worker is told that nobody knows.
     Late,
     /// It does not happen.
     Refuse,
+}
+
+impl Fault {
+    /// Whether the worker is dead afterwards.
+    pub fn kills(self) -> bool {
+        matches!(
+            self,
+            Self::KillBefore | Self::KillAfter | Self::KillThenHappen
+        )
+    }
 }
 
 /// Strikes once, at the operation with number `at`.
@@ -42,6 +54,7 @@ enum Turn {
     Fail,
     FailAfter,
     FailAndHappenLater,
+    StopAndHappenLater,
     StopAfter,
 }
 
@@ -71,6 +84,7 @@ impl Faults {
         match self.fault {
             Fault::KillBefore => std::future::pending().await,
             Fault::KillAfter => Turn::StopAfter,
+            Fault::KillThenHappen => Turn::StopAndHappenLater,
             Fault::LoseAnswer => Turn::FailAfter,
             Fault::Late => Turn::FailAndHappenLater,
             Fault::Refuse => Turn::Fail,
@@ -84,6 +98,7 @@ impl Faults {
                 self.struck.cancel();
                 std::future::pending().await
             }
+            Turn::StopAndHappenLater => std::future::pending().await,
             Turn::Well => result,
             _ => Err(lost),
         }
@@ -91,6 +106,16 @@ impl Faults {
 }
 
 pub struct FaultyLog(pub Arc<MemoryLog>, pub Arc<Faults>);
+
+impl FaultyLog {
+    fn append_later(&self, delay: Duration, topic: Topic, partition: u32, value: Vec<u8>) {
+        let log = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            log.append(topic, partition, value).await.unwrap();
+        });
+    }
+}
 
 fn unreadable() -> Error {
     Error::Unreadable {
@@ -121,12 +146,12 @@ impl Log for FaultyLog {
                 reason: "a fault".to_owned(),
             }),
             Turn::FailAndHappenLater => {
-                let log = Arc::clone(&self.0);
-                tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(30)).await;
-                    log.append(topic, partition, value).await.unwrap();
-                });
+                self.append_later(Duration::from_millis(30), topic, partition, value);
                 Err(unknown())
+            }
+            Turn::StopAndHappenLater => {
+                self.append_later(Duration::from_millis(5), topic, partition, value);
+                std::future::pending().await
             }
             turn => {
                 let result = self.0.append(topic, partition, value).await;

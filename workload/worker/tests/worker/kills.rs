@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use chatbot_queue::journal::{Checkpoint, Entry, Reader};
+use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Log, Topic};
 use chatbot_store::View;
+use uuid::Uuid;
 
 use crate::bench::{Bench, by_user, eventually, message};
 use crate::faults::{Fault, Faults, FaultyLog, FaultyView};
@@ -55,7 +56,7 @@ async fn strike_everywhere(fault: Fault) -> usize {
             () = bench.settled() => {}
         }
         let struck = faults.struck.is_cancelled();
-        let survivor = if struck && matches!(fault, Fault::KillBefore | Fault::KillAfter) {
+        let survivor = if struck && fault.kills() {
             worker.kill().await;
             bench.worker()
         } else {
@@ -79,6 +80,32 @@ async fn a_worker_killed_before_any_step_costs_nothing() {
 #[tokio::test]
 async fn a_worker_killed_after_any_step_costs_nothing() {
     assert!(strike_everywhere(Fault::KillAfter).await > 15);
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_had_sent_may_land_at_any_time() {
+    assert!(strike_everywhere(Fault::KillThenHappen).await > 15);
+}
+
+#[tokio::test]
+async fn a_worker_that_was_fenced_stops_and_announces_itself_again() {
+    let bench = Bench::new(1).await;
+    let worker = bench.worker();
+    bench.ask("alice", "1").await;
+    bench.replies(1).await;
+    let stranger = Entry::Owner {
+        nonce: Uuid::new_v4(),
+        worker: Uuid::new_v4(),
+        lowest_unsettled: 1,
+        deaths: 0,
+    };
+    journal::append(bench.log.as_ref(), 0, &stranger)
+        .await
+        .unwrap();
+    eventually("it has stopped", async || worker.handle.read(0).is_none()).await;
+    bench.ask("alice", "2").await;
+    assert_eq!(bench.replies(2).await[1].answer, "re: 1 2");
+    worker.end().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The whole worker against a real HTTP server, on the logs in memory.
 
+// The lints' exception for tests does not reach the functions that tests share.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod answers;
 mod bench;
 mod faults;

@@ -1,4 +1,4 @@
-//! A model behind the OpenAI API that says what it was asked, and fails as it is told to.
+//! A model behind a chat completions API that says what it was asked, and fails as it is told to.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
