@@ -1,5 +1,6 @@
 //! `cargo chat`: the whole service in one process, without a cluster and without root.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -63,34 +64,35 @@ pub fn run(places: &Places, port: u16) -> Result<()> {
         );
     }
     eprintln!("{}", steps.table());
-    eprintln!("\nstarting; then open http://{address} in a browser (Ctrl-C ends it)\n");
+    eprintln!();
     let error = command(places, &chatbot, &model, address).exec();
     Err(error).context("failed to start the chat")
 }
 
-/// Starts it in the background; it runs until `down`.
-pub fn start(places: &Places, chatbot: &Path, model: &Path) -> Result<SocketAddr> {
-    let note = places.state.join("chat.address");
-    if process::running(places, NAME).is_some()
-        && let Ok(address) = std::fs::read_to_string(&note)
-    {
-        return address.parse().context("failed to read the chat's address");
+/// Starts it in the background, and gives the page's address once the model has answered. It runs until `down`.
+pub fn start(places: &Places, chatbot: &Path, model: &Path) -> Result<String> {
+    if process::running(places, NAME).is_none() {
+        // What an earlier one said is not true of this one.
+        let _ = fs::remove_file(process::log(places, NAME));
+        let address = free_address(PORT)?;
+        process::start(places, NAME, &command(places, chatbot, model, address))?;
     }
-    let address = free_address(PORT)?;
-    process::start(places, NAME, &command(places, chatbot, model, address))?;
-    command::wait_until(
-        "the chat in one process ready",
-        Duration::from_mins(2),
-        || {
-            if process::running(places, NAME).is_none() {
-                bail!("it ended: {}", process::last_words(places, NAME));
-            }
-            Ok(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok())
-        },
-    )?;
-    std::fs::write(&note, address.to_string())
-        .with_context(|| format!("failed to write {}", note.display()))?;
-    Ok(address)
+    let mut page = None;
+    let limit = Duration::from_mins(2);
+    command::wait_until("the chat in one process ready", limit, || {
+        if process::running(places, NAME).is_none() {
+            bail!("it ended: {}", process::last_words(places, NAME));
+        }
+        let said = fs::read_to_string(process::log(places, NAME)).unwrap_or_default();
+        page = said.lines().find_map(page_address);
+        Ok(page.is_some())
+    })?;
+    page.context("failed to find the chat's address")
+}
+
+/// The line with which it says that it is ready.
+fn page_address(line: &str) -> Option<String> {
+    Some(line.strip_prefix("chat with it: ")?.to_owned())
 }
 
 fn command(places: &Places, chatbot: &Path, model: &Path, address: SocketAddr) -> Command {
@@ -98,6 +100,6 @@ fn command(places: &Places, chatbot: &Path, model: &Path, address: SocketAddr) -
     let mut command = Command::new(chatbot);
     command.arg("run").arg("-f").arg(sample);
     command.arg("--model").arg(model);
-    command.arg("--listen").arg(address.to_string());
+    command.arg("--address").arg(address.to_string());
     command
 }

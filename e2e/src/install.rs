@@ -65,6 +65,8 @@ pub fn chart(cluster: &Cluster, images: &OwnImages) -> Result<()> {
             "--namespace",
             OPERATOR_NAMESPACE,
             "--create-namespace",
+            // The definition of the resource may have been applied by hand before.
+            "--take-ownership",
         ])
         .args(["--set", &format!("image.operator={}", images.operator.name)])
         .args(["--set", &format!("image.chatbot={}", images.chatbot.name)])

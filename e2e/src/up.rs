@@ -159,7 +159,7 @@ pub fn up_and_show(
     let (question, answer) = steps.run("message", || install::ask(chat))?;
     Ok(format!(
         "\nasked     {question}\nanswered  {answer}\n\n{table}\n\n\
-         the chat on the cluster   http://{chat}\n{shell}",
+         the chat on the cluster   http://{chat}/channels/web/\n{shell}",
         table = steps.table(),
         shell = shell(places),
     ))
@@ -278,10 +278,10 @@ fn build_own(places: &Places, wish: Wish, steps: &Steps) -> Result<Own> {
         model::convert(places, steps, &chatbot, &published)
     })?;
     if wish.purpose == Purpose::Try {
-        let address = steps.run("try now", || chat::start(places, &chatbot, &model))?;
+        let page = steps.run("try now", || chat::start(places, &chatbot, &model))?;
         steps.say(
             "try now",
-            &format!("the chat in one process: http://{address}"),
+            &format!("the chat in one process: {page}"),
         );
     }
     let operator = steps.run("operator", || {
