@@ -1,190 +1,20 @@
 // The web chat's page. Its protocol is described in the web chat's adapter; what it promises: a question that was
 // written is asked, with the same id, until its answer has been seen, whatever happens to the connection or the page.
-"use strict";
+
+import { kept, randomId, userId } from "./kept.js";
+import {
+  addTurn, byId, byMessage, element, keepingPlace, scrollToEnd, setStatus, showAnswer, showLatest, showPreview, showWaiting,
+} from "./turns.js";
 
 const VERSION = 1;
 const SILENCE_MS = 45_000;
 const READY_WITHIN_MS = 15_000;
 const LONGEST_PAUSE_MS = 30_000;
 const CLOSED_BY_RESTART = 1012;
+const KEPT = "Kept until there is a connection";
 
-const element = (id) => document.getElementById(id);
 const conversation = element("conversation");
 const question = element("question");
-
-/* What is kept: who the user is, how far the page has seen, and which questions have no answer yet. */
-
-const kept = (() => {
-  const prefix = `chatbot:${location.pathname}:`;
-  const inMemory = new Map();
-  let store = null;
-  try {
-    localStorage.setItem(`${prefix}try`, "");
-    localStorage.removeItem(`${prefix}try`);
-    store = localStorage;
-  } catch {
-    // A browser that keeps nothing: the conversation lasts as long as the page.
-  }
-  const set = (key, value) => {
-    inMemory.set(key, value);
-    try {
-      store?.setItem(prefix + key, value);
-    } catch {
-      // Full: what is in memory still counts in this page.
-    }
-  };
-  const remove = (key) => {
-    inMemory.delete(key);
-    store?.removeItem(prefix + key);
-  };
-  const keys = () => {
-    if (!store) return [...inMemory.keys()];
-    return Object.keys(store).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
-  };
-  return {
-    prefix,
-    lasting: store !== null,
-    get: (key) => (store ? store.getItem(prefix + key) : null) ?? inMemory.get(key) ?? null,
-    set,
-    remove,
-    clear: () => keys().forEach(remove),
-    questions() {
-      const found = [];
-      for (const key of keys().filter((key) => key.startsWith("ask:"))) {
-        try {
-          found.push({ id: key.slice(4), ...JSON.parse(this.get(key)) });
-        } catch {
-          remove(key);
-        }
-      }
-      return found.sort((a, b) => a.at - b.at);
-    },
-  };
-})();
-
-const randomId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-function userId() {
-  const user = kept.get("user");
-  if (/^[0-9a-f]{32}$/.test(user ?? "")) return user;
-  kept.set("user", randomId());
-  return kept.get("user");
-}
-
-/* The conversation: turns by the page's own id of a question, and by the message's id in the queue. */
-
-const byId = new Map();
-const byMessage = new Map();
-
-function make(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-/** Text only: paragraphs, `code`, and fenced blocks; nothing in it can become markup. */
-function write(into, text) {
-  into.replaceChildren();
-  text.split(/^```/m).forEach((part, index) => {
-    if (index % 2 === 1) {
-      const block = make("pre");
-      block.tabIndex = 0;
-      block.append(make("code", "", part.replace(/^[^\n]*\n?/, "").replace(/\n$/, "")));
-      into.append(block);
-      return;
-    }
-    for (const paragraph of part.split(/\n{2,}/).map((text) => text.replace(/^\n+|\s+$/g, ""))) {
-      if (!paragraph) continue;
-      const written = make("p");
-      written.dir = "auto";
-      paragraph.split(/`([^`\n]+)`/).forEach((piece, index) => {
-        if (piece) written.append(index % 2 ? make("code", "", piece) : piece);
-      });
-      into.append(written);
-    }
-  });
-}
-
-function part(className, who) {
-  const made = make("article", className);
-  made.append(make("h2", "who", who), make("div", "text"));
-  return made;
-}
-
-/** A turn in its place: by its position in the log, and without one at the end. */
-function addTurn({ id, message, text, at = Date.now(), position = Infinity }) {
-  const turn = { id, message, text, at, position, status: "kept" };
-  turn.element = make("div", "turn");
-  const asked = part("question", "You");
-  write(asked.querySelector(".text"), text);
-  turn.state = make("p", "state");
-  turn.state.setAttribute("aria-live", "off");
-  asked.append(turn.state);
-  turn.element.append(asked);
-  const later = [...conversation.querySelectorAll(".turn")].find((other) => Number(other.dataset.position) > position);
-  turn.element.dataset.position = position;
-  conversation.insertBefore(turn.element, later ?? null);
-  if (id) byId.set(id, turn);
-  if (message) byMessage.set(message, turn);
-  return turn;
-}
-
-function setStatus(turn, status, text) {
-  turn.status = status;
-  turn.state.textContent = text;
-  turn.element.classList.toggle("failed", status === "failed");
-}
-
-function showWaiting(turn) {
-  if (turn.preview || turn.status === "answered") return;
-  turn.preview = part("answer", "Answer under way");
-  // Not read out while it grows: the finished answer is.
-  turn.preview.setAttribute("aria-live", "off");
-  turn.preview.setAttribute("aria-busy", "true");
-  const dots = make("div", "waiting");
-  dots.append(make("i"), make("i"), make("i"));
-  turn.preview.querySelector(".text").append(dots);
-  turn.element.append(turn.preview);
-}
-
-function showPreview(turn, text) {
-  if (turn.status === "answered") return;
-  showWaiting(turn);
-  setStatus(turn, "answering", "Answering…");
-  write(turn.preview.querySelector(".text"), text);
-}
-
-function showAnswer(turn, { message, position, answer, fallback }) {
-  if (turn.status === "answered") return;
-  turn.message = message;
-  turn.position = position;
-  turn.element.dataset.position = position;
-  byMessage.set(message, turn);
-  setStatus(turn, "answered", "");
-  turn.preview?.remove();
-  turn.preview = null;
-  const answered = part(fallback ? "answer fallback" : "answer", "Answer");
-  write(answered.querySelector(".text"), answer);
-  turn.element.append(answered);
-  if (turn.id) kept.remove(`ask:${turn.id}`);
-}
-
-/** Keeps the end in view while the reader is there, and stays where a reader has gone. */
-function keepingPlace(change) {
-  const fromEnd = conversation.scrollHeight - conversation.scrollTop - conversation.clientHeight;
-  change();
-  if (fromEnd < 80) scrollToEnd();
-  showLatest();
-}
-
-const scrollToEnd = () => conversation.scrollTo({ top: conversation.scrollHeight });
-
-function showLatest() {
-  const fromEnd = conversation.scrollHeight - conversation.scrollTop - conversation.clientHeight;
-  element("latest").hidden = fromEnd < 160;
-}
 
 /* The connection. */
 
@@ -249,7 +79,7 @@ function lost(code) {
   live = false;
   if (stopped) return;
   for (const turn of unanswered()) {
-    if (turn.status !== "failed") setStatus(turn, "kept", "Kept until there is a connection");
+    setStatus(turn, "kept", turn.message ? "Sent; the answer comes with the connection" : KEPT);
   }
   const restart = code === CLOSED_BY_RESTART;
   const longest = restart ? 1_000 : Math.min(LONGEST_PAUSE_MS, 500 * 2 ** attempts);
@@ -337,7 +167,7 @@ const unanswered = () =>
 
 function ask(turn) {
   if (!live) {
-    setStatus(turn, "kept", "Kept until there is a connection");
+    setStatus(turn, "kept", KEPT);
     return;
   }
   clearTimeout(turn.timer);
@@ -395,7 +225,7 @@ function checkLength() {
   const left = over > -Math.min(500, maxCharacters / 5) && over <= 0;
   element("hint").textContent = left ? `${-over} characters left.` : "Enter sends, Shift + Enter starts a new line.";
   element("problem").textContent =
-    over > 0 ? `This is ${over} characters too long; at most ${maxCharacters} can be sent.` : "";
+    over > 0 ? `This is ${over} ${over === 1 ? "character" : "characters"} too long; at most ${maxCharacters} can be sent.` : "";
   return over <= 0;
 }
 
@@ -486,5 +316,6 @@ try {
 }
 written();
 element("anew").hidden = false;
-if (matchMedia("(hover: hover)").matches) question.focus();
+// On a phone this would bring up the keyboard, over half of the conversation.
+if (!matchMedia("(pointer: coarse)").matches) question.focus();
 connect();

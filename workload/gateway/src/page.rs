@@ -6,10 +6,13 @@ use uuid::Uuid;
 
 const INDEX: &str = include_str!("../page/index.html");
 const STYLE: &str = include_str!("../page/chat.css");
-const SCRIPT: &str = include_str!("../page/chat.js");
+const CHAT: &str = include_str!("../page/chat.js");
+const KEPT: &str = include_str!("../page/kept.js");
+const TURNS: &str = include_str!("../page/turns.js");
 const ICON: &str = include_str!("../page/icon.svg");
 
 const HTML: &str = "text/html; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -41,7 +44,9 @@ pub(crate) fn list(cluster: &str, channels: &[&str], request: &HeaderMap) -> Res
 pub(crate) fn asset(name: &str, request: &HeaderMap) -> Option<Response> {
     let (kind, content) = match name {
         "chat.css" => ("text/css; charset=utf-8", STYLE),
-        "chat.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "chat.js" => (JAVASCRIPT, CHAT),
+        "kept.js" => (JAVASCRIPT, KEPT),
+        "turns.js" => (JAVASCRIPT, TURNS),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return None,
     };

@@ -241,7 +241,7 @@ async fn the_page_is_served_with_a_strict_policy() {
         page.contains("default-src 'none'; script-src 'self'"),
         "{page}"
     );
-    for asset in ["chat.css", "chat.js", "icon.svg"] {
+    for asset in ["chat.css", "chat.js", "kept.js", "turns.js", "icon.svg"] {
         let asset = get(&hub, &format!("/channels/web/{asset}"), "").await;
         assert!(asset.starts_with("HTTP/1.1 200"), "{asset}");
         let tag = asset
