@@ -53,11 +53,8 @@ pub async fn serve(
         handle: Handle::default(),
     };
     let shutdown = shutdown.child_token();
-    // A half that ends, well or not, ends the other: neither is of use alone.
-    let ends = |half: Result<()>| {
-        shutdown.cancel();
-        half
-    };
+    // The gateway stays until the worker has finished what it was at: its answers are for the pages that are open now.
+    let finished = CancellationToken::new();
     let gateway = Box::pin(chatbot_gateway::run(
         config.gateway,
         log,
@@ -65,7 +62,7 @@ pub async fn serve(
         previews,
         listener,
         telemetry,
-        shutdown.clone(),
+        finished.clone(),
     ));
     let worker = Box::pin(chatbot_worker::run(
         config.worker,
@@ -73,7 +70,18 @@ pub async fn serve(
         Limits::default(),
         shutdown.clone(),
     ));
-    let (gateway, worker) =
-        tokio::join!(async { ends(gateway.await) }, async { ends(worker.await) });
+    // A half that ends, well or not, ends the other: neither is of use alone.
+    let ends_worker = shutdown.drop_guard();
+    let ends_gateway = finished.drop_guard();
+    let (gateway, worker) = tokio::join!(
+        async {
+            let _guard = ends_worker;
+            gateway.await
+        },
+        async {
+            let _guard = ends_gateway;
+            worker.await
+        }
+    );
     gateway.and(worker)
 }
