@@ -1,7 +1,8 @@
 //! `cargo e2e test`: everything that can fail, least powerful first, counted at the end.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,11 +14,17 @@ use anyhow::{Context, Result, bail};
 use crate::cluster::Cluster;
 use crate::command;
 use crate::go_build;
+use crate::model;
 use crate::places::Places;
 use crate::prerequisites::on_path;
 use crate::rust_build::{self, Toolchain};
 use crate::steps::{Step, Steps};
 use crate::up::{self, Purpose, Wish};
+
+/// Crates with tests that need a real model.
+const MODEL: [&str; 2] = ["operator", "workload"];
+/// The crate with tests that need a browser or the cluster.
+const SCENARIOS: [&str; 1] = ["e2e"];
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,10 +87,11 @@ pub fn run(
             ),
         );
     }
+    plan.push(Step::new("model tests", 2.0, "the engine and the processes with a real model"));
     plan.push(Step::new(
         "scenarios",
         6.0,
-        "on the cluster, one after the other, each in its own namespace",
+        "in a browser and on the cluster, one after the other, each in its own namespace",
     ));
     let steps = Steps::begin(
         "cargo e2e test: all tests, least powerful first",
@@ -96,7 +104,12 @@ pub fn run(
         without_cluster(places, &steps, &mut counts)?;
     }
     match up::start(&Cluster::new(places.clone()), wish, &steps, this_program) {
-        Ok(toolchain) => scenarios(places, &toolchain, &steps, name, all, &mut counts),
+        Ok(toolchain) => {
+            let demanding = Demanding { name, all };
+            for (step, folders) in [("model tests", &MODEL[..]), ("scenarios", &SCENARIOS[..])] {
+                demanding.run(places, &toolchain, &steps, step, folders, &mut counts);
+            }
+        }
         Err(error) => counts.add(&steps, "cluster", Err(error)),
     }
     println!("{}\n", steps.table());
@@ -130,26 +143,39 @@ fn without_cluster(places: &Places, steps: &Steps, counts: &mut Counts) -> Resul
     Ok(())
 }
 
-fn scenarios(
-    places: &Places,
-    toolchain: &Toolchain,
-    steps: &Steps,
-    name: Option<&str>,
+/// What `cargo test` leaves out by itself: tests that need a real model, a browser or the cluster.
+struct Demanding<'a> {
+    name: Option<&'a str>,
     all: bool,
-    counts: &mut Counts,
-) {
-    let mut cargo = toolchain.cargo(places);
-    cargo.args(["test", "--workspace", "--no-fail-fast"]);
-    match scenario_files(places) {
-        Ok(files) => cargo.args(files.iter().flat_map(|file| ["--test", file])),
-        Err(error) => return counts.add(steps, "scenarios", Err(error)),
-    };
-    cargo.args(["--", "--ignored", "--test-threads=1"]);
-    if !all && name.is_none() {
-        cargo.args(["--skip", "long::"]);
+}
+
+impl Demanding<'_> {
+    /// Those of one step, one after the other.
+    fn run(
+        &self,
+        places: &Places,
+        toolchain: &Toolchain,
+        steps: &Steps,
+        step: &'static str,
+        folders: &[&str],
+        counts: &mut Counts,
+    ) {
+        let mut cargo = toolchain.cargo(places);
+        cargo.args(["test", "--workspace", "--no-fail-fast"]);
+        match demanding_programs(places, folders) {
+            Ok(names) => cargo.args(names.iter().flat_map(|name| ["--test", name])),
+            Err(error) => return counts.add(steps, step, Err(error)),
+        };
+        cargo.args(["--", "--ignored", "--test-threads=1"]);
+        if !self.all && self.name.is_none() {
+            cargo.args(["--skip", "long::"]);
+        }
+        cargo
+            .args(self.name)
+            .env("KUBECONFIG", places.kubeconfig())
+            .env("CHATBOT_TEST_MODEL", places.models().join(model::FILE));
+        tests(steps, step, &mut cargo, counts);
     }
-    cargo.args(name).env("KUBECONFIG", places.kubeconfig());
-    tests(steps, "scenarios", &mut cargo, counts);
 }
 
 /// Runs a `cargo test`, and counts. One that fails without a failed test did not build: that counts as one.
@@ -162,7 +188,7 @@ fn tests(steps: &Steps, step: &'static str, cargo: &mut Command, counts: &mut Co
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .add_line(line);
-            if is_result(line) {
+            if is_result(line) || (step == "scenarios" && line.ends_with("... ok")) {
                 steps.say(step, line);
             } else if !is_noise(line) {
                 rust_build::show(steps, step, &compiled, line);
@@ -194,18 +220,35 @@ fn is_noise(line: &str) -> bool {
         || line.starts_with("Doc-tests ")
 }
 
-/// The test programs of this crate, one per file.
-fn scenario_files(places: &Places) -> Result<Vec<String>> {
-    let folder = places.repository.join("e2e/tests");
-    let entries =
-        fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
-        .collect();
-    // The cluster's own health before anything that needs it.
-    names.sort_by_key(|name| (name != "cluster", name.clone()));
+/// The test programs, one per file, that have a test marked `ignore`, in the crates of these folders.
+fn demanding_programs(places: &Places, folders: &[&str]) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for folder in folders {
+        let folder = places.repository.join(folder);
+        let mut crates = vec![folder.clone()];
+        crates.extend(entries(&folder)?);
+        for tests in crates.into_iter().map(|folder| folder.join("tests")) {
+            if !tests.is_dir() {
+                continue;
+            }
+            for file in entries(&tests)? {
+                let Some(name) = file.file_stem().and_then(|name| name.to_str()) else {
+                    continue;
+                };
+                let is_program = file.extension().is_some_and(|extension| extension == "rs");
+                if is_program && fs::read_to_string(&file)?.contains("#[ignore") {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+    }
     Ok(names)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
 #[cfg(test)]
