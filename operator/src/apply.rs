@@ -111,11 +111,18 @@ impl Applier<'_> {
     }
 
     /// A name that was never seen: it may be nobody's, ours and unlabelled, or somebody else's.
-    async fn first_sight(&mut self, api: &Api<DynamicObject>, object: &Rendered) -> Result<(), Error> {
-        let found = api.get_metadata_opt(&object.key.name).await.map_err(|source| Error::Observe {
-            what: named(&object.key),
-            source,
-        })?;
+    async fn first_sight(
+        &mut self,
+        api: &Api<DynamicObject>,
+        object: &Rendered,
+    ) -> Result<(), Error> {
+        let found = api
+            .get_metadata_opt(&object.key.name)
+            .await
+            .map_err(|source| Error::Observe {
+                what: named(&object.key),
+                source,
+            })?;
         match found {
             None => self.write(api, object, None).await,
             Some(found) if is_owned(&found, &self.plan.cluster.uid) => {
@@ -130,9 +137,9 @@ impl Applier<'_> {
 
     /// It carries the plan's hash, and nobody has changed since what we wrote.
     fn is_as_planned(&self, object: &Rendered, seen: &DynamicObject) -> bool {
-        let known = self
-            .context
-            .desk(&self.plan.cluster.uid, |desk| desk.fingerprints.get(&object.key).cloned());
+        let known = self.context.desk(&self.plan.cluster.uid, |desk| {
+            desk.fingerprints.get(&object.key).cloned()
+        });
         let kept = |field: &str, present: &BTreeMap<String, String>| {
             object
                 .manifest
@@ -188,7 +195,9 @@ impl Applier<'_> {
                     self.applied.writes += 1;
                     self.context.metrics.wrote(object.key.kind);
                 }
-                self.context.desk(&self.plan.cluster.uid, |desk| desk.note(&object.key, written));
+                self.context.desk(&self.plan.cluster.uid, |desk| {
+                    desk.note(&object.key, written);
+                });
                 Ok(())
             }
             Err(error) => self.refused(&object.key, error),
@@ -198,7 +207,9 @@ impl Applier<'_> {
     /// What a person must change is told; what another pass may mend is an error.
     fn refused(&mut self, key: &ObjectKey, error: kube::Error) -> Result<(), Error> {
         match &error {
-            kube::Error::Api(status) if status.code == 409 => Err(Error::Outdated { object: named(key) }),
+            kube::Error::Api(status) if status.code == 409 => {
+                Err(Error::Outdated { object: named(key) })
+            }
             kube::Error::Api(status) if status.code == 403 => {
                 let message = format!("{}: {}", named(key), status.message);
                 if status.message.contains("exceeded quota") {
@@ -262,7 +273,10 @@ impl Applier<'_> {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        match api.patch_scale(deployment, &params, &Patch::Merge(&body)).await {
+        match api
+            .patch_scale(deployment, &params, &Patch::Merge(&body))
+            .await
+        {
             Ok(_) => {
                 tracing::info!(
                     namespace = self.plan.cluster.namespace,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chatbot_plan::world::{ObjectKey, Release};
+use kube::Client;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::events::Recorder;
-use kube::Client;
 
 use crate::project::fingerprint_of;
 use crate::serve::Metrics;
@@ -86,7 +86,8 @@ impl Context {
 impl Desk {
     /// Notes what a write has left.
     pub fn note(&mut self, key: &ObjectKey, object: DynamicObject) {
-        self.fingerprints.insert(key.clone(), fingerprint_of(&object).to_owned());
+        self.fingerprints
+            .insert(key.clone(), fingerprint_of(&object).to_owned());
         self.written.insert(key.clone(), Arc::new(object));
     }
 

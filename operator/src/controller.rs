@@ -6,8 +6,8 @@ use std::time::Duration;
 use chatbot_crds::{ChatBotClusterStatus, ConditionType};
 use chatbot_plan::status;
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
 
 use crate::apply::apply;
 use crate::context::Context;
@@ -66,8 +66,13 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
 
 fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) -> Duration {
     let planned = Duration::try_from(wake_at.duration_since(now)).unwrap_or(REST);
-    let is_ready = status::find(status, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
-    let last_change = status.conditions.iter().map(|condition| condition.last_transition_time.0).max();
+    let is_ready =
+        status::find(status, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+    let last_change = status
+        .conditions
+        .iter()
+        .map(|condition| condition.last_transition_time.0)
+        .max();
     match last_change {
         Some(change) if !is_ready && now.as_second() - change.as_second() < PATIENCE_SECONDS => {
             planned.min(EAGER)
@@ -77,6 +82,7 @@ fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) 
 }
 
 /// When to look again after a pass that failed.
+#[allow(clippy::needless_pass_by_value)] // the controller's signature
 pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let uid = resource.uid().unwrap_or_default();
     let failures = context.desk(&uid, |desk| {
@@ -84,7 +90,10 @@ pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) ->
         desk.failures
     });
     let wait = error.retry_after(failures);
-    let (namespace, cluster) = (resource.namespace().unwrap_or_default(), resource.name_any());
+    let (namespace, cluster) = (
+        resource.namespace().unwrap_or_default(),
+        resource.name_any(),
+    );
     if matches!(error, Error::Outdated { .. }) {
         tracing::debug!(namespace, cluster, error = %error, "looking again");
     } else {

@@ -49,14 +49,16 @@ pub enum Error {
 /// The shortest time to the next try.
 const SHORTEST: Duration = Duration::from_millis(250);
 /// The longest time to the next try.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 impl Error {
     /// When to try again after the given number of failures in a row. What has merely changed is looked at again at
     /// once; what the server asks to wait for is waited for; everything else waits twice as long each time.
     #[must_use]
     pub fn retry_after(&self, failures: u32) -> Duration {
-        let doubled = SHORTEST.saturating_mul(1 << failures.clamp(1, 16)).min(LONGEST);
+        let doubled = SHORTEST
+            .saturating_mul(1 << failures.clamp(1, 16))
+            .min(LONGEST);
         match self {
             Self::Outdated { .. } if failures <= 3 => SHORTEST,
             Self::Observe { source, .. } | Self::Apply { source, .. } | Self::Report { source } => {
@@ -116,7 +118,8 @@ mod tests {
     fn refused(retry_after_seconds: u32) -> Error {
         let mut status = kube::core::Status::failure("busy", "TooManyRequests").with_code(429);
         status.details =
-            serde_json::from_value(serde_json::json!({ "retryAfterSeconds": retry_after_seconds })).unwrap();
+            serde_json::from_value(serde_json::json!({ "retryAfterSeconds": retry_after_seconds }))
+                .unwrap();
         Error::Report {
             source: kube::Error::Api(Box::new(status)),
         }
@@ -124,7 +127,9 @@ mod tests {
 
     #[test]
     fn each_failure_waits_longer_up_to_a_minute() {
-        let waits: Vec<_> = (1..20).map(|failures| refused(0).retry_after(failures)).collect();
+        let waits: Vec<_> = (1..20)
+            .map(|failures| refused(0).retry_after(failures))
+            .collect();
         assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]));
         assert_eq!(waits[0], Duration::from_millis(500));
         assert_eq!(waits.last(), Some(&LONGEST));
@@ -143,7 +148,9 @@ mod tests {
 
     #[test]
     fn an_outdated_look_is_repeated_at_once() {
-        let error = Error::Outdated { object: "Service a".to_owned() };
+        let error = Error::Outdated {
+            object: "Service a".to_owned(),
+        };
         assert_eq!(error.retry_after(1), SHORTEST);
         assert!(error.retry_after(8) > SHORTEST);
     }

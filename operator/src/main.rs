@@ -39,8 +39,12 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_new(&arguments.log)
-        .with_context(|| format!("failed to read --log {:?}: give a level such as info", arguments.log))?;
+    let filter = EnvFilter::try_new(&arguments.log).with_context(|| {
+        format!(
+            "failed to read --log {:?}: give a level such as info",
+            arguments.log
+        )
+    })?;
     tracing_subscriber::fmt()
         .json()
         .with_current_span(false)
@@ -56,7 +60,9 @@ async fn main() -> anyhow::Result<()> {
         client.clone(),
         caches.clone(),
         Reports::new().context("failed to prepare asking pods for their state")?,
-        Release { image: arguments.image },
+        Release {
+            image: arguments.image,
+        },
         Recorder::new(client, Reporter::from(FIELD_MANAGER)),
         metrics,
     ));

@@ -45,7 +45,10 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
     let status = last_status(resource, context);
     let now = Timestamp::now();
     let seen = |kind: &'static str| {
-        children.iter().filter(move |(key, _)| key.kind == kind).map(|(key, object)| (key.name.clone(), object))
+        children
+            .iter()
+            .filter(move |(key, _)| key.kind == kind)
+            .map(|(key, object)| (key.name.clone(), object))
     };
     let memory = memory(&cluster, &children);
     let (pods, nodes, claim) = futures::join!(
@@ -58,7 +61,9 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
             .iter()
             .map(|(key, object)| (key.clone(), project::child(object, &cluster.uid)))
             .collect(),
-        deployments: seen("Deployment").map(|(name, object)| (name, project::deployment(object))).collect(),
+        deployments: seen("Deployment")
+            .map(|(name, object)| (name, project::deployment(object)))
+            .collect(),
         autoscalers: seen("HorizontalPodAutoscaler")
             .map(|(name, object)| (name, project::autoscaler(object)))
             .collect(),
@@ -112,17 +117,26 @@ fn settings(resource: &Guarded) -> Result<Settings, Faults> {
 
 /// The status as it was last written, by the cache's account or by our own when that is newer.
 fn last_status(resource: &Guarded, context: &Context) -> ChatBotClusterStatus {
-    let reported = context.desk(&resource.uid().unwrap_or_default(), |desk| desk.reported.clone());
+    let reported = context.desk(&resource.uid().unwrap_or_default(), |desk| {
+        desk.reported.clone()
+    });
     let newest = match &reported {
         Some(reported) if is_newer(reported.as_ref(), resource) => reported,
         _ => resource,
     };
-    newest.0.as_ref().ok().and_then(|cluster| cluster.status.clone()).unwrap_or_default()
+    newest
+        .0
+        .as_ref()
+        .ok()
+        .and_then(|cluster| cluster.status.clone())
+        .unwrap_or_default()
 }
 
 fn children(cluster: &Identity, context: &Context) -> BTreeMap<ObjectKey, Arc<DynamicObject>> {
     let cached = |kind: &'static Kind| {
-        let objects = context.caches.children(kind, &cluster.namespace, &cluster.name);
+        let objects = context
+            .caches
+            .children(kind, &cluster.namespace, &cluster.name);
         objects.into_iter().map(|object| {
             let key = ObjectKey {
                 kind: kind.kind,
@@ -212,7 +226,11 @@ fn node(node: &Node) -> NodeSeen {
     let spec = node.spec.clone().unwrap_or_default();
     let status = node.status.clone().unwrap_or_default();
     let allocatable = |resource: &str| {
-        let quantity = status.allocatable.iter().flatten().find(|(name, _)| *name == resource)?;
+        let quantity = status
+            .allocatable
+            .iter()
+            .flatten()
+            .find(|(name, _)| *name == resource)?;
         Some(chatbot_crds::spec::Quantity::from(quantity.1.0.as_str()))
     };
     let ready = status
@@ -260,13 +278,14 @@ async fn claim(
         return Ok(Signal::Unknown(Reason::Pending));
     };
     let ModelSource::PersistentVolumeClaim { claim_name, .. } = &settings.inference.model;
-    let claim = Api::<PersistentVolumeClaim>::namespaced(context.client.clone(), &cluster.namespace)
-        .get_opt(claim_name)
-        .await
-        .map_err(|source| Error::Observe {
-            what: format!("claim {claim_name}"),
-            source,
-        })?;
+    let claim =
+        Api::<PersistentVolumeClaim>::namespaced(context.client.clone(), &cluster.namespace)
+            .get_opt(claim_name)
+            .await
+            .map_err(|source| Error::Observe {
+                what: format!("claim {claim_name}"),
+                source,
+            })?;
     let value = claim.map(|claim| {
         let status = claim.status.unwrap_or_default();
         ClaimSeen {

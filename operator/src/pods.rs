@@ -17,22 +17,35 @@ const IMAGE_REASONS: [&str; 6] = [
     "RegistryUnavailable",
 ];
 /// Why a container waits when it cannot be made.
-const CREATE_REASONS: [&str; 3] = ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
+const CREATE_REASONS: [&str; 3] = [
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
 
 /// A pod as the plan sees it; none when it belongs to no component that this release knows.
 #[must_use]
 pub fn seen(pod: &Pod) -> Option<PodSeen> {
     let component = Component::named(pod.labels().get(names::COMPONENT_LABEL)?)?;
     let ready = condition(pod, "Ready").is_some_and(|condition| condition.status == "True");
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default();
     Some(PodSeen {
         name: pod.name_any(),
         uid: pod.uid()?,
         component,
-        revision: pod.annotations().get(names::REVISION_ANNOTATION).cloned().unwrap_or_default(),
+        revision: pod
+            .annotations()
+            .get(names::REVISION_ANNOTATION)
+            .cloned()
+            .unwrap_or_default(),
         config_maps: config_maps(pod),
         ready,
-        ending: pod.metadata.deletion_timestamp.is_some() || matches!(phase, "Succeeded" | "Failed"),
+        ending: pod.metadata.deletion_timestamp.is_some()
+            || matches!(phase, "Succeeded" | "Failed"),
         ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
         trouble: if ready { None } else { trouble(pod) },
         last_words: if ready { None } else { last_words(pod) },
@@ -41,7 +54,12 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
 }
 
 fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
-    pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+    pod.status
+        .as_ref()?
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == kind)
 }
 
 fn config_maps(pod: &Pod) -> Vec<String> {
@@ -54,24 +72,39 @@ fn config_maps(pod: &Pod) -> Vec<String> {
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
+    pod.status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten())
 }
 
 fn trouble(pod: &Pod) -> Option<Trouble> {
-    let unschedulable = condition(pod, "PodScheduled")
-        .filter(|scheduled| scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable"));
+    let unschedulable = condition(pod, "PodScheduled").filter(|scheduled| {
+        scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable")
+    });
     if let Some(scheduled) = unschedulable {
-        return Some(Trouble::Unschedulable(scheduled.message.clone().unwrap_or_default()));
+        return Some(Trouble::Unschedulable(
+            scheduled.message.clone().unwrap_or_default(),
+        ));
     }
     containers(pod).find_map(|container| {
-        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
-        let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
+        let waiting = container
+            .state
+            .as_ref()
+            .and_then(|state| state.waiting.as_ref());
+        let reason = waiting
+            .and_then(|waiting| waiting.reason.as_deref())
+            .unwrap_or_default();
         if IMAGE_REASONS.contains(&reason) {
             // The node's own words change with every try.
-            return Some(Trouble::ImagePull(format!("image {:?} cannot be pulled", container.image)));
+            return Some(Trouble::ImagePull(format!(
+                "image {:?} cannot be pulled",
+                container.image
+            )));
         }
         if CREATE_REASONS.contains(&reason) {
-            let message = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
+            let message = waiting
+                .and_then(|waiting| waiting.message.clone())
+                .unwrap_or_default();
             return Some(Trouble::Crash(format!("{reason}: {message}")));
         }
         // A pod between two runs and one that runs again are in the same trouble.
@@ -100,7 +133,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn pod(status: Value) -> PodSeen {
+    fn pod(status: &Value) -> PodSeen {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {
                 "name": "a", "uid": "1",
@@ -126,20 +159,29 @@ mod tests {
 
     #[test]
     fn a_pod_that_fits_nowhere_says_what_the_scheduler_said() {
-        let seen = pod(json!({ "conditions": [{
+        let seen = pod(&json!({ "conditions": [{
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes",
         }] }));
-        assert_eq!(seen.trouble, Some(Trouble::Unschedulable("0/3 nodes".to_owned())));
+        assert_eq!(
+            seen.trouble,
+            Some(Trouble::Unschedulable("0/3 nodes".to_owned()))
+        );
         assert_eq!(seen.config_maps, ["c"]);
     }
 
     #[test]
     fn a_crashing_pod_is_in_the_same_trouble_while_it_waits_and_while_it_runs_again() {
         let last = json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": "no such file" } });
-        let waiting = pod(container(&json!({ "waiting": { "reason": "CrashLoopBackOff" } }), &last));
-        let running = pod(container(&json!({ "running": {} }), &last));
-        let ended = pod(container(&last, &json!({})));
-        assert_eq!(waiting.trouble, Some(Trouble::Crash("exit code 1".to_owned())));
+        let waiting = pod(&container(
+            &json!({ "waiting": { "reason": "CrashLoopBackOff" } }),
+            &last,
+        ));
+        let running = pod(&container(&json!({ "running": {} }), &last));
+        let ended = pod(&container(&last, &json!({})));
+        assert_eq!(
+            waiting.trouble,
+            Some(Trouble::Crash("exit code 1".to_owned()))
+        );
         assert_eq!(waiting.trouble, running.trouble);
         assert_eq!(waiting.trouble, ended.trouble);
         assert_eq!(running.last_words.as_deref(), Some("no such file"));
@@ -147,8 +189,14 @@ mod tests {
 
     #[test]
     fn an_image_that_cannot_be_pulled_is_one_trouble_between_tries_too() {
-        let trying = pod(container(&json!({ "waiting": { "reason": "ErrImagePull", "message": "x" } }), &json!({})));
-        let between = pod(container(&json!({ "waiting": { "reason": "ImagePullBackOff" } }), &json!({})));
+        let trying = pod(&container(
+            &json!({ "waiting": { "reason": "ErrImagePull", "message": "x" } }),
+            &json!({}),
+        ));
+        let between = pod(&container(
+            &json!({ "waiting": { "reason": "ImagePullBackOff" } }),
+            &json!({}),
+        ));
         assert!(matches!(trying.trouble, Some(Trouble::ImagePull(_))));
         assert_eq!(trying.trouble, between.trouble);
     }
@@ -158,7 +206,7 @@ mod tests {
         let last = json!({ "terminated": { "exitCode": 1 } });
         let mut status = container(&json!({ "running": {} }), &last);
         status["conditions"] = json!([{ "type": "Ready", "status": "True" }]);
-        let seen = pod(status);
+        let seen = pod(&status);
         assert!(seen.ready);
         assert_eq!(seen.trouble, None);
     }

@@ -48,7 +48,11 @@ fn fingerprint(data: &Value) -> String {
 /// The fingerprint of a shrunk object.
 #[must_use]
 pub fn fingerprint_of(object: &DynamicObject) -> &str {
-    object.data.get("fingerprint").and_then(Value::as_str).unwrap_or_default()
+    object
+        .data
+        .get("fingerprint")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Reduces a pod to what is kept.
@@ -89,9 +93,17 @@ pub fn is_owned(object: &impl ResourceExt, owner_uid: &str) -> bool {
 pub fn deployment(object: &DynamicObject) -> DeploymentSeen {
     let status: DeploymentStatus = parse(&object.data, "status");
     let condition = |kind: &str| {
-        status.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == kind)
     };
-    let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    let count = |number: Option<i32>| {
+        number
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(0)
+    };
     DeploymentSeen {
         resource_version: object.resource_version().unwrap_or_default(),
         current: status.observed_generation >= object.metadata.generation,
@@ -118,7 +130,11 @@ pub fn deployment(object: &DynamicObject) -> DeploymentSeen {
 pub fn autoscaler(object: &DynamicObject) -> AutoscalerSeen {
     let status: HorizontalPodAutoscalerStatus = parse(&object.data, "status");
     let condition = |kind: &str| {
-        let found = status.conditions.iter().flatten().find(|condition| condition.type_ == kind)?;
+        let found = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == kind)?;
         Some(AutoscalerCondition {
             status: found.status == "True",
             reason: found.reason.clone().unwrap_or_default(),
@@ -162,8 +178,14 @@ mod tests {
     #[test]
     fn status_and_scaling_are_no_drift_and_an_image_is() {
         let before = deployment_with(1, "a", 0);
-        assert_eq!(fingerprint_of(&before), fingerprint_of(&deployment_with(9, "a", 9)));
-        assert_ne!(fingerprint_of(&before), fingerprint_of(&deployment_with(1, "b", 0)));
+        assert_eq!(
+            fingerprint_of(&before),
+            fingerprint_of(&deployment_with(9, "a", 9))
+        );
+        assert_ne!(
+            fingerprint_of(&before),
+            fingerprint_of(&deployment_with(1, "b", 0))
+        );
         assert_eq!(before.metadata.managed_fields, None);
     }
 

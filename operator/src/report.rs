@@ -45,7 +45,10 @@ pub async fn report(
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&cluster.name, &params, &Patch::Apply(&body)).await {
+    match api
+        .patch_status(&cluster.name, &params, &Patch::Apply(&body))
+        .await
+    {
         Ok(written) => {
             context.metrics.wrote("Status");
             context.desk(&cluster.uid, |desk| desk.reported = Some(Arc::new(written)));
@@ -65,14 +68,19 @@ pub async fn report(
 /// What is ours of a status: conditions that others have put there are theirs to keep.
 fn own(status: &ChatBotClusterStatus) -> ChatBotClusterStatus {
     let mut own = status.clone();
-    own.conditions = ConditionType::ALL.iter().filter_map(|kind| find(status, *kind).cloned()).collect();
+    own.conditions = ConditionType::ALL
+        .iter()
+        .filter_map(|kind| find(status, *kind).cloned())
+        .collect();
     own
 }
 
 /// The event of a condition that was known before and has changed.
 fn change(before: Option<&Condition>, after: Option<&Condition>) -> Option<Event> {
     let (before, after) = (before?, after?);
-    let kind = ConditionType::ALL.iter().find(|kind| kind.as_str() == after.type_)?;
+    let kind = ConditionType::ALL
+        .iter()
+        .find(|kind| kind.as_str() == after.type_)?;
     let unchanged = before.status == after.status && before.reason == after.reason;
     if unchanged || after.status == "Unknown" {
         return None;
@@ -83,9 +91,16 @@ fn change(before: Option<&Condition>, after: Option<&Condition>) -> Option<Event
         return None;
     }
     Some(Event {
-        type_: if good || after.reason == "RollingOut" { EventType::Normal } else { EventType::Warning },
+        type_: if good || after.reason == "RollingOut" {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        },
         reason: after.reason.clone(),
-        note: Some(format!("{}={}: {}", after.type_, after.status, after.message)),
+        note: Some(format!(
+            "{}={}: {}",
+            after.type_, after.status, after.message
+        )),
         action: "Reconcile".to_owned(),
         secondary: None,
     })
@@ -129,9 +144,16 @@ mod tests {
         assert!(change(None, Some(&ready)).is_none());
         let lost = condition("Ready", "False", "NotAvailable");
         let event = change(Some(&ready), Some(&lost)).unwrap();
-        assert_eq!((event.type_, event.reason.as_str()), (EventType::Warning, "NotAvailable"));
+        assert_eq!(
+            (event.type_, event.reason.as_str()),
+            (EventType::Warning, "NotAvailable")
+        );
         let stalled = |status, reason| condition("Stalled", status, reason);
-        let event = change(Some(&stalled("False", "NotStalled")), Some(&stalled("True", "Forbidden"))).unwrap();
+        let event = change(
+            Some(&stalled("False", "NotStalled")),
+            Some(&stalled("True", "Forbidden")),
+        )
+        .unwrap();
         assert_eq!(event.type_, EventType::Warning);
     }
 

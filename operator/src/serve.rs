@@ -1,7 +1,7 @@
 //! What the operator tells about itself: `/livez`, `/readyz`, `/metrics`.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -44,15 +44,25 @@ impl Metrics {
             ..Self::default()
         };
         let registry = registry.sub_registry_with_prefix("chatbot_operator");
-        registry.register("passes", "Passes over a resource, by outcome", metrics.passes.clone());
+        registry.register(
+            "passes",
+            "Passes over a resource, by outcome",
+            metrics.passes.clone(),
+        );
         registry.register("pass_seconds", "Duration of a pass", seconds);
-        registry.register("writes", "Writes that changed something, by kind", metrics.writes.clone());
+        registry.register(
+            "writes",
+            "Writes that changed something, by kind",
+            metrics.writes.clone(),
+        );
         metrics
     }
 
     /// A pass has ended.
     pub fn passed(&self, outcome: &str, duration: Duration) {
-        let labels = PassLabels { outcome: outcome.to_owned() };
+        let labels = PassLabels {
+            outcome: outcome.to_owned(),
+        };
         self.passes.get_or_create(&labels).inc();
         if let Some(seconds) = &self.seconds {
             seconds.observe(duration.as_secs_f64());
@@ -61,7 +71,11 @@ impl Metrics {
 
     /// Something was changed in the cluster.
     pub fn wrote(&self, kind: &str) {
-        self.writes.get_or_create(&WriteLabels { kind: kind.to_owned() }).inc();
+        self.writes
+            .get_or_create(&WriteLabels {
+                kind: kind.to_owned(),
+            })
+            .inc();
     }
 }
 
@@ -95,17 +109,24 @@ pub async fn serve(address: std::net::SocketAddr, told: Told) -> anyhow::Result<
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(told);
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
-        format!("failed to listen at --metrics-address {address}: choose a free address")
-    })?;
-    axum::serve(listener, router).await.context("failed to serve metrics")
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| {
+            format!("failed to listen at --metrics-address {address}: choose a free address")
+        })?;
+    axum::serve(listener, router)
+        .await
+        .context("failed to serve metrics")
 }
 
 async fn ready(State(told): State<Told>) -> impl IntoResponse {
     if told.ready.load(Ordering::Relaxed) {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not filled yet")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the caches are not filled yet",
+        )
     }
 }
 
@@ -115,7 +136,10 @@ async fn metrics(State(told): State<Told>) -> impl IntoResponse {
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
         Ok(()) => (
             StatusCode::OK,
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
             text,
         ),
         Err(error) => (

@@ -73,13 +73,23 @@ impl Reports {
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
         let url = format!("http://{host}:{ADMIN_PORT}/state");
-        let response = self.http.get(url).send().await.ok()?.error_for_status().ok()?;
+        let response = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .ok()?
+            .error_for_status()
+            .ok()?;
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             body.extend_from_slice(&chunk.ok()?);
             if body.len() > LIMIT {
-                tracing::warn!(ip, "a pod's state is larger than {LIMIT} bytes and is not read");
+                tracing::warn!(
+                    ip,
+                    "a pod's state is larger than {LIMIT} bytes and is not read"
+                );
                 return None;
             }
         }
@@ -92,8 +102,10 @@ impl Reports {
         let known = match answer {
             Some(state) => {
                 let at = before
-                    .filter(|before| before.state.probe.as_ref().map(|probe| probe.at)
-                        == state.probe.as_ref().map(|probe| probe.at))
+                    .filter(|before| {
+                        before.state.probe.as_ref().map(|probe| probe.at)
+                            == state.probe.as_ref().map(|probe| probe.at)
+                    })
                     .map_or(now, |before| before.at);
                 Some(Heard { state, at })
             }
@@ -117,15 +129,15 @@ mod tests {
     use super::*;
     use chatbot_crds::config::ProbeState;
 
-    fn state(at: i64) -> Option<State> {
-        Some(State {
+    fn state(at: i64) -> State {
+        State {
             probe: Some(ProbeState {
                 at,
                 failed_hop: None,
                 message: String::new(),
             }),
             ..State::default()
-        })
+        }
     }
 
     fn second(second: i64) -> Timestamp {
@@ -143,10 +155,19 @@ mod tests {
     fn a_conversation_is_as_old_as_its_first_hearing() {
         let reports = Reports::new().unwrap();
         assert_eq!(heard_at(&reports.remember("a", None, second(1))), None);
-        assert_eq!(heard_at(&reports.remember("a", state(7), second(2))), Some(2));
-        assert_eq!(heard_at(&reports.remember("a", state(7), second(9))), Some(2));
+        assert_eq!(
+            heard_at(&reports.remember("a", Some(state(7)), second(2))),
+            Some(2)
+        );
+        assert_eq!(
+            heard_at(&reports.remember("a", Some(state(7)), second(9))),
+            Some(2)
+        );
         assert_eq!(heard_at(&reports.remember("a", None, second(10))), Some(2));
-        assert_eq!(heard_at(&reports.remember("a", state(8), second(11))), Some(11));
+        assert_eq!(
+            heard_at(&reports.remember("a", Some(state(8)), second(11))),
+            Some(11)
+        );
         reports.forget(|uid| uid == "a");
         assert_eq!(heard_at(&reports.remember("a", None, second(12))), None);
     }

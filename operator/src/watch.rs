@@ -52,11 +52,14 @@ pub fn controller(client: &Client) -> (Controller<Guarded>, Caches) {
         let resource = api_resource(kind);
         let writer = Writer::new(resource.clone());
         children.insert(kind.kind, writer.as_reader());
-        let stream = watcher(Api::<DynamicObject>::all_with(client.clone(), &resource), ours())
-            .default_backoff()
-            .modify(|object| shrink(kind.kind, object))
-            .reflect(writer)
-            .touched_objects();
+        let stream = watcher(
+            Api::<DynamicObject>::all_with(client.clone(), &resource),
+            ours(),
+        )
+        .default_backoff()
+        .modify(|object| shrink(kind.kind, object))
+        .reflect(writer)
+        .touched_objects();
         controller = controller.owns_stream_with(stream, resource);
     }
     let writer = Writer::default();
@@ -70,24 +73,37 @@ pub fn controller(client: &Client) -> (Controller<Guarded>, Caches) {
         .modify(shrink_pod)
         .reflect(writer)
         .touched_objects();
-    (controller.watches_stream(pods, |pod| cluster_of(&pod)), caches)
+    (
+        controller.watches_stream(pods, |pod| cluster_of(&pod)),
+        caches,
+    )
 }
 
 fn main_stream(client: &Client) -> Controller<Guarded> {
     let writer = Writer::<Guarded>::default();
     let reader = writer.as_reader();
-    let stream = watcher(Api::<Guarded>::all(client.clone()), renewed(Config::default()))
-        .default_backoff()
-        .modify(|guarded| guarded.managed_fields_mut().clear())
-        .reflect(writer)
-        .applied_objects()
-        // The operator's own status is no news.
-        .predicate_filter(predicates::generation, kube::runtime::PredicateConfig::default());
+    let stream = watcher(
+        Api::<Guarded>::all(client.clone()),
+        renewed(Config::default()),
+    )
+    .default_backoff()
+    .modify(|guarded| guarded.managed_fields_mut().clear())
+    .reflect(writer)
+    .applied_objects()
+    // The operator's own status is no news.
+    .predicate_filter(
+        predicates::generation,
+        kube::runtime::PredicateConfig::default(),
+    );
     Controller::for_stream(stream, reader)
 }
 
 fn ours() -> Config {
-    renewed(Config::default().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY)))
+    renewed(Config::default().labels(&format!(
+        "{}={}",
+        names::MANAGED_BY_LABEL,
+        names::MANAGED_BY
+    )))
 }
 
 fn renewed(config: Config) -> Config {
@@ -130,13 +146,18 @@ impl Caches {
     /// The pods that carry a resource's label.
     #[must_use]
     pub fn pods(&self, namespace: &str, cluster: &str) -> Vec<Arc<Pod>> {
-        self.pods.state_filter(|pod| belongs(pod, namespace, cluster))
+        self.pods
+            .state_filter(|pod| belongs(pod, namespace, cluster))
     }
 }
 
 fn belongs(object: &impl ResourceExt, namespace: &str, cluster: &str) -> bool {
     object.namespace().as_deref() == Some(namespace)
-        && object.labels().get(names::CLUSTER_LABEL).map(String::as_str) == Some(cluster)
+        && object
+            .labels()
+            .get(names::CLUSTER_LABEL)
+            .map(String::as_str)
+            == Some(cluster)
 }
 
 /// Everything a controller reports about its own work, for the log.
@@ -150,10 +171,13 @@ pub async fn drain(
 ) {
     while let Some(result) = work.next().await {
         match result {
-            // Failed passes are logged where they happen, with the resource's name.
-            Ok(_) | Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
-            // It was deleted while it waited for its turn.
-            Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+            // Failed passes are logged where they happen, with the resource's name; what is not found was deleted
+            // while it waited for its turn.
+            Ok(_)
+            | Err(
+                kube::runtime::controller::Error::ReconcilerFailed(..)
+                | kube::runtime::controller::Error::ObjectNotFound(_),
+            ) => {}
             Err(error) => {
                 tracing::warn!(error = %crate::error::in_full(&error), "a watch failed and is repeated");
             }

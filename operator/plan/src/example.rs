@@ -1,5 +1,7 @@
 //! Worlds for tests: built from a resource in YAML, then brought as far as a test needs.
 
+#![allow(clippy::must_use_candidate, clippy::return_self_not_must_use)] // a test that forgets a world shows it
+
 use std::collections::BTreeMap;
 
 use chatbot_crds::config::{ChannelState, ModelState, ProbeState, State};
@@ -78,7 +80,10 @@ pub fn node(name: &str, cpu_milli: u64, memory_bytes: u64) -> NodeSeen {
 impl World {
     /// The same world later.
     pub fn later(mut self, seconds: i64) -> Self {
-        self.now = self.now.saturating_add(SignedDuration::from_secs(seconds)).unwrap();
+        self.now = self
+            .now
+            .saturating_add(SignedDuration::from_secs(seconds))
+            .unwrap();
         self
     }
 
@@ -93,11 +98,14 @@ impl World {
             };
             self.observed.children.insert(object.key.clone(), child);
             if object.key.kind == "Deployment" {
-                self.observed.deployments.entry(object.key.name.clone()).or_insert(DeploymentSeen {
-                    resource_version: "1".to_owned(),
-                    desired: 1,
-                    ..DeploymentSeen::default()
-                });
+                self.observed
+                    .deployments
+                    .entry(object.key.name.clone())
+                    .or_insert(DeploymentSeen {
+                        resource_version: "1".to_owned(),
+                        desired: 1,
+                        ..DeploymentSeen::default()
+                    });
             }
         }
         self.observed.status = compose(&self, &plan, &Outcome::default());
@@ -112,7 +120,8 @@ impl World {
         for (component, replicas) in [(Component::Adapters, 1), (Component::Inference, instances)] {
             let name = crate::names::workload(&self.cluster, component);
             let seen = self.observed.deployments.entry(name).or_default();
-            (seen.desired, seen.replicas, seen.updated, seen.ready) = (replicas, replicas, replicas, replicas);
+            (seen.desired, seen.replicas, seen.updated, seen.ready) =
+                (replicas, replicas, replicas, replicas);
             seen.current = true;
             seen.progress = "NewReplicaSetAvailable".to_owned();
             for index in 0..replicas {
@@ -124,7 +133,7 @@ impl World {
 
     /// The adapters' pod reports a conversation that ended then.
     pub fn probed(self, at: i64) -> Self {
-        self.reporting(ProbeState {
+        self.reporting(&ProbeState {
             at,
             failed_hop: None,
             message: String::new(),
@@ -132,9 +141,14 @@ impl World {
     }
 
     /// The adapters' pod reports a conversation.
-    pub fn reporting(mut self, probe: ProbeState) -> Self {
+    pub fn reporting(mut self, probe: &ProbeState) -> Self {
         let now = self.now;
-        for pod in self.observed.pods.iter_mut().filter(|pod| pod.component == Component::Adapters) {
+        for pod in self
+            .observed
+            .pods
+            .iter_mut()
+            .filter(|pod| pod.component == Component::Adapters)
+        {
             if let Signal::Known { value, at } = &mut pod.state {
                 value.probe = Some(probe.clone());
                 *at = now;
@@ -145,7 +159,13 @@ impl World {
 
     /// Ready, the status written.
     pub fn settled(self) -> Self {
-        self.passed().rolled_out(2).probed(100).passed().later(5).probed(105).passed()
+        self.passed()
+            .rolled_out(2)
+            .probed(100)
+            .passed()
+            .later(5)
+            .probed(105)
+            .passed()
     }
 
     /// The status that a pass would write.
@@ -180,9 +200,15 @@ pub fn pod(plan: &Plan, component: Component, index: u32) -> PodSeen {
     }
     PodSeen {
         name: format!("{}-{index}", component.as_str()),
-        uid: format!("{}-{index}-{}", component.as_str(), revision_of(&plan.objects, component).unwrap_or_default()),
+        uid: format!(
+            "{}-{index}-{}",
+            component.as_str(),
+            revision_of(&plan.objects, component).unwrap_or_default()
+        ),
         component,
-        revision: revision_of(&plan.objects, component).unwrap_or_default().to_owned(),
+        revision: revision_of(&plan.objects, component)
+            .unwrap_or_default()
+            .to_owned(),
         config_maps: config.into_iter().collect(),
         ready: true,
         ending: false,

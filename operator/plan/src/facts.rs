@@ -1,8 +1,8 @@
 //! What is computed once, before anybody proposes.
 
-use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 use chatbot_crds::config::{HubConfig, INFERENCE_PORT, InferenceConfig, model_path};
 use chatbot_crds::settings::NodeCapacity;
+use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 
 use crate::memory::{Memory, TakenCapacity};
 use crate::names;
@@ -58,7 +58,8 @@ impl Facts {
         let inference_config = node_capacity.known().map(|capacity| {
             let share = share(capacity, world.settings.inference.instances_per_node);
             let threads = threads(world, share);
-            let config = InferenceConfig::of(&world.settings, &model_path(&world.settings), threads);
+            let config =
+                InferenceConfig::of(&world.settings, &model_path(&world.settings), threads);
             configuration(world, Component::Inference, &config)
         });
         Self {
@@ -83,8 +84,13 @@ pub fn share(capacity: &NodeCapacity, instances: u32) -> Share {
 /// Threads of an instance: as many as it has whole CPUs, since more would only wait for each other.
 fn threads(world: &World, share: Share) -> u32 {
     let resources = &world.settings.inference.resources;
-    let asked = resources.limits.get("cpu").or_else(|| resources.requests.get("cpu"));
-    let cpu_milli = asked.and_then(chatbot_crds::spec::Quantity::milli).unwrap_or(share.cpu_milli);
+    let asked = resources
+        .limits
+        .get("cpu")
+        .or_else(|| resources.requests.get("cpu"));
+    let cpu_milli = asked
+        .and_then(chatbot_crds::spec::Quantity::milli)
+        .unwrap_or(share.cpu_milli);
     u32::try_from(cpu_milli / 1000).unwrap_or(1).clamp(1, 64)
 }
 
@@ -113,14 +119,24 @@ fn node_capacity(world: &World) -> (Signal<NodeCapacity>, Option<TakenCapacity>)
         return (known(capacity), Some(taken.clone()));
     }
     let shown = || {
-        let shown = world.observed.status.inference.as_ref()?.node_capacity.as_ref()?;
+        let shown = world
+            .observed
+            .status
+            .inference
+            .as_ref()?
+            .node_capacity
+            .as_ref()?;
         Some(NodeCapacity {
             cpu_milli: shown.cpu.milli()?,
             memory_bytes: shown.memory.units()?,
         })
     };
     let seen = || candidates.smallest(world.observed.nodes.known()?);
-    let capacity = if remembered.is_none() { shown().or_else(seen) } else { seen() };
+    let capacity = if remembered.is_none() {
+        shown().or_else(seen)
+    } else {
+        seen()
+    };
     match capacity {
         Some(capacity) => {
             let taken = TakenCapacity {
@@ -149,18 +165,17 @@ fn configuration(
 
 /// Whether the nodes must be looked up: the spec says nothing of them, and nothing was looked up for such candidates.
 #[must_use]
-pub fn asks_for_nodes(
-    settings: &Settings,
-    memory: &Memory,
-    status: &ChatBotClusterStatus,
-) -> bool {
+pub fn asks_for_nodes(settings: &Settings, memory: &Memory, status: &ChatBotClusterStatus) -> bool {
     let inference = &settings.inference;
     let hash = Candidates {
         selector: &inference.node_selector,
         tolerations: &inference.tolerations,
     }
     .hash();
-    let shown = status.inference.as_ref().is_some_and(|inference| inference.node_capacity.is_some());
+    let shown = status
+        .inference
+        .as_ref()
+        .is_some_and(|inference| inference.node_capacity.is_some());
     inference.node_capacity.is_none()
         && match &memory.node_capacity {
             Some(taken) => taken.candidates != hash,

@@ -46,14 +46,31 @@ const OWNED: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 pub const KINDS: &[Kind] = &[
     owned("", "v1", "ConfigMap", "configmaps"),
     owned("", "v1", "Service", "services"),
-    owned("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    owned(
+        "policy",
+        "v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+    ),
     owned("apps", "v1", "Deployment", "deployments"),
-    owned("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    owned(
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+    ),
 ];
 
 /// What the operator reads or writes besides its own children.
 pub const SEEN: &[Kind] = &[
-    seen("", "v1", "Pod", "pods", Scope::Namespaced, &["get", "list", "watch"]),
+    seen(
+        "",
+        "v1",
+        "Pod",
+        "pods",
+        Scope::Namespaced,
+        &["get", "list", "watch"],
+    ),
     seen(
         "",
         "v1",

@@ -59,10 +59,11 @@ pub fn plan_with(world: &World, capabilities: &[Capability]) -> Plan {
         .iter()
         .map(|capability| (capability.name, (capability.propose)(world, &facts)))
         .collect();
-    settle_and_render(world, &facts, proposals.into_values().collect())
+    let proposals: Vec<Proposal> = proposals.into_values().collect();
+    settle_and_render(world, &facts, &proposals)
 }
 
-fn settle_and_render(world: &World, facts: &Facts, proposals: Vec<Proposal>) -> Plan {
+fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Plan {
     let settled = votes::settle(
         proposals
             .iter()
@@ -93,7 +94,12 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: Vec<Proposal>) -> 
     let rollout = Rollout::of(&objects, &world.observed);
     let prober = rollout::last_probe(world.observed.pods_of(Component::Adapters))
         .map(|(pod, _)| pod)
-        .or_else(|| world.observed.pods_of(Component::Adapters).find(|pod| pod.ready));
+        .or_else(|| {
+            world
+                .observed
+                .pods_of(Component::Adapters)
+                .find(|pod| pod.ready)
+        });
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
         completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober),
@@ -106,14 +112,17 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: Vec<Proposal>) -> 
         .filter_map(|proposal| proposal.verdict.clone())
         .map(|verdict| decide(verdict, world, &objects, &rollout, &settled))
         .collect();
-    let prune = surplus(world, &objects, &proposals, &rollout);
+    let prune = surplus(world, &objects, proposals, &rollout);
     Plan {
         cluster: world.cluster.clone(),
         prune,
-        actions: actions(world, &proposals, &settled),
+        actions: actions(world, proposals, &settled),
         conditions,
-        sections: proposals.iter().flat_map(|proposal| proposal.sections.iter().cloned()).collect(),
-        wake_at: wake_at(world.now, &proposals),
+        sections: proposals
+            .iter()
+            .flat_map(|proposal| proposal.sections.iter().cloned())
+            .collect(),
+        wake_at: wake_at(world.now, proposals),
         objects,
         settled,
         rollout,
@@ -133,11 +142,14 @@ fn apply_order(object: &Rendered) -> (bool, usize, String) {
 fn memory_object(world: &World, memory: &Memory) -> Object {
     Object {
         component: None,
-        manifest: Manifest::ConfigMap(ConfigMap {
+        manifest: Manifest::ConfigMap(Box::new(ConfigMap {
             metadata: object::named(names::memory(&world.cluster)),
-            data: Some(BTreeMap::from([(names::MEMORY_KEY.to_owned(), memory.write())])),
+            data: Some(BTreeMap::from([(
+                names::MEMORY_KEY.to_owned(),
+                memory.write(),
+            )])),
             ..ConfigMap::default()
-        }),
+        })),
     }
 }
 
@@ -150,9 +162,24 @@ fn decide(
 ) -> Condition {
     match verdict {
         Verdict::Decided(condition) => condition,
-        Verdict::Pods { kind, component, minimum } => {
-            let minimum = settled.get(&component).map_or(minimum, |settled| settled.floor);
-            workload::judge(Judged { kind, component, minimum }, world, objects, rollout)
+        Verdict::Pods {
+            kind,
+            component,
+            minimum,
+        } => {
+            let minimum = settled
+                .get(&component)
+                .map_or(minimum, |settled| settled.floor);
+            workload::judge(
+                Judged {
+                    kind,
+                    component,
+                    minimum,
+                },
+                world,
+                objects,
+                rollout,
+            )
         }
     }
 }
@@ -175,9 +202,15 @@ fn actions(
                 replicas: bounds.min,
             })
         });
-    let proposed = proposals.iter().flat_map(|proposal| proposal.actions.iter().cloned());
+    let proposed = proposals
+        .iter()
+        .flat_map(|proposal| proposal.actions.iter().cloned());
     // Sorted and without doubles: whose action it was does not matter.
-    proposed.chain(raise).collect::<BTreeSet<_>>().into_iter().collect()
+    proposed
+        .chain(raise)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// Children that nothing needs any more. A configuration is needed as long as a pod mounts it, or an old ReplicaSet
@@ -216,7 +249,9 @@ fn surplus(
 
 /// The earliest that anybody asked for, never now or before: a wish that has passed is looked at in the next second.
 fn wake_at(now: Timestamp, proposals: &[Proposal]) -> Timestamp {
-    let soonest = now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now);
+    let soonest = now
+        .saturating_add(SignedDuration::from_secs(1))
+        .unwrap_or(now);
     let latest = now.saturating_add(REST).unwrap_or(now);
     proposals
         .iter()

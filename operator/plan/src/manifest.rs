@@ -24,11 +24,11 @@ pub struct Object {
 #[derive(Clone, Debug)]
 pub enum Manifest {
     /// Configuration.
-    ConfigMap(ConfigMap),
+    ConfigMap(Box<ConfigMap>),
     /// An address.
-    Service(Service),
+    Service(Box<Service>),
     /// How many pods may be taken away at a time.
-    PodDisruptionBudget(PodDisruptionBudget),
+    PodDisruptionBudget(Box<PodDisruptionBudget>),
     /// Pods. Neither its replicas nor its pod template is set here.
     Deployment(Box<Deployment>),
     /// Scaling by load. Its bounds are not set here.

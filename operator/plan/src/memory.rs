@@ -120,8 +120,14 @@ mod tests {
 
     #[test]
     fn another_version_a_truncated_or_a_huge_memory_is_refused() {
-        assert_eq!(Memory::read(r#"{"version":2}"#), Err(Unreadable::Version(2)));
-        assert!(matches!(Memory::read(r#"{"version":1,"#), Err(Unreadable::Malformed(_))));
+        assert_eq!(
+            Memory::read(r#"{"version":2}"#),
+            Err(Unreadable::Version(2))
+        );
+        assert!(matches!(
+            Memory::read(r#"{"version":1,"#),
+            Err(Unreadable::Malformed(_))
+        ));
         assert!(matches!(Memory::read(""), Err(Unreadable::Malformed(_))));
         assert!(matches!(
             Memory::read(&" ".repeat(LIMIT + 1)),

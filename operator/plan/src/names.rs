@@ -44,7 +44,12 @@ pub fn workload(cluster: &Identity, component: Component) -> String {
 /// The name of a component's configuration: another content is another name, so that a pod never sees a change.
 #[must_use]
 pub fn config(cluster: &Identity, component: Component, content: &str) -> String {
-    format!("{}-{}-{}", cluster.name, component.as_str(), &hash(content)[..10])
+    format!(
+        "{}-{}-{}",
+        cluster.name,
+        component.as_str(),
+        &hash(content)[..10]
+    )
 }
 
 /// The name of the ConfigMap that holds the operator's memory.
@@ -77,7 +82,10 @@ pub fn labels(cluster: &Identity, component: Option<Component>) -> BTreeMap<Stri
         (CLUSTER_LABEL.to_owned(), cluster.name.clone()),
         (MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned()),
         ("app.kubernetes.io/name".to_owned(), "chatbot".to_owned()),
-        ("app.kubernetes.io/instance".to_owned(), cluster.name.clone()),
+        (
+            "app.kubernetes.io/instance".to_owned(),
+            cluster.name.clone(),
+        ),
     ]);
     if let Some(component) = component {
         labels.insert(COMPONENT_LABEL.to_owned(), component.as_str().to_owned());
@@ -92,11 +100,9 @@ pub fn labels(cluster: &Identity, component: Option<Component>) -> BTreeMap<Stri
 /// The hash of a text, in hexadecimal: the first 64 bits of SHA-256 and 64 more, enough that two plans never collide.
 #[must_use]
 pub fn hash(content: &str) -> String {
-    Sha256::digest(content.as_bytes())
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = Sha256::digest(content.as_bytes());
+    let first: [u8; 16] = std::array::from_fn(|index| digest[index]);
+    format!("{:032x}", u128::from_be_bytes(first))
 }
 
 #[cfg(test)]
@@ -135,6 +141,10 @@ mod tests {
         let service = service_selector(&identity(), Component::Inference);
         let deployment = selector(&identity(), Component::Inference);
         assert!(!service.contains_key(SLOT_LABEL));
-        assert!(service.iter().all(|(key, value)| deployment.get(key) == Some(value)));
+        assert!(
+            service
+                .iter()
+                .all(|(key, value)| deployment.get(key) == Some(value))
+        );
     }
 }

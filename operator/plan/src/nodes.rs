@@ -47,10 +47,15 @@ impl Candidates<'_> {
     fn tolerates(&self, taint: &Taint) -> bool {
         taint.effect == "PreferNoSchedule"
             || self.tolerations.iter().any(|toleration| {
-                let effect = toleration.effect.as_deref().is_none_or(|effect| effect == taint.effect);
+                let effect = toleration
+                    .effect
+                    .as_deref()
+                    .is_none_or(|effect| effect == taint.effect);
                 let key = toleration.key.as_deref().is_none_or(|key| key == taint.key);
                 let exists = toleration.operator.as_deref() == Some("Exists");
-                effect && key && (exists || toleration.value.as_deref().unwrap_or("") == taint.value)
+                effect
+                    && key
+                    && (exists || toleration.value.as_deref().unwrap_or("") == taint.value)
             })
     }
 }
@@ -92,7 +97,13 @@ mod tests {
         other.labels.clear();
         let mut cordoned = node("e", 100, 100);
         cordoned.open = false;
-        let nodes = [node("a", 8000, 16), node("b", 4000, 32), tainted(node("c", 1, 1)), other, cordoned];
+        let nodes = [
+            node("a", 8000, 16),
+            node("b", 4000, 32),
+            tainted(node("c", 1, 1)),
+            other,
+            cordoned,
+        ];
         assert_eq!(
             candidates.smallest(&nodes),
             Some(NodeCapacity {
@@ -121,7 +132,13 @@ mod tests {
             ..Toleration::default()
         };
         assert!(smallest(Some(equal.clone())).is_some());
-        assert!(smallest(Some(Toleration { value: Some("web".to_owned()), ..equal })).is_none());
+        assert!(
+            smallest(Some(Toleration {
+                value: Some("web".to_owned()),
+                ..equal
+            }))
+            .is_none()
+        );
         let everything = Toleration {
             operator: Some("Exists".to_owned()),
             ..Toleration::default()

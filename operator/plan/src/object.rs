@@ -27,7 +27,7 @@ pub fn named(name: String) -> ObjectMeta {
 pub fn config_map(component: Component, configuration: &Configuration) -> Object {
     Object {
         component: Some(component),
-        manifest: Manifest::ConfigMap(ConfigMap {
+        manifest: Manifest::ConfigMap(Box::new(ConfigMap {
             metadata: named(configuration.name.clone()),
             data: Some(BTreeMap::from([(
                 names::CONFIG_KEY.to_owned(),
@@ -36,7 +36,7 @@ pub fn config_map(component: Component, configuration: &Configuration) -> Object
             // The name says the content; a change is another ConfigMap.
             immutable: Some(true),
             ..ConfigMap::default()
-        }),
+        })),
     }
 }
 
@@ -66,7 +66,7 @@ pub fn service(world: &World, component: Component, name: &str, port: u16) -> Se
 pub fn budget(cluster: &Identity, component: Component, max_unavailable: IntOrString) -> Object {
     Object {
         component: Some(component),
-        manifest: Manifest::PodDisruptionBudget(PodDisruptionBudget {
+        manifest: Manifest::PodDisruptionBudget(Box::new(PodDisruptionBudget {
             metadata: named(names::workload(cluster, component)),
             spec: Some(PodDisruptionBudgetSpec {
                 max_unavailable: Some(max_unavailable),
@@ -79,6 +79,6 @@ pub fn budget(cluster: &Identity, component: Component, max_unavailable: IntOrSt
                 ..PodDisruptionBudgetSpec::default()
             }),
             ..PodDisruptionBudget::default()
-        }),
+        })),
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chatbot_crds::config::ADMIN_PORT;
 use chatbot_crds::settings::Resources;
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
-    Lifecycle, LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, Probe,
-    SeccompProfile, SecurityContext, SleepAction, Toleration, TopologySpreadConstraint, Volume,
-    VolumeMount,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+    HTTPGetAction, Lifecycle, LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec,
+    Probe, SeccompProfile, SecurityContext, SleepAction, Toleration, TopologySpreadConstraint,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -161,7 +161,11 @@ impl PodOf<'_> {
 /// The image of the pods.
 #[must_use]
 pub fn image(world: &World) -> &str {
-    world.settings.image.as_deref().unwrap_or(&world.release.image)
+    world
+        .settings
+        .image
+        .as_deref()
+        .unwrap_or(&world.release.image)
 }
 
 /// A mount of a volume.

@@ -39,7 +39,9 @@ impl Component {
     /// The component of a label's value.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|component| component.as_str() == name)
+        Self::ALL
+            .into_iter()
+            .find(|component| component.as_str() == name)
     }
 }
 

@@ -47,10 +47,12 @@ pub struct Rendering<'a> {
 /// wins, so each such field has one author.
 #[must_use]
 pub fn join(fragments: impl IntoIterator<Item = PodSpec>) -> PodSpec {
-    fragments.into_iter().fold(PodSpec::default(), |mut pod, fragment| {
-        pod.merge_from(fragment);
-        pod
-    })
+    fragments
+        .into_iter()
+        .fold(PodSpec::default(), |mut pod, fragment| {
+            pod.merge_from(fragment);
+            pod
+        })
 }
 
 impl Rendering<'_> {

@@ -8,7 +8,8 @@ use chatbot_crds::config::ModelState;
 use chatbot_crds::settings::NodeCapacity;
 use chatbot_crds::spec;
 use chatbot_crds::status::{
-    Bound, ChannelStatus, InferenceStatus, ModelStatus, Readiness, Summary, Transport, WorkloadStatus,
+    Bound, ChannelStatus, InferenceStatus, ModelStatus, Readiness, Summary, Transport,
+    WorkloadStatus,
 };
 use chatbot_crds::{ChatBotClusterStatus, ConditionType, Faults, Reason};
 use jiff::Timestamp;
@@ -147,7 +148,10 @@ pub fn refused(
 /// A condition of a status.
 #[must_use]
 pub fn find(status: &ChatBotClusterStatus, kind: ConditionType) -> Option<&meta::Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == kind.as_str())
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind.as_str())
 }
 
 fn undated(condition: &meta::Condition, kind: ConditionType) -> Option<Condition> {
@@ -182,9 +186,13 @@ fn dated(
             let since = find(previous, condition.kind)
                 // The schema's default is of no time at all.
                 .filter(|previous| {
-                    previous.status == status && previous.last_transition_time.0 > Timestamp::UNIX_EPOCH
+                    previous.status == status
+                        && previous.last_transition_time.0 > Timestamp::UNIX_EPOCH
                 })
-                .map_or_else(|| meta::Time(seconds(now)), |previous| previous.last_transition_time.clone());
+                .map_or_else(
+                    || meta::Time(seconds(now)),
+                    |previous| previous.last_transition_time.clone(),
+                );
             meta::Condition {
                 type_: condition.kind.as_str().to_owned(),
                 status: status.to_owned(),
@@ -217,7 +225,10 @@ fn fill(
 ) {
     match section {
         Section::Channels(reports) => {
-            status.channels = reports.iter().map(|report| channel(report, previous, now)).collect();
+            status.channels = reports
+                .iter()
+                .map(|report| channel(report, previous, now))
+                .collect();
         }
         Section::Model(model) => {
             status.model = Some(ModelStatus {
@@ -235,7 +246,11 @@ fn fill(
 }
 
 fn cpu(milli: u64) -> String {
-    if milli.is_multiple_of(1000) { (milli / 1000).to_string() } else { format!("{milli}m") }
+    if milli.is_multiple_of(1000) {
+        (milli / 1000).to_string()
+    } else {
+        format!("{milli}m")
+    }
 }
 
 /// In the largest unit that says it exactly: it may be read again.
@@ -243,15 +258,25 @@ fn bytes(bytes: u64) -> String {
     [("Gi", 30), ("Mi", 20), ("Ki", 10)]
         .into_iter()
         .find(|(_, shift)| bytes.is_multiple_of(1 << shift))
-        .map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+        .map_or_else(
+            || bytes.to_string(),
+            |(unit, shift)| format!("{}{unit}", bytes >> shift),
+        )
 }
 
-fn channel(report: &ChannelReport, previous: &ChatBotClusterStatus, now: Timestamp) -> ChannelStatus {
+fn channel(
+    report: &ChannelReport,
+    previous: &ChatBotClusterStatus,
+    now: Timestamp,
+) -> ChannelStatus {
     let since = previous
         .channels
         .iter()
         .find(|channel| channel.name == report.name && channel.ready == report.ready)
-        .map_or_else(|| meta::Time(seconds(now)), |channel| channel.last_transition_time.clone());
+        .map_or_else(
+            || meta::Time(seconds(now)),
+            |channel| channel.last_transition_time.clone(),
+        );
     ChannelStatus {
         name: report.name.clone(),
         platform: report.platform.clone(),
@@ -281,7 +306,12 @@ fn workloads(world: &World) -> Vec<WorkloadStatus> {
 
 fn inference(world: &World, plan: &Plan) -> InferenceStatus {
     let name = names::workload(&world.cluster, Component::Inference);
-    let seen = world.observed.deployments.get(&name).cloned().unwrap_or_default();
+    let seen = world
+        .observed
+        .deployments
+        .get(&name)
+        .cloned()
+        .unwrap_or_default();
     let selector = names::service_selector(&world.cluster, Component::Inference)
         .into_iter()
         .map(|(key, value)| format!("{key}={value}"))
@@ -312,7 +342,11 @@ fn inference(world: &World, plan: &Plan) -> InferenceStatus {
 }
 
 fn summary(status: &ChatBotClusterStatus) -> Summary {
-    let working = status.channels.iter().filter(|channel| channel.ready == Readiness::True).count();
+    let working = status
+        .channels
+        .iter()
+        .filter(|channel| channel.ready == Readiness::True)
+        .count();
     Summary {
         replicas: status
             .inference

@@ -54,35 +54,64 @@ fn a_settled_cluster_is_left_alone() {
     assert_eq!(plan.memory, world.memory);
     assert_eq!(world.status(), world.observed.status);
     let later = world.later(7200).probed(7200);
-    assert_eq!(later.status(), later.observed.status, "nothing in the status ticks");
+    assert_eq!(
+        later.status(),
+        later.observed.status,
+        "nothing in the status ticks"
+    );
 }
 
 #[test]
 fn no_deployment_carries_replicas() {
     for object in plan(&world()).objects {
-        assert_eq!(object.manifest.pointer("/spec/replicas"), None, "{:?}", object.key);
+        assert_eq!(
+            object.manifest.pointer("/spec/replicas"),
+            None,
+            "{:?}",
+            object.key
+        );
     }
 }
 
 #[test]
 fn an_edited_prompt_rolls_the_adapters_and_nothing_else() {
-    let edited = world_with(|yaml| format!("{yaml}\n  conversation: {{ systemPrompt: Be brief. }}\n"));
-    assert_ne!(template(&world(), "support-adapters"), template(&edited, "support-adapters"));
-    assert_eq!(template(&world(), "support-inference"), template(&edited, "support-inference"));
+    let edited =
+        world_with(|yaml| format!("{yaml}\n  conversation: {{ systemPrompt: Be brief. }}\n"));
+    assert_ne!(
+        template(&world(), "support-adapters"),
+        template(&edited, "support-adapters")
+    );
+    assert_eq!(
+        template(&world(), "support-inference"),
+        template(&edited, "support-inference")
+    );
 }
 
 #[test]
 fn edited_bounds_roll_nothing() {
-    let edited = world_with(|yaml| yaml.replace("minReplicas: 2, maxReplicas: 4", "minReplicas: 3, maxReplicas: 9"));
+    let edited = world_with(|yaml| {
+        yaml.replace(
+            "minReplicas: 2, maxReplicas: 4",
+            "minReplicas: 3, maxReplicas: 9",
+        )
+    });
     for deployment in ["support-adapters", "support-inference"] {
-        assert_eq!(template(&world(), deployment), template(&edited, deployment));
+        assert_eq!(
+            template(&world(), deployment),
+            template(&edited, deployment)
+        );
     }
 }
 
 #[test]
 fn replicas_below_the_floor_are_raised_at_once() {
     let mut world = world().settled();
-    world.observed.deployments.get_mut("support-inference").unwrap().desired = 0;
+    world
+        .observed
+        .deployments
+        .get_mut("support-inference")
+        .unwrap()
+        .desired = 0;
     assert_eq!(
         plan(&world).actions,
         [Action::Scale {
@@ -96,8 +125,16 @@ fn replicas_below_the_floor_are_raised_at_once() {
 #[test]
 fn a_second_hub_is_taken_back() {
     let mut world = world().settled();
-    world.observed.deployments.get_mut("support-adapters").unwrap().desired = 2;
-    assert!(matches!(&plan(&world).actions[..], [Action::Scale { replicas: 1, .. }]));
+    world
+        .observed
+        .deployments
+        .get_mut("support-adapters")
+        .unwrap()
+        .desired = 2;
+    assert!(matches!(
+        &plan(&world).actions[..],
+        [Action::Scale { replicas: 1, .. }]
+    ));
 }
 
 #[test]
@@ -108,7 +145,10 @@ fn an_old_configuration_stays_until_its_pods_are_gone() {
     edited.observed = world.observed.clone();
     edited.memory = world.memory.clone();
     let threads_changed = names(&plan(&edited), "ConfigMap") != old;
-    assert!(threads_changed, "the instances' configuration has another name");
+    assert!(
+        threads_changed,
+        "the instances' configuration has another name"
+    );
     let edited = edited.passed();
     assert_eq!(plan(&edited).prune, [], "old pods still mount it");
     let edited = edited.rolled_out(2);
@@ -131,7 +171,13 @@ fn what_is_not_ours_is_never_pruned() {
     };
     world.observed.children.insert(key.clone(), child.clone());
     assert_eq!(plan(&world).prune, []);
-    world.observed.children.insert(key, crate::world::Child { owned: true, ..child });
+    world.observed.children.insert(
+        key,
+        crate::world::Child {
+            owned: true,
+            ..child
+        },
+    );
     assert_eq!(plan(&world).prune.len(), 1);
 }
 
@@ -180,12 +226,19 @@ fn a_lost_memory_is_rebuilt_from_the_status() {
 #[test]
 fn an_instance_has_its_share_of_a_node() {
     let resources = |world: &World| {
-        template(world, "support-inference").pointer("/spec/containers/0/resources").unwrap().clone()
+        template(world, "support-inference")
+            .pointer("/spec/containers/0/resources")
+            .unwrap()
+            .clone()
     };
     let plain = resources(&world());
     assert_eq!(plain["requests"]["cpu"], "1800m");
     assert_eq!(plain["requests"]["memory"], plain["limits"]["memory"]);
-    assert_eq!(plain["limits"].get("cpu"), None, "a limit would slow answers down");
+    assert_eq!(
+        plain["limits"].get("cpu"),
+        None,
+        "a limit would slow answers down"
+    );
     let asked = resources(&world_with(|yaml| {
         format!("{yaml}\n    resources: {{ limits: {{ cpu: 2, nvidia.com/gpu: 1 }} }}\n")
     }));
@@ -199,7 +252,10 @@ fn every_container_meets_pod_security_restricted() {
     for deployment in ["support-adapters", "support-inference"] {
         let pod = &template(&world(), deployment)["spec"];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"],
+            "RuntimeDefault"
+        );
         assert_eq!(pod["automountServiceAccountToken"], false);
         let container = &pod["containers"][0]["securityContext"];
         assert_eq!(container["allowPrivilegeEscalation"], false);
@@ -211,15 +267,40 @@ fn every_container_meets_pod_security_restricted() {
 #[test]
 fn the_dependencies_hold_no_client_no_runtime_and_no_server() {
     let tree = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--package", "chatbot-plan", "--edges", "normal", "--prefix", "none"])
+        .args([
+            "tree",
+            "--offline",
+            "--package",
+            "chatbot-plan",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).unwrap();
-    let crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    let crates: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     assert!(crates.contains(&"kube-core"), "{tree}");
-    for impure in ["kube-client", "kube-runtime", "tokio", "hyper", "reqwest", "chrono", "time", "rand"] {
+    for impure in [
+        "kube-client",
+        "kube-runtime",
+        "tokio",
+        "hyper",
+        "reqwest",
+        "chrono",
+        "time",
+        "rand",
+    ] {
         assert!(!crates.contains(&impure), "{impure} is in the tree");
     }
 }

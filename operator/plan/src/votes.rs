@@ -22,7 +22,11 @@ impl Settled {
         self.votes
             .iter()
             .find(|vote| vote.floor == Some(self.floor))
-            .or_else(|| self.votes.iter().find(|vote| vote.ceiling == Some(self.floor)))
+            .or_else(|| {
+                self.votes
+                    .iter()
+                    .find(|vote| vote.ceiling == Some(self.floor))
+            })
     }
 }
 
@@ -48,7 +52,11 @@ pub fn settle(votes: Vec<Vote>) -> BTreeMap<Component, Settled> {
         .filter_map(|(component, mut votes)| {
             votes.sort_by(|one, other| one.by.cmp(other.by).then(one.floor.cmp(&other.floor)));
             let ceiling = votes.iter().filter_map(|vote| vote.ceiling).min()?;
-            let floor = votes.iter().filter_map(|vote| vote.floor).max().unwrap_or(0);
+            let floor = votes
+                .iter()
+                .filter_map(|vote| vote.floor)
+                .max()
+                .unwrap_or(0);
             let settled = Settled {
                 floor: floor.min(ceiling),
                 ceiling,
@@ -103,7 +111,10 @@ mod tests {
 
     #[test]
     fn where_they_cross_the_ceiling_wins() {
-        let settled = settled(vec![vote("Spec", Some(5), Some(8)), vote("Event", Some(20), None)]);
+        let settled = settled(vec![
+            vote("Spec", Some(5), Some(8)),
+            vote("Event", Some(20), None),
+        ]);
         assert_eq!((settled.floor, settled.ceiling), (8, 8));
         assert_eq!(settled.floor_vote().unwrap().by, "Spec");
     }

@@ -40,7 +40,11 @@ pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Roll
     };
     let name = names::workload(&world.cluster, judged.component);
     let Some(deployment) = world.observed.deployments.get(&name) else {
-        return condition(None, Reason::Pending, format!("Deployment {name} is not there yet"));
+        return condition(
+            None,
+            Reason::Pending,
+            format!("Deployment {name} is not there yet"),
+        );
     };
     let pods: Vec<&PodSeen> = world
         .observed
@@ -64,7 +68,11 @@ pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Roll
             } else {
                 Reason::InsufficientReplicas
             };
-            return condition(Some(false), reason, format!("failed to create pods: {failure}"));
+            return condition(
+                Some(false),
+                reason,
+                format!("failed to create pods: {failure}"),
+            );
         }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
@@ -72,7 +80,10 @@ pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Roll
         }
     }
     if moving {
-        let message = format!("{ready} of at least {} of the new revision ready", counted(judged.minimum));
+        let message = format!(
+            "{ready} of at least {} of the new revision ready",
+            counted(judged.minimum)
+        );
         return condition(Some(false), Reason::RollingOut, message);
     }
     let message = format!("{ready} of at least {} ready", counted(judged.minimum));
@@ -80,7 +91,11 @@ pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Roll
 }
 
 fn counted(pods: u32) -> String {
-    if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") }
+    if pods == 1 {
+        "1 pod".to_owned()
+    } else {
+        format!("{pods} pods")
+    }
 }
 
 /// The trouble that says most, in a fixed order, so that the condition does not change with the order of pods.
@@ -94,8 +109,14 @@ fn worst<'a>(pods: &[&'a PodSeen]) -> Option<(&'a PodSeen, &'a Trouble)> {
 
 fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, String) {
     match trouble {
-        Trouble::ImagePull(message) => (Reason::ImagePullFailed, format!("pod {}: {message}", pod.name)),
-        Trouble::Unschedulable(message) => (Reason::Unschedulable, format!("pod {}: {message}", pod.name)),
+        Trouble::ImagePull(message) => (
+            Reason::ImagePullFailed,
+            format!("pod {}: {message}", pod.name),
+        ),
+        Trouble::Unschedulable(message) => (
+            Reason::Unschedulable,
+            format!("pod {}: {message}", pod.name),
+        ),
         Trouble::Crash(reason) => match last_words(pod) {
             Some((Some(reason), message))
                 if kind.reasons().contains(&Reason::ModelNotReady)

@@ -161,7 +161,7 @@ pub struct PodSeen {
     pub component: Component,
     /// The hash of the template that it was made from.
     pub revision: String,
-    /// The ConfigMaps that it mounts.
+    /// Every ConfigMap that it mounts.
     pub config_maps: Vec<String>,
     /// Whether it is ready.
     pub ready: bool,

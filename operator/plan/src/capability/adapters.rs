@@ -72,9 +72,11 @@ fn pod(world: &World, facts: &Facts) -> PodSpec {
             ..Volume::default()
         });
         if let Some(Container { volume_mounts, .. }) = pod.containers.first_mut() {
-            volume_mounts
-                .get_or_insert_default()
-                .push(mount("system-prompt", SYSTEM_PROMPT_DIRECTORY, true));
+            volume_mounts.get_or_insert_default().push(mount(
+                "system-prompt",
+                SYSTEM_PROMPT_DIRECTORY,
+                true,
+            ));
         }
     }
     pod
@@ -133,7 +135,7 @@ fn entrance(world: &World) -> Object {
     }
     Object {
         component: Some(Component::Adapters),
-        manifest: Manifest::Service(service),
+        manifest: Manifest::Service(Box::new(service)),
     }
 }
 
@@ -145,4 +147,90 @@ fn keep_one(world: &World) -> Option<Action> {
         resource_version: seen.resource_version.clone(),
         replicas: REPLICAS,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{world, world_with};
+    use k8s_openapi::api::core::v1::ServiceSpec;
+
+    fn proposed(world: &World) -> Proposal {
+        propose(world, &Facts::of(world))
+    }
+
+    fn entrance_of(world: &World) -> ServiceSpec {
+        proposed(world)
+            .objects
+            .into_iter()
+            .find_map(|object| match object.manifest {
+                Manifest::Service(service) => service.spec,
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn the_entrance_keeps_a_user_on_one_pod_inside_the_cluster() {
+        let spec = entrance_of(&world());
+        assert_eq!(spec.type_.as_deref(), Some("ClusterIP"));
+        assert_eq!(spec.session_affinity.as_deref(), Some("ClientIP"));
+        assert_eq!(spec.external_traffic_policy, None);
+        assert_eq!(spec.ports.unwrap()[0].port, 80);
+    }
+
+    #[test]
+    fn an_entrance_from_outside_sees_the_users_own_addresses() {
+        for type_ in ["NodePort", "LoadBalancer"] {
+            let spec = entrance_of(&world_with(|yaml| {
+                format!(
+                    "{yaml}\n  adapters: {{ service: {{ type: {type_}, sessionAffinity: None }} }}\n"
+                )
+            }));
+            assert_eq!(spec.type_.as_deref(), Some(type_));
+            assert_eq!(spec.external_traffic_policy.as_deref(), Some("Local"));
+            assert_eq!(spec.session_affinity.as_deref(), Some("None"));
+        }
+    }
+
+    #[test]
+    fn a_prompt_in_a_config_map_is_mounted_under_a_name_of_its_own() {
+        let world = world_with(|yaml| {
+            format!(
+                "{yaml}\n  conversation: {{ systemPromptFrom: {{ configMapKeyRef: {{ name: persona, key: prompt.md }} }} }}\n"
+            )
+        });
+        let pod = &proposed(&world).pods[&Component::Adapters];
+        let volumes = pod.volumes.as_ref().unwrap();
+        let source = volumes.iter().find_map(|volume| {
+            volume
+                .config_map
+                .as_ref()
+                .filter(|source| source.name == "persona")
+        });
+        let item = &source.unwrap().items.as_ref().unwrap()[0];
+        assert_eq!(
+            (item.key.as_str(), item.path.as_str()),
+            ("prompt.md", SYSTEM_PROMPT_KEY)
+        );
+        let mounts = pod.containers[0].volume_mounts.as_ref().unwrap();
+        assert!(
+            mounts
+                .iter()
+                .any(|mount| mount.mount_path == SYSTEM_PROMPT_DIRECTORY)
+        );
+    }
+
+    #[test]
+    fn the_old_pod_is_gone_before_the_new_one_starts() {
+        let strategy =
+            proposed(&world())
+                .objects
+                .into_iter()
+                .find_map(|object| match object.manifest {
+                    Manifest::Deployment(deployment) => deployment.spec?.strategy?.type_,
+                    _ => None,
+                });
+        assert_eq!(strategy.as_deref(), Some("Recreate"));
+    }
 }

@@ -111,13 +111,19 @@ fn condition(world: &World) -> Condition {
             format!("HorizontalPodAutoscaler {name} has not said anything yet"),
         ),
         Some(AutoscalerSeen {
-            active: Some(active), ..
-        }) if !active.status => (Some(false), Reason::MetricsUnavailable, active.message.clone()),
+            active: Some(active),
+            ..
+        }) if !active.status => (
+            Some(false),
+            Reason::MetricsUnavailable,
+            active.message.clone(),
+        ),
         Some(AutoscalerSeen { limited, .. }) => match limited {
             Some(limited) if limited.status && limited.reason == "TooManyReplicas" => (
                 Some(true),
                 Reason::LimitedByMaximum,
-                "the load asks for more instances than inference.autoscaling.maxReplicas".to_owned(),
+                "the load asks for more instances than inference.autoscaling.maxReplicas"
+                    .to_owned(),
             ),
             _ => (
                 Some(true),
@@ -131,5 +137,88 @@ fn condition(world: &World) -> Condition {
         status,
         reason,
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{world, world_with};
+
+    fn seen(active: Option<(bool, &str)>, limited: Option<&str>) -> AutoscalerSeen {
+        let said = |status, reason: &str| crate::world::AutoscalerCondition {
+            status,
+            reason: reason.to_owned(),
+            message: "as it is".to_owned(),
+        };
+        AutoscalerSeen {
+            active: active.map(|(status, reason)| said(status, reason)),
+            limited: limited.map(|reason| said(true, reason)),
+        }
+    }
+
+    #[test]
+    fn what_the_autoscaler_says_is_told() {
+        for (seen, status, reason) in [
+            (None, Some(false), Reason::AutoscalerMissing),
+            (Some(seen(None, None)), None, Reason::Pending),
+            (
+                Some(seen(Some((false, "FailedGetResourceMetric")), None)),
+                Some(false),
+                Reason::MetricsUnavailable,
+            ),
+            (
+                Some(seen(Some((true, "ValidMetricFound")), None)),
+                Some(true),
+                Reason::WithinBounds,
+            ),
+            (
+                Some(seen(
+                    Some((true, "ValidMetricFound")),
+                    Some("TooFewReplicas"),
+                )),
+                Some(true),
+                Reason::WithinBounds,
+            ),
+            (
+                Some(seen(
+                    Some((true, "ValidMetricFound")),
+                    Some("TooManyReplicas"),
+                )),
+                Some(true),
+                Reason::LimitedByMaximum,
+            ),
+        ] {
+            let mut world = world();
+            world.observed.autoscalers = seen
+                .clone()
+                .map(|seen| ("support-inference".to_owned(), seen))
+                .into_iter()
+                .collect();
+            let told = condition(&world);
+            assert_eq!((told.status, told.reason), (status, reason), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn the_user_s_behaviour_and_target_reach_the_autoscaler() {
+        let world = world_with(|yaml| {
+            yaml.replace(
+                "maxReplicas: 4",
+                "maxReplicas: 4, targetCPUUtilizationPercentage: 55, behavior: { scaleDown: { \
+                 stabilizationWindowSeconds: 20, selectPolicy: Min, \
+                 policies: [{ type: Pods, value: 1, periodSeconds: 60 }] } }",
+            )
+        });
+        let Manifest::HorizontalPodAutoscaler(autoscaler) = autoscaler(&world).manifest else {
+            panic!("no autoscaler");
+        };
+        let spec = autoscaler.spec.unwrap();
+        let metric = spec.metrics.unwrap()[0].resource.clone().unwrap();
+        assert_eq!(metric.target.average_utilization, Some(55));
+        let down = spec.behavior.unwrap().scale_down.unwrap();
+        assert_eq!(down.stabilization_window_seconds, Some(20));
+        assert_eq!(down.select_policy.as_deref(), Some("Min"));
+        assert_eq!(down.policies.unwrap()[0].type_, "Pods");
     }
 }

@@ -36,7 +36,8 @@ fn report(name: &str, platform: &Platform, reporter: Option<&State>) -> ChannelR
     let (platform, transport) = match platform {
         Platform::WebChat { .. } => ("webChat", Transport::LongConnection),
     };
-    let state = reporter.and_then(|state| state.channels.iter().find(|channel| channel.name == name));
+    let state =
+        reporter.and_then(|state| state.channels.iter().find(|channel| channel.name == name));
     let (ready, reason, message) = match state {
         Some(ChannelState {
             ready: Some(ready),
@@ -44,10 +45,16 @@ fn report(name: &str, platform: &Platform, reporter: Option<&State>) -> ChannelR
             message,
             ..
         }) => {
-            let readiness = if *ready { Readiness::True } else { Readiness::False };
+            let readiness = if *ready {
+                Readiness::True
+            } else {
+                Readiness::False
+            };
             (readiness, known(reason, *ready), message.clone())
         }
-        Some(ChannelState { message, .. }) => (Readiness::Unknown, Reason::Pending, message.clone()),
+        Some(ChannelState { message, .. }) => {
+            (Readiness::Unknown, Reason::Pending, message.clone())
+        }
         None => (
             Readiness::Unknown,
             Reason::Pending,
@@ -66,7 +73,11 @@ fn report(name: &str, platform: &Platform, reporter: Option<&State>) -> ChannelR
 
 /// A reason that this release does not know is told by its meaning.
 fn known(reason: &str, ready: bool) -> Reason {
-    let fallback = if ready { Reason::Listening } else { Reason::Disconnected };
+    let fallback = if ready {
+        Reason::Listening
+    } else {
+        Reason::Disconnected
+    };
     reason
         .parse()
         .ok()
@@ -78,16 +89,92 @@ fn known(reason: &str, ready: bool) -> Reason {
 fn condition(reports: &[ChannelReport]) -> Condition {
     let of = |ready| reports.iter().find(|report| report.ready == ready);
     let (status, reason, message) = match (of(Readiness::False), of(Readiness::Unknown)) {
-        (Some(worst), _) => (Some(false), worst.reason, format!("channel {}: {}", worst.name, worst.message)),
-        (None, Some(unknown)) => {
-            (None, unknown.reason, format!("channel {}: {}", unknown.name, unknown.message))
-        }
-        (None, None) => (Some(true), Reason::AllReady, "every channel can receive and send".to_owned()),
+        (Some(worst), _) => (
+            Some(false),
+            worst.reason,
+            format!("channel {}: {}", worst.name, worst.message),
+        ),
+        (None, Some(unknown)) => (
+            None,
+            unknown.reason,
+            format!("channel {}: {}", unknown.name, unknown.message),
+        ),
+        (None, None) => (
+            Some(true),
+            Reason::AllReady,
+            "every channel can receive and send".to_owned(),
+        ),
     };
     Condition {
         kind: ConditionType::ChannelsReady,
         status,
         reason,
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::world;
+
+    fn told(ready: Option<bool>, reason: &str) -> Condition {
+        let mut world = world().passed().rolled_out(2);
+        for pod in &mut world.observed.pods {
+            if let Signal::Known { value, .. } = &mut pod.state {
+                for channel in &mut value.channels {
+                    channel.ready = ready;
+                    reason.clone_into(&mut channel.reason);
+                }
+            }
+        }
+        match propose(&world, &Facts::of(&world)).verdict {
+            Some(Verdict::Decided(condition)) => condition,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_gateway_reports_is_told() {
+        for (ready, reported, status, reason) in [
+            (Some(true), "Listening", Some(true), Reason::AllReady),
+            (
+                Some(false),
+                "Disconnected",
+                Some(false),
+                Reason::Disconnected,
+            ),
+            (
+                Some(false),
+                "OfAnotherRelease",
+                Some(false),
+                Reason::Disconnected,
+            ),
+            (None, "Pending", None, Reason::Pending),
+        ] {
+            let condition = told(ready, reported);
+            assert_eq!(
+                (condition.status, condition.reason),
+                (status, reason),
+                "{ready:?} {reported}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gateway_with_another_configuration_does_not_speak_for_this_one() {
+        let mut world = world().passed().rolled_out(2);
+        for pod in &mut world.observed.pods {
+            pod.config_maps = vec!["support-adapters-older".to_owned()];
+        }
+        let proposal = propose(&world, &Facts::of(&world));
+        assert!(matches!(
+            proposal.verdict,
+            Some(Verdict::Decided(Condition {
+                status: None,
+                reason: Reason::Pending,
+                ..
+            }))
+        ));
     }
 }

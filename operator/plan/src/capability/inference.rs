@@ -29,12 +29,12 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let mut objects = vec![
         Object {
             component: Some(Component::Inference),
-            manifest: Manifest::Service(service(
+            manifest: Manifest::Service(Box::new(service(
                 world,
                 Component::Inference,
                 "http",
                 INFERENCE_PORT,
-            )),
+            ))),
         },
         budget(
             &world.cluster,
@@ -42,7 +42,8 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             IntOrString::String("10%".to_owned()),
         ),
     ];
-    let (Some(capacity), Some(config)) = (facts.node_capacity.known(), &facts.inference_config) else {
+    let (Some(capacity), Some(config)) = (facts.node_capacity.known(), &facts.inference_config)
+    else {
         // An instance's size is not known: what runs goes on as it is.
         return Proposal {
             objects,
@@ -80,7 +81,10 @@ fn resources(world: &World, capacity: &NodeCapacity) -> Resources {
     let memory = Quantity::from(format!("{}Mi", share.memory_bytes >> 20).as_str());
     let cpu = Quantity::from(format!("{}m", share.cpu_milli).as_str());
     inference.resources.over(&Resources {
-        requests: BTreeMap::from([("cpu".to_owned(), cpu), ("memory".to_owned(), memory.clone())]),
+        requests: BTreeMap::from([
+            ("cpu".to_owned(), cpu),
+            ("memory".to_owned(), memory.clone()),
+        ]),
         limits: BTreeMap::from([("memory".to_owned(), memory)]),
     })
 }
@@ -112,8 +116,57 @@ fn held(world: &World) -> Vec<ObjectKey> {
         .children
         .keys()
         .filter(|key| {
-            key.name.starts_with(&names::workload(&world.cluster, Component::Inference))
+            key.name
+                .starts_with(&names::workload(&world.cluster, Component::Inference))
         })
         .cloned()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{world, world_with};
+
+    #[test]
+    fn no_answer_is_lost_by_a_rollout() {
+        let world = world();
+        let strategy = propose(&world, &Facts::of(&world))
+            .objects
+            .into_iter()
+            .find_map(|object| match object.manifest {
+                Manifest::Deployment(deployment) => deployment.spec?.strategy?.rolling_update,
+                _ => None,
+            });
+        assert_eq!(strategy.unwrap().max_unavailable, Some(IntOrString::Int(0)));
+    }
+
+    #[test]
+    fn a_user_s_resources_go_over_an_instance_s_share_key_by_key() {
+        let capacity = NodeCapacity {
+            cpu_milli: 8000,
+            memory_bytes: 32 << 30,
+        };
+        let of = |asked: &str| {
+            resources(
+                &world_with(|yaml| format!("{yaml}\n    resources: {{ {asked} }}\n")),
+                &capacity,
+            )
+        };
+        let share = of("");
+        assert_eq!(share.requests["cpu"].milli(), Some(1800));
+        assert_eq!(share.requests["memory"], share.limits["memory"]);
+        let less = of("limits: { memory: 1Gi }");
+        assert_eq!(
+            less.requests["memory"].units(),
+            Some(1 << 30),
+            "a request above its limit gives way"
+        );
+        let more = of("requests: { memory: 20Gi }");
+        assert_eq!(
+            more.limits["memory"].units(),
+            Some(20 << 30),
+            "a limit below its request gives way"
+        );
+    }
 }

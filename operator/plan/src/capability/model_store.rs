@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use chatbot_crds::config::{MODEL_DIRECTORY, ModelState};
 use chatbot_crds::settings::ModelSource;
 use chatbot_crds::{ConditionType, Reason};
-use k8s_openapi::api::core::v1::{
-    Container, PersistentVolumeClaimVolumeSource, PodSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimVolumeSource, PodSpec, Volume};
 
 use crate::facts::Facts;
 use crate::names;
@@ -31,14 +29,19 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
                 .is_some_and(|config| pod.config_maps.contains(&config.name))
         })
         .collect();
-    let model = current.iter().filter(|pod| pod.ready).find_map(|pod| served(pod));
+    let model = current
+        .iter()
+        .filter(|pod| pod.ready)
+        .find_map(|pod| served(pod));
     Proposal {
         pods: if facts.inference_config.is_some() {
             BTreeMap::from([(Component::Inference, fragment(claim_name))])
         } else {
             BTreeMap::new()
         },
-        verdict: Some(Verdict::Decided(condition(world, claim_name, &current, model))),
+        verdict: Some(Verdict::Decided(condition(
+            world, claim_name, &current, model,
+        ))),
         sections: model.cloned().map(Section::Model).into_iter().collect(),
         ..Proposal::default()
     }
@@ -111,6 +114,94 @@ fn condition(
     });
     match refusal {
         Some((reason, message)) => condition(Some(false), reason, message),
-        None => condition(None, Reason::Pending, "no instance has read the model yet".to_owned()),
+        None => condition(
+            None,
+            Reason::Pending,
+            "no instance has read the model yet".to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::world;
+    use crate::world::ClaimSeen;
+
+    fn told(world: &World) -> (Option<bool>, Reason) {
+        match propose(world, &Facts::of(world)).verdict {
+            Some(Verdict::Decided(condition)) => (condition.status, condition.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn silent(mut world: World, last_words: Option<&str>) -> World {
+        for pod in &mut world.observed.pods {
+            pod.ready = false;
+            pod.state = Signal::Unknown(Reason::Pending);
+            pod.last_words = last_words.map(str::to_owned);
+        }
+        world
+    }
+
+    fn claimed(mut world: World, phase: Option<&str>) -> World {
+        let claim = phase.map(|phase| ClaimSeen {
+            phase: phase.to_owned(),
+            access_modes: Vec::new(),
+        });
+        world.observed.claim = Signal::Known {
+            value: claim,
+            at: world.now,
+        };
+        world
+    }
+
+    #[test]
+    fn what_became_of_the_model_is_told() {
+        let running = || world().passed().rolled_out(2);
+        let unsupported = r#"{"reason":"UnsupportedFormat","message":"no GGUF"}"#;
+        let foreign = r#"{"reason":"QuotaExceeded","message":"not the model's"}"#;
+        for (world, status, reason) in [
+            (running(), Some(true), Reason::Published),
+            (claimed(running(), None), Some(true), Reason::Published),
+            (
+                claimed(silent(running(), None), None),
+                Some(false),
+                Reason::StoreUnbound,
+            ),
+            (
+                claimed(silent(running(), None), Some("Lost")),
+                Some(false),
+                Reason::StoreUnbound,
+            ),
+            (claimed(world(), Some("Pending")), None, Reason::Pending),
+            (
+                claimed(silent(running(), Some(unsupported)), Some("Bound")),
+                Some(false),
+                Reason::UnsupportedFormat,
+            ),
+            (silent(running(), Some(foreign)), None, Reason::Pending),
+            (
+                silent(running(), Some("a line of a log")),
+                None,
+                Reason::Pending,
+            ),
+        ] {
+            assert_eq!(told(&world), (status, reason));
+        }
+    }
+
+    #[test]
+    fn the_model_s_volume_can_only_be_read() {
+        let pod = fragment("models");
+        let volume = &pod.volumes.unwrap()[0];
+        assert_eq!(
+            volume.persistent_volume_claim.as_ref().unwrap().read_only,
+            Some(true)
+        );
+        assert_eq!(
+            pod.containers[0].volume_mounts.as_ref().unwrap()[0].read_only,
+            Some(true)
+        );
     }
 }

@@ -38,19 +38,25 @@ pub(super) fn available(observed: &Observed, now: Timestamp) -> Condition {
         reason,
         message,
     };
-    let heard = last_probe(observed.pods_of(Component::Adapters)).and_then(|(pod, _)| match &pod.state {
-        Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
-        Signal::Unknown(_) => None,
-    });
+    let heard =
+        last_probe(observed.pods_of(Component::Adapters)).and_then(|(pod, _)| match &pod.state {
+            Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
+            Signal::Unknown(_) => None,
+        });
     match heard {
         Some((_, at)) if now.as_second() - at.as_second() > PROBE_OVERDUE_SECONDS => condition(
             None,
             Reason::ProbeOverdue,
             format!("no synthetic conversation was seen for {PROBE_OVERDUE_SECONDS} seconds"),
         ),
-        Some((ProbeState { failed_hop: Some(hop), message, .. }, _)) => {
-            condition(Some(false), failed(*hop), message.clone())
-        }
+        Some((
+            ProbeState {
+                failed_hop: Some(hop),
+                message,
+                ..
+            },
+            _,
+        )) => condition(Some(false), failed(*hop), message.clone()),
         Some(_) => condition(
             Some(true),
             Reason::Answering,
@@ -95,9 +101,18 @@ pub(super) fn stalled(plan: &Plan, outcome: &Outcome, conditions: &[Condition]) 
         .iter()
         .filter(|condition| condition.reason == Reason::QuotaExceeded)
         .map(|condition| condition.message.clone());
-    let over_quota: Vec<String> = outcome.over_quota.iter().cloned().chain(over_quota).collect();
-    let overdue = (!plan.rollout.overdue.is_empty())
-        .then(|| format!("Deployment {} makes no progress", plan.rollout.overdue.join(", ")));
+    let over_quota: Vec<String> = outcome
+        .over_quota
+        .iter()
+        .cloned()
+        .chain(over_quota)
+        .collect();
+    let overdue = (!plan.rollout.overdue.is_empty()).then(|| {
+        format!(
+            "Deployment {} makes no progress",
+            plan.rollout.overdue.join(", ")
+        )
+    });
     let (status, reason, message) = if !outcome.not_owned.is_empty() {
         let message = format!(
             "{} belongs to somebody else: delete or rename it, or rename the resource",
@@ -134,10 +149,22 @@ pub(super) fn reconciling(
         // A person, not time, is needed: those who wait for an end need to hear of it.
         None
     } else if !rollout.unapplied.is_empty() {
-        let failed = outcome.failed.first().map(|failed| format!(": {failed}")).unwrap_or_default();
-        Some(format!("{} to be applied{failed}", rollout.unapplied.join(", ")))
+        let failed = outcome
+            .failed
+            .first()
+            .map(|failed| format!(": {failed}"))
+            .unwrap_or_default();
+        let objects = match &rollout.unapplied[..] {
+            few @ ([_] | [_, _]) => few.join(", "),
+            many => format!("{} objects", many.len()),
+        };
+        Some(format!("{objects} to be applied{failed}"))
     } else if !rollout.moving.is_empty() {
-        let moving: Vec<_> = rollout.moving.iter().map(|component| component.as_str()).collect();
+        let moving: Vec<_> = rollout
+            .moving
+            .iter()
+            .map(|component| component.as_str())
+            .collect();
         Some(format!("{} rolling out", moving.join(" and ")))
     } else if is_unproven(world, plan) {
         Some("waiting for a synthetic conversation through the new revision".to_owned())
@@ -146,7 +173,11 @@ pub(super) fn reconciling(
     };
     let (status, reason, message) = match under_way {
         Some(message) => (true, Reason::RollingOut, message),
-        None => (false, Reason::Settled, "no change of the spec is under way".to_owned()),
+        None => (
+            false,
+            Reason::Settled,
+            "no change of the spec is under way".to_owned(),
+        ),
     };
     Condition {
         kind: ConditionType::Reconciling,
@@ -167,7 +198,9 @@ fn is_unproven(world: &World, plan: &Plan) -> bool {
             .observed
             .pods_of(Component::Adapters)
             .filter(|pod| pod.uid == completed.pod_uid)
-            .any(|pod| last_probe(std::iter::once(pod)).is_none_or(|(_, at)| at <= completed.probe_at))
+            .any(|pod| {
+                last_probe(std::iter::once(pod)).is_none_or(|(_, at)| at <= completed.probe_at)
+            })
 }
 
 /// Whether this generation is rolled out and works: the first thing that is missing, in a fixed order.
@@ -184,12 +217,19 @@ pub(super) fn ready(conditions: &[Condition]) -> Condition {
             .map(|condition| (reason, condition.message.clone()))
     };
     let failing = |kind: &ConditionType| {
-        get(*kind).filter(|condition| condition.status == Some(false)).map(|condition| condition.message.clone())
+        get(*kind)
+            .filter(|condition| condition.status == Some(false))
+            .map(|condition| condition.message.clone())
     };
     let detail = || CAUSES.iter().find_map(failing);
     let missing = blocked(ConditionType::Reconciling, Reason::RollingOut)
         // What holds a rollout up is of more use than that there is one.
-        .map(|(reason, message)| (reason, detail().map_or(message.clone(), |detail| format!("{message}: {detail}"))))
+        .map(|(reason, message)| {
+            (
+                reason,
+                detail().map_or(message.clone(), |detail| format!("{message}: {detail}")),
+            )
+        })
         .or_else(|| blocked(ConditionType::Stalled, Reason::Stalled))
         .or_else(|| PARTS.into_iter().find_map(part));
     let (status, reason, message) = match missing {

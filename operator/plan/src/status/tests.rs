@@ -44,42 +44,87 @@ fn every_reason_is_one_of_its_condition() {
 #[test]
 fn a_rollout_without_a_conversation_is_not_ready() {
     let world = world().passed().rolled_out(2);
-    assert_eq!(is(&world, ConditionType::InferenceReady), said("True", "MinimumReplicasAvailable"));
-    assert_eq!(is(&world, ConditionType::Ready), said("False", "RollingOut"));
+    assert_eq!(
+        is(&world, ConditionType::InferenceReady),
+        said("True", "MinimumReplicasAvailable")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Ready),
+        said("False", "RollingOut")
+    );
 }
 
 #[test]
 fn a_conversation_that_ended_before_the_rollout_does_not_prove_it() {
     let world = world().passed().rolled_out(2).probed(100).passed();
-    assert_eq!(is(&world, ConditionType::Available), said("True", "Answering"));
-    assert_eq!(is(&world, ConditionType::Ready), said("False", "RollingOut"));
+    assert_eq!(
+        is(&world, ConditionType::Available),
+        said("True", "Answering")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Ready),
+        said("False", "RollingOut")
+    );
     let world = world.later(5).probed(105);
     assert_eq!(is(&world, ConditionType::Ready), said("True", "AllReady"));
-    assert_eq!(is(&world, ConditionType::Reconciling), said("False", "Settled"));
+    assert_eq!(
+        is(&world, ConditionType::Reconciling),
+        said("False", "Settled")
+    );
 }
 
 #[test]
 fn an_edit_is_not_ready_before_its_own_rollout_and_conversation() {
     let before = world().settled();
-    let mut edited = world_with(|yaml| yaml.replace("generation: 1", "generation: 2").replace("cpu: 8", "cpu: 4"));
+    let mut edited = world_with(|yaml| {
+        yaml.replace("generation: 1", "generation: 2")
+            .replace("cpu: 8", "cpu: 4")
+    });
     edited.observed = before.observed.clone();
     edited.memory = before.memory.clone();
-    assert_eq!(is(&edited, ConditionType::Ready), said("False", "RollingOut"), "nothing is applied yet");
+    assert_eq!(
+        is(&edited, ConditionType::Ready),
+        said("False", "RollingOut"),
+        "nothing is applied yet"
+    );
     let edited = edited.passed().later(5).probed(110);
-    assert_eq!(is(&edited, ConditionType::Ready), said("False", "RollingOut"), "old pods answer");
-    assert_eq!(is(&edited, ConditionType::Available), said("True", "Answering"));
+    assert_eq!(
+        is(&edited, ConditionType::Ready),
+        said("False", "RollingOut"),
+        "old pods answer"
+    );
+    assert_eq!(
+        is(&edited, ConditionType::Available),
+        said("True", "Answering")
+    );
     let edited = edited.rolled_out(2).probed(115).passed();
-    assert_eq!(is(&edited, ConditionType::Ready), said("False", "RollingOut"), "not proven");
+    assert_eq!(
+        is(&edited, ConditionType::Ready),
+        said("False", "RollingOut"),
+        "not proven"
+    );
     let edited = edited.later(5).probed(120).passed();
-    assert_eq!(told(&edited.observed.status, ConditionType::Ready), said("True", "AllReady"));
-    assert_eq!(find(&edited.observed.status, ConditionType::Ready).unwrap().observed_generation, Some(2));
+    assert_eq!(
+        told(&edited.observed.status, ConditionType::Ready),
+        said("True", "AllReady")
+    );
+    assert_eq!(
+        find(&edited.observed.status, ConditionType::Ready)
+            .unwrap()
+            .observed_generation,
+        Some(2)
+    );
 }
 
 #[test]
 fn scaling_up_does_not_make_it_unready() {
     let world = world().settled().rolled_out(2).probed(200).passed();
     let mut scaled = world.later(5);
-    let seen = scaled.observed.deployments.get_mut("support-inference").unwrap();
+    let seen = scaled
+        .observed
+        .deployments
+        .get_mut("support-inference")
+        .unwrap();
     (seen.desired, seen.replicas, seen.updated) = (4, 4, 4);
     assert_eq!(is(&scaled, ConditionType::Ready), said("True", "AllReady"));
 }
@@ -88,43 +133,83 @@ fn scaling_up_does_not_make_it_unready() {
 fn a_lost_instance_is_told_as_such_and_not_as_a_rollout() {
     let mut world = world().settled();
     world.observed.pods.retain(|pod| pod.name != "inference-1");
-    assert_eq!(is(&world, ConditionType::InferenceReady), said("False", "InsufficientReplicas"));
-    assert_eq!(is(&world, ConditionType::Ready), said("False", "InferenceNotReady"));
-    assert_eq!(is(&world, ConditionType::Reconciling), said("False", "Settled"));
+    assert_eq!(
+        is(&world, ConditionType::InferenceReady),
+        said("False", "InsufficientReplicas")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Ready),
+        said("False", "InferenceNotReady")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Reconciling),
+        said("False", "Settled")
+    );
 }
 
 #[test]
 fn a_failed_conversation_names_its_hop() {
-    let world = world().settled().later(5).reporting(ProbeState {
+    let world = world().settled().later(5).reporting(&ProbeState {
         at: 200,
         failed_hop: Some(Hop::Inference),
         message: "no instance answered".to_owned(),
     });
-    assert_eq!(is(&world, ConditionType::Available), said("False", "InferenceHopFailed"));
-    assert_eq!(is(&world, ConditionType::Ready), said("False", "NotAvailable"));
+    assert_eq!(
+        is(&world, ConditionType::Available),
+        said("False", "InferenceHopFailed")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Ready),
+        said("False", "NotAvailable")
+    );
 }
 
 #[test]
 fn silence_is_not_an_answer() {
-    assert_eq!(is(&world().settled().later(120), ConditionType::Available), said("Unknown", "ProbeOverdue"));
+    assert_eq!(
+        is(&world().settled().later(120), ConditionType::Available),
+        said("Unknown", "ProbeOverdue")
+    );
     let mut gone = world().settled();
-    gone.observed.pods.retain(|pod| pod.component != Component::Adapters);
-    assert_eq!(is(&gone, ConditionType::Available), said("False", "AdapterHopFailed"));
+    gone.observed
+        .pods
+        .retain(|pod| pod.component != Component::Adapters);
+    assert_eq!(
+        is(&gone, ConditionType::Available),
+        said("False", "AdapterHopFailed")
+    );
 }
 
 #[test]
 fn a_model_that_is_not_there_is_named() {
     let mut world = world().passed().rolled_out(2);
-    for pod in world.observed.pods.iter_mut().filter(|pod| pod.component == Component::Inference) {
+    for pod in world
+        .observed
+        .pods
+        .iter_mut()
+        .filter(|pod| pod.component == Component::Inference)
+    {
         pod.ready = false;
         pod.state = Signal::Unknown(chatbot_crds::Reason::Pending);
         pod.trouble = Some(Trouble::Crash("exit code 1".to_owned()));
-        pod.last_words = Some(r#"{"reason":"SourceNotFound","message":"m.gguf is not there"}"#.to_owned());
+        pod.last_words =
+            Some(r#"{"reason":"SourceNotFound","message":"m.gguf is not there"}"#.to_owned());
     }
-    assert_eq!(is(&world, ConditionType::ModelReady), said("False", "SourceNotFound"));
-    assert_eq!(is(&world, ConditionType::InferenceReady), said("False", "ModelNotReady"));
+    assert_eq!(
+        is(&world, ConditionType::ModelReady),
+        said("False", "SourceNotFound")
+    );
+    assert_eq!(
+        is(&world, ConditionType::InferenceReady),
+        said("False", "ModelNotReady")
+    );
     let status = world.status();
-    assert!(find(&status, ConditionType::Ready).unwrap().message.contains("m.gguf is not there"));
+    assert!(
+        find(&status, ConditionType::Ready)
+            .unwrap()
+            .message
+            .contains("m.gguf is not there")
+    );
 }
 
 #[test]
@@ -134,33 +219,70 @@ fn a_claim_that_is_not_there_is_named_before_any_pod_runs() {
         value: None,
         at: world.now,
     };
-    assert_eq!(is(&world, ConditionType::ModelReady), said("False", "StoreUnbound"));
-    assert!(find(&world.status(), ConditionType::ModelReady).unwrap().message.contains("models"));
+    assert_eq!(
+        is(&world, ConditionType::ModelReady),
+        said("False", "StoreUnbound")
+    );
+    assert!(
+        find(&world.status(), ConditionType::ModelReady)
+            .unwrap()
+            .message
+            .contains("models")
+    );
 }
 
 #[test]
 fn the_trouble_of_pods_is_told_in_a_fixed_order() {
     let mut world = world().passed().rolled_out(2);
-    let troubles = [Trouble::Unschedulable("0/3 nodes".to_owned()), Trouble::ImagePull("no image".to_owned())];
-    let instances = world.observed.pods.iter_mut().filter(|pod| pod.component == Component::Inference);
+    let troubles = [
+        Trouble::Unschedulable("0/3 nodes".to_owned()),
+        Trouble::ImagePull("no image".to_owned()),
+    ];
+    let instances = world
+        .observed
+        .pods
+        .iter_mut()
+        .filter(|pod| pod.component == Component::Inference);
     for (pod, trouble) in instances.zip(troubles) {
         pod.ready = false;
         pod.trouble = Some(trouble);
     }
-    assert_eq!(is(&world, ConditionType::InferenceReady), said("False", "ImagePullFailed"));
+    assert_eq!(
+        is(&world, ConditionType::InferenceReady),
+        said("False", "ImagePullFailed")
+    );
     world.observed.pods.reverse();
-    assert_eq!(is(&world, ConditionType::InferenceReady), said("False", "ImagePullFailed"));
+    assert_eq!(
+        is(&world, ConditionType::InferenceReady),
+        said("False", "ImagePullFailed")
+    );
 }
 
 #[test]
 fn a_quota_stalls_and_ends_waiting() {
     let mut world = world().passed().rolled_out(2);
-    world.observed.pods.retain(|pod| pod.component == Component::Adapters);
-    world.observed.deployments.get_mut("support-inference").unwrap().failure =
-        Some("pods \"x\" is forbidden: exceeded quota: small".to_owned());
-    assert_eq!(is(&world, ConditionType::InferenceReady), said("False", "QuotaExceeded"));
-    assert_eq!(is(&world, ConditionType::Stalled), said("True", "QuotaExceeded"));
-    assert_eq!(is(&world, ConditionType::Reconciling), said("False", "Settled"));
+    world
+        .observed
+        .pods
+        .retain(|pod| pod.component == Component::Adapters);
+    world
+        .observed
+        .deployments
+        .get_mut("support-inference")
+        .unwrap()
+        .failure = Some("pods \"x\" is forbidden: exceeded quota: small".to_owned());
+    assert_eq!(
+        is(&world, ConditionType::InferenceReady),
+        said("False", "QuotaExceeded")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Stalled),
+        said("True", "QuotaExceeded")
+    );
+    assert_eq!(
+        is(&world, ConditionType::Reconciling),
+        said("False", "Settled")
+    );
 }
 
 #[test]
@@ -171,9 +293,20 @@ fn a_foreign_object_stalls_and_is_named() {
         ..Outcome::default()
     };
     let status = compose(&world, &plan(&world), &outcome);
-    assert_eq!(told(&status, ConditionType::Stalled), said("True", "ObjectNotOwned"));
-    assert_eq!(told(&status, ConditionType::Ready), said("False", "Stalled"));
-    assert!(find(&status, ConditionType::Stalled).unwrap().message.contains("Service support-adapters"));
+    assert_eq!(
+        told(&status, ConditionType::Stalled),
+        said("True", "ObjectNotOwned")
+    );
+    assert_eq!(
+        told(&status, ConditionType::Ready),
+        said("False", "Stalled")
+    );
+    assert!(
+        find(&status, ConditionType::Stalled)
+            .unwrap()
+            .message
+            .contains("Service support-adapters")
+    );
 }
 
 #[test]
@@ -187,10 +320,22 @@ fn a_refused_spec_leaves_what_is_told_of_the_rest() {
     let mut cluster = world.cluster.clone();
     cluster.generation = 2;
     let status = super::refused(&cluster, &world.observed, &faults, world.now);
-    assert_eq!(told(&status, ConditionType::Accepted), said("False", "InvalidSpec"));
-    assert_eq!(told(&status, ConditionType::Stalled), said("True", "InvalidSpec"));
-    assert_eq!(told(&status, ConditionType::Ready), said("False", "InvalidSpec"));
-    assert_eq!(told(&status, ConditionType::Available), said("True", "Answering"));
+    assert_eq!(
+        told(&status, ConditionType::Accepted),
+        said("False", "InvalidSpec")
+    );
+    assert_eq!(
+        told(&status, ConditionType::Stalled),
+        said("True", "InvalidSpec")
+    );
+    assert_eq!(
+        told(&status, ConditionType::Ready),
+        said("False", "InvalidSpec")
+    );
+    assert_eq!(
+        told(&status, ConditionType::Available),
+        said("True", "Answering")
+    );
     assert_eq!(status.workloads, world.observed.status.workloads);
     assert_eq!(status.observed_generation, Some(2));
 }
@@ -200,7 +345,10 @@ fn a_transition_is_dated_once() {
     let world = world().settled();
     let later = world.clone().later(60).probed(160);
     let since = |status: &ChatBotClusterStatus| {
-        find(status, ConditionType::Ready).unwrap().last_transition_time.clone()
+        find(status, ConditionType::Ready)
+            .unwrap()
+            .last_transition_time
+            .clone()
     };
     assert_eq!(since(&later.status()), since(&world.observed.status));
 }

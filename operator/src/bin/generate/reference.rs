@@ -93,7 +93,7 @@ fn fields(schema: &JSONSchemaProps, path: &str, text: &mut String) {
         );
         match inner {
             Some(inner) if field.type_.as_deref() == Some("array") => {
-                fields(inner, &format!("{path}[]"), text)
+                fields(inner, &format!("{path}[]"), text);
             }
             Some(_) => {}
             None => fields(field, &path, text),
@@ -184,7 +184,15 @@ fn rules_of(schema: &JSONSchemaProps) -> Vec<String> {
 }
 
 fn list(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("- {line}\n")).collect()
+    lines
+        .iter()
+        .flat_map(|line| {
+            [
+                "- ", line, "
+",
+            ]
+        })
+        .collect()
 }
 
 /// A text that does not end its cell of a table.
