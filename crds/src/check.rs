@@ -62,12 +62,12 @@ fn check(schema: &JSONSchemaProps, value: &Value, path: &str, faults: &mut Vec<F
         (None, Value::Number(number)) if int_or_string && !number.is_f64() => {}
         (None, _) if int_or_string => say("must be an integer or a string".to_owned()),
         (Some("integer"), Value::Number(number)) if !number.is_f64() => {
-            check_range(schema, number.as_f64(), &mut say)
+            check_range(schema, number.as_f64(), &mut say);
         }
         (Some("array"), Value::Array(items)) => check_list(schema, items, path, faults),
         (Some("object"), Value::Object(fields)) => check_object(schema, fields, path, faults),
         (Some("string"), Value::Number(_) | Value::Bool(_)) => {
-            say("must be a string: put it in quotes".to_owned())
+            say("must be a string: put it in quotes".to_owned());
         }
         (Some("string"), _) => say("must be a string".to_owned()),
         (Some("integer"), _) => say("must be an integer".to_owned()),
@@ -169,7 +169,7 @@ fn check_object(
         match (property, &schema.additional_properties) {
             (Some(property), _) => check(property, value, &path, faults),
             (None, Some(JSONSchemaPropsOrBool::Schema(values))) => {
-                check(values, value, &path, faults)
+                check(values, value, &path, faults);
             }
             (None, _) => {
                 let known: Vec<&str> = schema

@@ -1,6 +1,6 @@
 //! The contract with the data plane: what each pod is configured with, and what it reports.
 //!
-//! The operator renders a configuration into one ConfigMap per component, named by its content's hash and mounted at
+//! The operator renders a configuration into one `ConfigMap` per component, named by its content's hash and mounted at
 //! [`CONFIG_FILE`]; the pod parses it with unknown fields refused, so that a pod and an operator of different
 //! releases disagree loudly. A pod reports [`State`] as JSON at `GET :9090/state`.
 
@@ -93,7 +93,7 @@ pub struct WorkerConfig {
 pub enum SystemPrompt {
     /// Written in the resource.
     Text(String),
-    /// A file, mounted from the user's ConfigMap and read again when it changes.
+    /// A file, mounted from the user's `ConfigMap` and read again when it changes.
     File(String),
 }
 
@@ -204,7 +204,7 @@ pub struct Termination {
 
 /// The folder that the model's volume is mounted at, read-only.
 pub const MODEL_DIRECTORY: &str = "/model";
-/// The folder that the user's ConfigMap with the system prompt is mounted at.
+/// The folder that the user's `ConfigMap` with the system prompt is mounted at.
 pub const SYSTEM_PROMPT_DIRECTORY: &str = "/prompt";
 /// The system prompt's file in that folder, whatever its key is called.
 pub const SYSTEM_PROMPT_KEY: &str = "system-prompt";

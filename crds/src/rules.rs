@@ -179,8 +179,7 @@ impl Broken {
         match timeout.length() {
             None => self.unless(false, &path_of_timeout, timeout.as_str(), DURATION),
             Some(length) => {
-                let within =
-                    (Duration::from_secs(60)..=Duration::from_secs(720 * 3600)).contains(&length);
+                let within = (Duration::from_mins(1)..=Duration::from_hours(720)).contains(&length);
                 self.unless(
                     within,
                     &path_of_timeout,

@@ -142,7 +142,7 @@ mod tests {
                     "{path} has no maxProperties"
                 ),
                 None if int_or_string => {
-                    assert!(schema.max_length.is_some(), "{path} has no maxLength")
+                    assert!(schema.max_length.is_some(), "{path} has no maxLength");
                 }
                 other => panic!("{path} is of type {other:?}"),
             }

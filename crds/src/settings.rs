@@ -86,7 +86,7 @@ pub struct Conversation {
 pub enum SystemPrompt {
     /// In the resource.
     Text(String),
-    /// In a ConfigMap.
+    /// In a `ConfigMap`.
     ConfigMap(ConfigMapKeyRef),
 }
 

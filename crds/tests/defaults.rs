@@ -1,4 +1,5 @@
 //! The schema's defaults and the types' are the same ones.
+#![allow(clippy::unwrap_used)] // A schema that cannot be read fails the test.
 
 use chatbot_crds::{ChatBotCluster, parse, schema};
 use serde_json::{Value, json};
@@ -7,9 +8,9 @@ use serde_json::{Value, json};
 fn default(schema: &Value, value: &mut Value) {
     let Some(fields) = value.as_object_mut() else {
         if let Some(items) = value.as_array_mut() {
-            items
-                .iter_mut()
-                .for_each(|item| default(&schema["items"], item));
+            for item in items {
+                default(&schema["items"], item);
+            }
         }
         return;
     };

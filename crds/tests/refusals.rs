@@ -1,4 +1,5 @@
 //! What is refused in a file, with which words. The API server is asked the same in `e2e/tests/crd.rs`.
+#![allow(clippy::unwrap_used, clippy::panic)] // A sample that cannot be read fails the test.
 
 use chatbot_crds::{Fault, ParseError, Settings, parse};
 use serde_json::Value;

@@ -31,7 +31,7 @@ pub struct Autoscaling {
     #[schemars(range(min = 1, max = 100))]
     pub target_cpu_utilization_percentage: i32,
 
-    /// How fast instances are added and removed, as in HorizontalPodAutoscaler `autoscaling/v2`. Absent: as there.
+    /// How fast instances are added and removed, as in `HorizontalPodAutoscaler` `autoscaling/v2`. Absent: as there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
 }

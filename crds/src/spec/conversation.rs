@@ -60,7 +60,7 @@ pub struct Conversation {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SystemPromptSource {
-    /// A key of a ConfigMap in the resource's namespace.
+    /// A key of a `ConfigMap` in the resource's namespace.
     pub config_map_key_ref: ConfigMapKeyRef,
 }
 

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_duration_is_the_sum_of_its_parts() {
         assert_eq!(length("90s"), Some(time::Duration::from_secs(90)));
-        assert_eq!(length("1h30m"), Some(time::Duration::from_secs(5400)));
+        assert_eq!(length("1h30m"), Some(time::Duration::from_mins(90)));
         assert_eq!(length("500ms"), Some(time::Duration::from_millis(500)));
         assert_eq!(
             length("1h2m3s4ms"),

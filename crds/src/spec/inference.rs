@@ -80,7 +80,7 @@ pub struct ModelSource {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimSource {
-    /// The PersistentVolumeClaim, in the resource's namespace.
+    /// The `PersistentVolumeClaim`, in the resource's namespace.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = shapes::object_name())]
     pub claim_name: String,

@@ -15,11 +15,11 @@ pub struct SecretRef {
     pub name: String,
 }
 
-/// A key of a ConfigMap.
+/// A key of a `ConfigMap`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeyRef {
-    /// The ConfigMap's name.
+    /// The `ConfigMap`'s name.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = shapes::object_name())]
     pub name: String,
