@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command;
+use crate::go_build;
 use crate::places::Places;
 
 /// A program or file that shows that a package is there, and the package.
@@ -40,8 +41,9 @@ const PACKAGES: [(&str, &str); 24] = [
     ("/bin/busybox", "busybox-static"),
 ];
 
-/// Room for the Go build cache, the Rust build, the images of three nodes.
-const GIBIBYTES_FREE: u64 = 12;
+/// Room for the Go build cache, the Rust build, the images of three nodes; and for the images alone.
+const GIBIBYTES_TO_BUILD: u64 = 12;
+const GIBIBYTES_TO_RUN: u64 = 2;
 
 /// Refuses what cannot work here, before anything has been changed.
 pub fn check_machine(places: &Places) -> Result<()> {
@@ -87,10 +89,15 @@ pub fn check_space(places: &Places) -> Result<()> {
         )
     })?;
     let free = status.f_bavail.saturating_mul(status.f_frsize) >> 30;
-    if free < GIBIBYTES_FREE {
+    let needed = if go_build::is_built(places) {
+        GIBIBYTES_TO_RUN
+    } else {
+        GIBIBYTES_TO_BUILD
+    };
+    if free < needed {
         bail!(
-            "{} has {free} GiB free, {GIBIBYTES_FREE} are needed: make room there, or set CHATBOT_E2E_CACHE to a \
-             folder with more",
+            "{} has {free} GiB free, {needed} are needed: make room there, or set CHATBOT_E2E_CACHE to a folder with \
+             more",
             places.cache.display()
         );
     }

@@ -17,6 +17,7 @@ use crate::steps::Steps;
 #[derive(Clone, Debug, Default)]
 pub struct Toolchain {
     variables: Vec<(&'static str, OsString)>,
+    with_tests: bool,
 }
 
 impl Toolchain {
@@ -47,12 +48,17 @@ impl Toolchain {
                 format!("-I{}", include.trim()).into(),
             ));
         }
-        Ok(Self { variables })
+        Ok(Self {
+            variables,
+            with_tests: false,
+        })
     }
 
-    /// Lint while building: one build gives both the programs and the lints, and a lint is an error.
+    /// Lint while building: one build gives both the programs and the lints, and a lint is an error. The tests are
+    /// built with the programs, since what they depend on gives the shared dependencies further features.
     #[must_use]
-    pub fn with_lints(mut self) -> Self {
+    pub fn for_tests(mut self) -> Self {
+        self.with_tests = true;
         self.variables
             .push(("RUSTC_WORKSPACE_WRAPPER", "clippy-driver".into()));
         let separator = "__CLIPPY_HACKERY__";
@@ -84,7 +90,12 @@ impl Toolchain {
         program: &str,
     ) -> Result<PathBuf> {
         let mut cargo = self.cargo(places);
-        cargo.args(["build", "--workspace", "--bin", program]);
+        cargo.args(["build", "--workspace"]);
+        if self.with_tests {
+            cargo.args(["--bins", "--tests"]);
+        } else {
+            cargo.args(["--bin", program]);
+        }
         let compiled = AtomicU32::new(0);
         command::watched(&mut cargo, |line| show(steps, step, &compiled, line))
             .with_context(|| format!("failed to build {program}"))?;

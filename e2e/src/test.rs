@@ -132,7 +132,7 @@ fn without_cluster(places: &Places, steps: &Steps, counts: &mut Counts) -> Resul
         command::output(&mut cargo).map(drop)
     });
     counts.add(steps, "format", format);
-    let toolchain = Toolchain::prepare(places, steps)?.with_lints();
+    let toolchain = Toolchain::prepare(places, steps)?.for_tests();
     thread::scope(|scope| {
         // Its error is reported when the cluster starts.
         scope.spawn(|| go_build::build(places, |line| steps.say("kubernetes", line)));

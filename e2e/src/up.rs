@@ -269,7 +269,7 @@ fn build_own(places: &Places, wish: Wish, steps: &Steps) -> Result<Own> {
     let published = steps.run("model", || model::fetch(places, steps))?;
     let mut toolchain = Toolchain::prepare(places, steps)?;
     if wish.purpose == Purpose::Test {
-        toolchain = toolchain.with_lints();
+        toolchain = toolchain.for_tests();
     }
     let chatbot = steps.run("chatbot", || {
         toolchain.build(places, steps, "chatbot", "chatbot")
