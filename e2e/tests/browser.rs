@@ -1,5 +1,5 @@
-//! The web chat's page in a real browser, on the real gateway, worker, logs and view in one process; only the model is
-//! played, so that its answers can be held in the middle.
+//! The web chat's page in a real browser, on the real gateway, worker, logs and view in one process. The model is played
+//! where its answers have to be held in the middle, and real where they do not.
 
 // Test support panics where a test would.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -10,7 +10,7 @@ mod page;
 
 use std::time::Duration;
 
-use chat::Chat;
+use chat::{Chat, Process};
 use page::{Browser, Page};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +20,24 @@ const ENTER: &str = "\u{e007}";
 const TAB: &str = "\u{e004}";
 /// A new line without sending.
 const SHIFT_ENTER: &str = "\u{e008}\u{e007}\u{e008}";
+
+#[test]
+#[ignore = "needs a browser and a model: cargo e2e test"]
+fn one_process_with_a_real_model_answers() {
+    let process = Process::start();
+    let browser = Browser::start().unwrap();
+    let page = Page::open(&browser, &process.address, PATIENCE).unwrap();
+    page.ask("What is the capital of France? Answer in one sentence.")
+        .unwrap();
+    let answer = page.wait_for_answer(2 * PATIENCE).unwrap();
+    assert!(!answer.is_empty());
+    page.keep_picture("real").unwrap();
+    page.reload().unwrap();
+    page.wait_for_connection("Connected", PATIENCE).unwrap();
+    let turns = page.turns().unwrap();
+    assert_eq!(turns.len(), 1, "{turns:?}");
+    assert_eq!(turns[0].answer, Some(answer));
+}
 
 #[test]
 #[ignore = "needs a browser: cargo e2e test"]

@@ -3,6 +3,7 @@
 
 mod model;
 mod network;
+mod process;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use model::Model;
 use network::Network;
+pub use process::Process;
 
 /// Everything but the browser.
 pub struct Chat {
