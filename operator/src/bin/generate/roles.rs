@@ -13,7 +13,6 @@ const OWN: [(&str, &str, &[&str]); 3] = [
     ("chatbot.dev", "chatbotclusters", &["get", "list", "watch"]),
     ("chatbot.dev", "chatbotclusters/status", &["patch"]),
     // Where the API server asks for it, only who may do this may make an object that the resource's deletion waits for.
-    ("chatbot.dev", "chatbotclusters/finalizers", &["update"]),
 ];
 
 pub fn rules() -> Result<String> {
