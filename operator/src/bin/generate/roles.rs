@@ -9,10 +9,9 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 const HEADER: &str = "# Written by `cargo generate` from operator/plan/src/kinds.rs.\n";
 
 /// What the operator needs of its own resource, besides its children.
-const OWN: [(&str, &str, &[&str]); 3] = [
+const OWN: [(&str, &str, &[&str]); 2] = [
     ("chatbot.dev", "chatbotclusters", &["get", "list", "watch"]),
     ("chatbot.dev", "chatbotclusters/status", &["patch"]),
-    // Where the API server asks for it, only who may do this may make an object that the resource's deletion waits for.
 ];
 
 pub fn rules() -> Result<String> {
