@@ -128,9 +128,8 @@ impl Hub {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, look).await {
-            Ok(state) => state,
-            Err(_) => panic!("still {:?}", self.telemetry.state()),
-        }
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .unwrap_or_else(|_| panic!("still {:?}", self.telemetry.state()))
     }
 }
