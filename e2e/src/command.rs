@@ -168,7 +168,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2"]);
         watched(&mut command, |line| {
-            seen.lock().unwrap().push(line.to_owned())
+            seen.lock().unwrap().push(line.to_owned());
         })
         .unwrap();
         let mut seen = seen.into_inner().unwrap();
