@@ -1,9 +1,9 @@
 //! Gathers everything that a decision may depend on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chatbot_crds::settings::ModelSource;
+use chatbot_crds::settings::{ModelSource, SystemPrompt};
 use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, Settings};
 use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::memory::Memory;
@@ -12,7 +12,7 @@ use chatbot_plan::world::{
 };
 use chatbot_plan::{facts, names, status};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
@@ -51,10 +51,11 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
             .map(|(key, object)| (key.name.clone(), object))
     };
     let memory = memory(&cluster, &children);
-    let (pods, nodes, claim) = futures::join!(
+    let (pods, nodes, claim, system_prompt) = futures::join!(
         pods(&cluster, context),
         nodes(settings.as_ref().ok(), &memory, &status, context, now),
         claim(&cluster, settings.as_ref().ok(), &status, context, now),
+        system_prompt(&cluster, settings.as_ref().ok(), &status, context, now),
     );
     let observed = Observed {
         children: children
@@ -70,6 +71,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         pods,
         nodes: nodes?,
         claim: claim?,
+        system_prompt: system_prompt?,
         status,
     };
     Ok(Sight {
@@ -271,9 +273,7 @@ async fn claim(
     context: &Context,
     now: Timestamp,
 ) -> Result<Signal<Option<ClaimSeen>>, Error> {
-    let served = status::find(status, ConditionType::ModelReady).is_some_and(|model| {
-        model.status == "True" && model.observed_generation == Some(cluster.generation)
-    });
+    let served = is_true(status, ConditionType::ModelReady, cluster);
     let Some(settings) = settings.filter(|_| !served) else {
         return Ok(Signal::Unknown(Reason::Pending));
     };
@@ -294,4 +294,45 @@ async fn claim(
         }
     });
     Ok(Signal::Known { value, at: now })
+}
+
+/// The ConfigMap with the system prompt; not asked for while the adapters work, since they have read it.
+async fn system_prompt(
+    cluster: &Identity,
+    settings: Option<&Settings>,
+    status: &ChatBotClusterStatus,
+    context: &Context,
+    now: Timestamp,
+) -> Result<Signal<Option<BTreeSet<String>>>, Error> {
+    let unknown = Signal::Unknown(Reason::Pending);
+    let Some(SystemPrompt::ConfigMap(reference)) =
+        settings.and_then(|settings| settings.conversation.system_prompt.as_ref())
+    else {
+        return Ok(unknown);
+    };
+    if is_true(status, ConditionType::AdaptersReady, cluster) {
+        return Ok(unknown);
+    }
+    let name = &reference.name;
+    let found = Api::<ConfigMap>::namespaced(context.client.clone(), &cluster.namespace)
+        .get_opt(name)
+        .await
+        .map_err(|source| Error::Observe {
+            what: format!("ConfigMap {name}"),
+            source,
+        })?;
+    let value = found.map(|found| {
+        let texts = found.data.unwrap_or_default().into_keys();
+        texts
+            .chain(found.binary_data.unwrap_or_default().into_keys())
+            .collect()
+    });
+    Ok(Signal::Known { value, at: now })
+}
+
+/// Whether the status says so of the present generation.
+fn is_true(status: &ChatBotClusterStatus, kind: ConditionType, cluster: &Identity) -> bool {
+    status::find(status, kind).is_some_and(|condition| {
+        condition.status == "True" && condition.observed_generation == Some(cluster.generation)
+    })
 }

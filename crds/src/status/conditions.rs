@@ -126,6 +126,8 @@ names! {
         ImagePullFailed,
         /// A pod stops again and again.
         CrashLooping,
+        /// The ConfigMap with the system prompt, or its key, is not there.
+        SystemPromptMissing,
         /// The channel takes messages.
         Listening,
         /// The channel's gateway cannot be reached.
@@ -162,17 +164,6 @@ impl FromStr for Reason {
             .ok_or_else(|| UnknownReason(text.to_owned()))
     }
 }
-
-/// The reasons of a condition about a Deployment.
-const WORKLOAD: [Reason; 7] = [
-    Reason::MinimumReplicasAvailable,
-    Reason::RollingOut,
-    Reason::InsufficientReplicas,
-    Reason::Unschedulable,
-    Reason::ImagePullFailed,
-    Reason::CrashLooping,
-    Reason::QuotaExceeded,
-];
 
 impl ConditionType {
     /// What its three values mean: true, false, unknown.
@@ -269,7 +260,16 @@ impl ConditionType {
                 R::ProgressDeadlineExceeded,
                 R::NotStalled,
             ],
-            Self::AdaptersReady => &WORKLOAD,
+            Self::AdaptersReady => &[
+                R::MinimumReplicasAvailable,
+                R::RollingOut,
+                R::InsufficientReplicas,
+                R::Unschedulable,
+                R::ImagePullFailed,
+                R::CrashLooping,
+                R::QuotaExceeded,
+                R::SystemPromptMissing,
+            ],
             Self::ChannelsReady => &[R::AllReady, R::Listening, R::Disconnected],
             Self::ModelReady => &[
                 R::Published,
@@ -355,6 +355,9 @@ impl Reason {
             }
             Self::ImagePullFailed => "correct image, or name a Secret in imagePullSecrets",
             Self::CrashLooping => "see the log of the last run: kubectl logs --previous",
+            Self::SystemPromptMissing => {
+                "make the ConfigMap with the key that conversation.systemPromptFrom names"
+            }
             Self::Disconnected => "see whether the adapters' pod runs",
             Self::SourceNotFound => "correct inference.model.source, or put the file on the volume",
             Self::UnsupportedFormat => "give a GGUF file of a model that llama.cpp knows",

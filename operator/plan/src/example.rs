@@ -1,6 +1,11 @@
 //! Worlds for tests: built from a resource in YAML, then brought as far as a test needs.
 
-#![allow(clippy::must_use_candidate, clippy::return_self_not_must_use)] // a test that forgets a world shows it
+// In a test, a world that is forgotten shows, and so does a panic.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
 
 use std::collections::BTreeMap;
 
@@ -54,6 +59,7 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
             pods: Vec::new(),
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),
+            system_prompt: Signal::Unknown(Reason::Pending),
             status: ChatBotClusterStatus::default(),
         },
         memory: Memory::default(),

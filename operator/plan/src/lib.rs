@@ -166,6 +166,7 @@ fn decide(
             kind,
             component,
             minimum,
+            hindrance,
         } => {
             let minimum = settled
                 .get(&component)
@@ -175,6 +176,7 @@ fn decide(
                     kind,
                     component,
                     minimum,
+                    hindrance: hindrance.as_ref(),
                 },
                 world,
                 objects,

@@ -87,7 +87,18 @@ pub enum Verdict {
         component: Component,
         /// The fewest that must be ready when nobody votes on their number.
         minimum: u32,
+        /// What keeps them from it, when that is known without them.
+        hindrance: Option<Hindrance>,
     },
+}
+
+/// What keeps pods from starting that they cannot tell themselves, such as a volume that cannot be mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hindrance {
+    /// One of the closed list.
+    pub reason: Reason,
+    /// Field, value and remedy.
+    pub message: String,
 }
 
 /// Something to be done beside applying objects. Each names exactly what was looked at, so that it is refused when

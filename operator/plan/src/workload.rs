@@ -4,25 +4,32 @@ use chatbot_crds::config::Termination;
 use chatbot_crds::{ConditionType, Reason};
 
 use crate::names;
-use crate::proposal::{Component, Condition};
+use crate::proposal::{Component, Condition, Hindrance};
 use crate::render::Rendered;
 use crate::rollout::{Rollout, revision_of};
 use crate::world::{PodSeen, Trouble, World};
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Judged {
+pub struct Judged<'a> {
     /// The condition.
     pub kind: ConditionType,
     /// Whose pods.
     pub component: Component,
     /// The fewest that must be ready.
     pub minimum: u32,
+    /// What keeps them from it, when that is known without them.
+    pub hindrance: Option<&'a Hindrance>,
 }
 
 /// Judges a component's pods. Only those count that are made from the planned template.
 #[must_use]
-pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Rollout) -> Condition {
+pub fn judge(
+    judged: Judged<'_>,
+    world: &World,
+    objects: &[Rendered],
+    rollout: &Rollout,
+) -> Condition {
     let condition = |status, reason, message| Condition {
         kind: judged.kind,
         status,
@@ -62,6 +69,9 @@ pub fn judge(judged: Judged, world: &World, objects: &[Rendered], rollout: &Roll
         );
     }
     if !enough {
+        if let Some(hindrance) = judged.hindrance {
+            return condition(Some(false), hindrance.reason, hindrance.message.clone());
+        }
         if let Some(failure) = &deployment.failure {
             let reason = if failure.contains("exceeded quota") {
                 Reason::QuotaExceeded

@@ -1,6 +1,6 @@
 //! Everything a decision may depend on. It is gathered before anybody decides, and nothing else is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::config::State;
 use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
@@ -94,6 +94,9 @@ pub struct Observed {
     pub nodes: Signal<Vec<NodeSeen>>,
     /// The claim with the model; `None` inside means that it does not exist.
     pub claim: Signal<Option<ClaimSeen>>,
+    /// The keys of the ConfigMap with the system prompt; `None` inside means that it does not exist. Looked up only
+    /// when the spec names one.
+    pub system_prompt: Signal<Option<BTreeSet<String>>>,
     /// The status as it was last written.
     pub status: ChatBotClusterStatus,
 }

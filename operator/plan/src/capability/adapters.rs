@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use chatbot_crds::ConditionType;
 use chatbot_crds::config::{HTTP_PORT, SYSTEM_PROMPT_DIRECTORY, SYSTEM_PROMPT_KEY};
 use chatbot_crds::settings::{Resources, SystemPrompt};
 use chatbot_crds::spec::{Quantity, ServiceType, SessionAffinity};
+use chatbot_crds::{ConditionType, Reason};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, KeyToPath, PodSpec, Service, Volume,
@@ -20,7 +20,7 @@ use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{budget, config_map, named, service};
 use crate::pod::{PodOf, mount};
-use crate::proposal::{Action, Component, Proposal, Verdict};
+use crate::proposal::{Action, Component, Hindrance, Proposal, Verdict};
 use crate::world::World;
 
 const REPLICAS: u32 = 1;
@@ -40,6 +40,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             kind: ConditionType::AdaptersReady,
             component: Component::Adapters,
             minimum: REPLICAS,
+            hindrance: missing_prompt(world),
         }),
         ..Proposal::default()
     }
@@ -80,6 +81,31 @@ fn pod(world: &World, facts: &Facts) -> PodSpec {
         }
     }
     pod
+}
+
+/// A pod waits for its volumes without a word: what it waits for is told here.
+fn missing_prompt(world: &World) -> Option<Hindrance> {
+    let Some(SystemPrompt::ConfigMap(reference)) = &world.settings.conversation.system_prompt
+    else {
+        return None;
+    };
+    let field = "conversation.systemPromptFrom.configMapKeyRef";
+    let (name, key) = (&reference.name, &reference.key);
+    let message = match world.observed.system_prompt.known()? {
+        None => format!(
+            "{field}.name: there is no ConfigMap {name:?} in namespace {}; create it with the key \
+             {key:?}, or name another",
+            world.cluster.namespace
+        ),
+        Some(keys) if !keys.contains(key) => format!(
+            "{field}.key: ConfigMap {name:?} has no key {key:?}; add it, or name one that it has"
+        ),
+        Some(_) => return None,
+    };
+    Some(Hindrance {
+        reason: Reason::SystemPromptMissing,
+        message,
+    })
 }
 
 /// A gateway needs little; its memory is bounded, so that it never takes the instances'.
@@ -153,6 +179,7 @@ fn keep_one(world: &World) -> Option<Action> {
 mod tests {
     use super::*;
     use crate::example::{world, world_with};
+    use crate::world::Signal;
     use k8s_openapi::api::core::v1::ServiceSpec;
 
     fn proposed(world: &World) -> Proposal {
@@ -219,6 +246,55 @@ mod tests {
                 .iter()
                 .any(|mount| mount.mount_path == SYSTEM_PROMPT_DIRECTORY)
         );
+    }
+
+    #[test]
+    fn a_prompt_that_is_not_there_is_named_as_long_as_it_keeps_the_pod_from_starting() {
+        let named = world_with(|yaml| {
+            format!(
+                "{yaml}\n  conversation: {{ systemPromptFrom: {{ configMapKeyRef: {{ name: persona, key: prompt.md }} }} }}\n"
+            )
+        });
+        let told = |world: &World, keys: Option<&[&str]>, ready: bool| {
+            let mut world = world.clone().passed().rolled_out(2);
+            world.observed.system_prompt = Signal::Known {
+                value: keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect()),
+                at: world.now,
+            };
+            for pod in &mut world.observed.pods {
+                pod.ready = ready;
+            }
+            let conditions = crate::plan(&world).conditions;
+            let condition = conditions
+                .into_iter()
+                .find(|condition| condition.kind == ConditionType::AdaptersReady);
+            let condition = condition.unwrap();
+            (condition.reason, condition.message)
+        };
+        let (reason, message) = told(&named, None, false);
+        assert_eq!(reason, Reason::SystemPromptMissing);
+        assert!(
+            message.contains("configMapKeyRef.name") && message.contains("\"persona\""),
+            "{message}"
+        );
+        let (reason, message) = told(&named, Some(&["other"]), false);
+        assert_eq!(reason, Reason::SystemPromptMissing);
+        assert!(
+            message.contains("configMapKeyRef.key") && message.contains("\"prompt.md\""),
+            "{message}"
+        );
+        for (world, keys, ready, reason) in [
+            (
+                &named,
+                Some(&["prompt.md"][..]),
+                false,
+                Reason::InsufficientReplicas,
+            ),
+            (&named, None, true, Reason::MinimumReplicasAvailable),
+            (&world(), None, false, Reason::InsufficientReplicas),
+        ] {
+            assert_eq!(told(world, keys, ready).0, reason);
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         kind: ConditionType::InferenceReady,
         component: Component::Inference,
         minimum: world.settings.inference.min_replicas,
+        hindrance: None,
     });
     let mut objects = vec![
         Object {
