@@ -38,7 +38,7 @@ pub fn namespace(name: &str) -> Result<Namespace> {
         cluster: cluster()?,
         name: name.to_owned(),
     };
-    namespace.delete();
+    namespace.delete("--timeout=90s");
     namespace.cluster.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels: \
          {{ pod-security.kubernetes.io/enforce: restricted }}\n"
@@ -90,14 +90,14 @@ impl Namespace {
         install::describe(&self.cluster, &self.name)
     }
 
-    fn delete(&self) {
+    fn delete(&self, wait: &str) {
         let mut kubectl = self.cluster.kubectl();
         kubectl.args([
             "delete",
             "namespace",
             &self.name,
             "--ignore-not-found",
-            "--timeout=90s",
+            wait,
         ]);
         let mut volume = self.cluster.kubectl();
         volume.args([
@@ -124,7 +124,8 @@ impl Drop for Namespace {
                 self.describe()
             );
         }
-        self.delete();
+        // The cluster takes its time over it, in rounds of half a pod's grace; the next scenario need not wait.
+        self.delete("--wait=false");
     }
 }
 

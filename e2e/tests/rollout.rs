@@ -107,10 +107,8 @@ fn an_edit_of_inference_rolls_out_and_no_question_stays_unanswered() {
             .unwrap();
         assert_eq!(autoscaler["spec"]["minReplicas"], 3);
 
-        let size = json!({ "spec": { "inference": {
-            "contextTokens": 1024,
-            "resources": { "requests": { "cpu": "150m" } },
-        } } });
+        let size =
+            json!({ "spec": { "inference": { "resources": { "requests": { "cpu": "150m" } } } } });
         edit_and_wait(&resource, &size, true);
         let child = resource.child("deployment", "chat-inference").unwrap();
         let container = &child["spec"]["template"]["spec"]["containers"][0];
@@ -132,7 +130,7 @@ fn an_edit_of_the_prompt_restarts_the_hub_and_the_page_gets_its_answers() {
     let (old, instances) = (resource.hub().unwrap(), resource.pods("inference").unwrap());
 
     // More than the hub can answer before it has to go.
-    let ids: Vec<String> = (0..8)
+    let ids: Vec<String> = (0..6)
         .map(|number| conversation.ask(&format!("{QUESTION} ({number})")).unwrap())
         .collect();
     assert!(conversation.begun(&ids[0], PATIENCE).unwrap());
@@ -178,6 +176,16 @@ fn an_edit_of_the_prompt_restarts_the_hub_and_the_page_gets_its_answers() {
 /// Only with `cargo e2e test --all`.
 mod long {
     use super::*;
+
+    #[test]
+    #[ignore = "needs the cluster: cargo e2e test --all"]
+    fn an_edit_that_both_the_hub_and_the_instances_read_rolls_both_out() {
+        let resource = ready_resource("e2e-context-edit", 128);
+        while_people_talk(&resource, || {
+            let edit = json!({ "spec": { "inference": { "contextTokens": 1024 } } });
+            edit_and_wait(&resource, &edit, true);
+        });
+    }
 
     #[test]
     #[ignore = "needs the cluster: cargo e2e test --all"]
