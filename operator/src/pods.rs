@@ -109,11 +109,22 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
         }
         // A pod between two runs and one that runs again are in the same trouble.
         let end = ended(container)?;
+        if end.reason.as_deref() == Some("OOMKilled") {
+            return Some(Trouble::OutOfMemory(memory_limit(pod, &container.name)));
+        }
         Some(Trouble::Crash(match &end.reason {
             Some(reason) if reason != "Error" => format!("{reason}, exit code {}", end.exit_code),
             _ => format!("exit code {}", end.exit_code),
         }))
     })
+}
+
+fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
+    let containers = pod.spec.as_ref()?.containers.iter();
+    let resources = containers
+        .filter(|spec| spec.name == container)
+        .find_map(|spec| spec.resources.as_ref())?;
+    Some(resources.limits.as_ref()?.get("memory")?.0.clone())
 }
 
 fn last_words(pod: &Pod) -> Option<String> {
@@ -134,19 +145,23 @@ mod tests {
     use serde_json::{Value, json};
 
     fn pod(status: &Value) -> PodSeen {
-        let pod: Pod = serde_json::from_value(json!({
+        let mut pod: Pod = serde_json::from_value(json!({
             "metadata": {
                 "name": "a", "uid": "1",
                 "labels": { "chatbot.dev/component": "inference" },
                 "annotations": { "chatbot.dev/revision": "r" },
             },
-            "spec": { "containers": [], "volumes": [
+            "spec": { "containers": [{
+                "name": "chatbot", "image": "chatbot:1", "args": ["inference"],
+                "resources": { "limits": { "memory": "460Mi" } },
+            }], "volumes": [
                 { "name": "config", "configMap": { "name": "c" } },
                 { "name": "tmp", "emptyDir": {} },
             ] },
             "status": status,
         }))
         .unwrap();
+        crate::project::shrink_pod(&mut pod);
         seen(&pod).unwrap()
     }
 
@@ -185,6 +200,19 @@ mod tests {
         assert_eq!(waiting.trouble, running.trouble);
         assert_eq!(waiting.trouble, ended.trouble);
         assert_eq!(running.last_words.as_deref(), Some("no such file"));
+    }
+
+    #[test]
+    fn a_pod_without_enough_memory_is_told_from_one_that_crashes() {
+        let last = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        let waiting = pod(&container(
+            &json!({ "waiting": { "reason": "CrashLoopBackOff" } }),
+            &last,
+        ));
+        assert_eq!(
+            waiting.trouble,
+            Some(Trouble::OutOfMemory(Some("460Mi".to_owned())))
+        );
     }
 
     #[test]

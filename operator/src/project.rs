@@ -5,7 +5,7 @@ use chatbot_plan::names;
 use chatbot_plan::world::{AutoscalerCondition, AutoscalerSeen, Child, DeploymentSeen};
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerStatus;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -61,10 +61,19 @@ pub fn shrink_pod(pod: &mut Pod) {
     if let Some(spec) = &mut pod.spec {
         let mut volumes = spec.volumes.take().unwrap_or_default();
         volumes.retain(|volume| volume.config_map.is_some());
-        *spec = k8s_openapi::api::core::v1::PodSpec {
+        let containers = std::mem::take(&mut spec.containers);
+        *spec = PodSpec {
             volumes: Some(volumes),
             node_name: spec.node_name.take(),
-            ..k8s_openapi::api::core::v1::PodSpec::default()
+            containers: containers
+                .into_iter()
+                .map(|container| Container {
+                    name: container.name,
+                    resources: container.resources,
+                    ..Container::default()
+                })
+                .collect(),
+            ..PodSpec::default()
         };
     }
 }

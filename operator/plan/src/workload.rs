@@ -127,6 +127,7 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
             Reason::Unschedulable,
             format!("pod {}: {message}", pod.name),
         ),
+        Trouble::OutOfMemory(limit) => (Reason::CrashLooping, out_of_memory(pod, limit.as_deref())),
         Trouble::Crash(reason) => match last_words(pod) {
             Some((Some(reason), message))
                 if kind.reasons().contains(&Reason::ModelNotReady)
@@ -143,6 +144,27 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
     }
 }
 
+/// What to do about a container that needs more memory than it may have.
+#[must_use]
+pub fn out_of_memory(pod: &PodSeen, limit: Option<&str>) -> String {
+    let bound = limit.map_or_else(
+        || "there is on its node".to_owned(),
+        |limit| format!("its limit of {limit}"),
+    );
+    let remedy = match pod.component {
+        Component::Adapters => "raise adapters.resources.limits.memory",
+        Component::Inference => {
+            "lower inference.contextTokens, inference.maxConcurrentRequests or \
+             inference.instancesPerNode, raise inference.nodeCapacity.memory or \
+             inference.resources.limits.memory, or take a smaller model"
+        }
+    };
+    format!(
+        "pod {} needs more memory than {bound} and was ended (OOMKilled): {remedy}",
+        pod.name
+    )
+}
+
 /// What a pod's container wrote before it ended: a reason when it spoke our language, and a message.
 #[must_use]
 pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
@@ -154,5 +176,84 @@ pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
         Ok(termination) => Some((termination.reason.parse().ok(), termination.message)),
         // The last lines of its log, then: the last one says most.
         Err(_) => text.lines().last().map(|line| (None, line.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::world;
+    use crate::status::find;
+    use crate::world::Signal;
+
+    /// A world whose instances are in this trouble.
+    fn troubled(trouble: &Trouble, last_words: Option<&str>) -> World {
+        let mut world = world().passed().rolled_out(2);
+        let instances = world.observed.pods.iter_mut();
+        for pod in instances.filter(|pod| pod.component == Component::Inference) {
+            pod.ready = false;
+            pod.state = Signal::Unknown(Reason::Pending);
+            pod.trouble = Some(trouble.clone());
+            pod.last_words = last_words.map(str::to_owned);
+        }
+        world
+    }
+
+    fn told(world: &World, kind: ConditionType) -> (String, String) {
+        let status = world.status();
+        let condition = find(&status, kind).unwrap();
+        (condition.reason.clone(), condition.message.clone())
+    }
+
+    #[test]
+    fn a_model_that_needs_more_memory_than_an_instance_has_is_told_with_what_decides_on_it() {
+        let trouble = Trouble::OutOfMemory(Some("460Mi".to_owned()));
+        let mut world = troubled(&trouble, Some("the last line of its log"));
+        for (kind, reason) in [
+            (ConditionType::ModelReady, "DoesNotFit"),
+            (ConditionType::InferenceReady, "CrashLooping"),
+            (ConditionType::Ready, "RollingOut"),
+        ] {
+            let (said, message) = told(&world, kind);
+            assert_eq!(said, reason, "{kind}");
+            for word in [
+                "460Mi",
+                "inference.nodeCapacity",
+                "inference.instancesPerNode",
+                "inference.contextTokens",
+                "inference.maxConcurrentRequests",
+            ] {
+                assert!(message.contains(word), "{kind}: {message}");
+            }
+        }
+        // The model fits when one instance serves it: the other one's end is its own affair.
+        let serving = world.clone().rolled_out(1).observed.pods.remove(1);
+        let instances = world.observed.pods.iter_mut();
+        for pod in instances.filter(|pod| pod.name == serving.name) {
+            *pod = serving.clone();
+        }
+        assert_eq!(told(&world, ConditionType::ModelReady).0, "Published");
+        assert_eq!(
+            told(&world, ConditionType::InferenceReady).0,
+            "CrashLooping"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_stops_again_and_again_is_told_in_its_own_words() {
+        let trouble = Trouble::Crash("exit code 1".to_owned());
+        let taken = r#"{"reason":"Other","message":"the port is taken"}"#;
+        for (last_words, word) in [
+            (Some(taken), "the port is taken"),
+            (Some("first line\nits last line\n"), "its last line"),
+            (None, "exit code 1"),
+        ] {
+            let (reason, message) = told(
+                &troubled(&trouble, last_words),
+                ConditionType::InferenceReady,
+            );
+            assert_eq!(reason, "CrashLooping");
+            assert!(message.ends_with(word), "{message}");
+        }
     }
 }

@@ -185,6 +185,8 @@ pub struct PodSeen {
 pub enum Trouble {
     /// Its image cannot be pulled; the node's message.
     ImagePull(String),
+    /// It was ended because it needs more memory than it may have; its limit, when it has one.
+    OutOfMemory(Option<String>),
     /// It ends again and again; the reason of the last end.
     Crash(String),
     /// It fits on no node; the scheduler's message.

@@ -12,8 +12,8 @@ use crate::names;
 use crate::pod::mount;
 use crate::proposal::{Component, Condition, Proposal, Verdict};
 use crate::status::Section;
-use crate::workload::last_words;
-use crate::world::{PodSeen, Signal, World};
+use crate::workload::{last_words, out_of_memory};
+use crate::world::{PodSeen, Signal, Trouble, World};
 
 const VOLUME: &str = "model";
 
@@ -106,19 +106,26 @@ fn condition(
         }
         _ => {}
     }
-    let refusal = current.iter().find_map(|pod| match last_words(pod) {
-        Some((Some(reason), message)) if ConditionType::ModelReady.reasons().contains(&reason) => {
-            Some((reason, message))
-        }
-        _ => None,
-    });
-    match refusal {
+    match current.iter().find_map(|pod| refusal(pod)) {
         Some((reason, message)) => condition(Some(false), reason, message),
         None => condition(
             None,
             Reason::Pending,
             "no instance has read the model yet".to_owned(),
         ),
+    }
+}
+
+/// Why an instance cannot serve the model, by its own words; one that was ended for want of memory has none.
+fn refusal(pod: &PodSeen) -> Option<(Reason, String)> {
+    if let Some(Trouble::OutOfMemory(limit)) = &pod.trouble {
+        return Some((Reason::DoesNotFit, out_of_memory(pod, limit.as_deref())));
+    }
+    match last_words(pod)? {
+        (Some(reason), message) if ConditionType::ModelReady.reasons().contains(&reason) => {
+            Some((reason, message))
+        }
+        _ => None,
     }
 }
 
