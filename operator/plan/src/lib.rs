@@ -8,6 +8,8 @@ pub mod capability;
 #[cfg(test)]
 mod example;
 pub mod facts;
+#[cfg(test)]
+mod golden;
 pub mod kinds;
 pub mod manifest;
 pub mod memory;
