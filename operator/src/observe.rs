@@ -265,7 +265,7 @@ fn node(node: &Node) -> NodeSeen {
     }
 }
 
-/// The model's claim; not asked for while the model is served.
+/// The model's claim; not asked for while the model is served by as many as are wanted.
 async fn claim(
     cluster: &Identity,
     settings: Option<&Settings>,
@@ -273,7 +273,8 @@ async fn claim(
     context: &Context,
     now: Timestamp,
 ) -> Result<Signal<Option<ClaimSeen>>, Error> {
-    let served = is_true(status, ConditionType::ModelReady, cluster);
+    let served = is_true(status, ConditionType::ModelReady, cluster)
+        && is_true(status, ConditionType::InferenceReady, cluster);
     let Some(settings) = settings.filter(|_| !served) else {
         return Ok(Signal::Unknown(Reason::Pending));
     };

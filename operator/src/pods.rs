@@ -46,6 +46,7 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
         ready,
         ending: pod.metadata.deletion_timestamp.is_some()
             || matches!(phase, "Succeeded" | "Failed"),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
         trouble: if ready { None } else { trouble(pod) },
         last_words: if ready { None } else { last_words(pod) },

@@ -218,6 +218,7 @@ pub fn pod(plan: &Plan, component: Component, index: u32) -> PodSeen {
         config_maps: config.into_iter().collect(),
         ready: true,
         ending: false,
+        node: Some(format!("node{index}")),
         ip: Some("10.0.0.1".to_owned()),
         trouble: None,
         last_words: None,

@@ -69,9 +69,6 @@ pub fn judge(
         );
     }
     if !enough {
-        if let Some(hindrance) = judged.hindrance {
-            return condition(Some(false), hindrance.reason, hindrance.message.clone());
-        }
         if let Some(failure) = &deployment.failure {
             let reason = if failure.contains("exceeded quota") {
                 Reason::QuotaExceeded
@@ -87,6 +84,9 @@ pub fn judge(
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
             return condition(Some(false), reason, message);
+        }
+        if let Some(hindrance) = judged.hindrance {
+            return condition(Some(false), hindrance.reason, hindrance.message.clone());
         }
     }
     if moving {

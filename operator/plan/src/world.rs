@@ -170,6 +170,8 @@ pub struct PodSeen {
     pub ready: bool,
     /// Whether it is on its way out, or over.
     pub ending: bool,
+    /// The node that it is on.
+    pub node: Option<String>,
     /// The address of its network.
     pub ip: Option<String>,
     /// What keeps it from working, when something does.

@@ -1,11 +1,11 @@
 //! The pods that run the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chatbot_crds::ConditionType;
 use chatbot_crds::config::INFERENCE_PORT;
-use chatbot_crds::settings::{NodeCapacity, Resources};
+use chatbot_crds::settings::{ModelSource, NodeCapacity, Resources};
 use chatbot_crds::spec::Quantity;
+use chatbot_crds::{ConditionType, Reason};
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
@@ -16,7 +16,7 @@ use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{budget, config_map, named, service};
 use crate::pod::PodOf;
-use crate::proposal::{Component, Proposal, Verdict};
+use crate::proposal::{Component, Hindrance, Proposal, Verdict};
 use crate::status::Section;
 use crate::world::{ObjectKey, World};
 
@@ -25,7 +25,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         kind: ConditionType::InferenceReady,
         component: Component::Inference,
         minimum: world.settings.inference.min_replicas,
-        hindrance: None,
+        hindrance: unreachable_claim(world),
     });
     let mut objects = vec![
         Object {
@@ -111,6 +111,34 @@ fn deployment(world: &World) -> Object {
     }
 }
 
+/// A volume that one node alone can mount lets the pods on other nodes wait without a word.
+fn unreachable_claim(world: &World) -> Option<Hindrance> {
+    let ModelSource::PersistentVolumeClaim { claim_name, .. } = &world.settings.inference.model;
+    let claim = world.observed.claim.known()?.as_ref()?;
+    if claim
+        .access_modes
+        .iter()
+        .any(|mode| mode == "ReadOnlyMany" || mode == "ReadWriteMany")
+    {
+        return None;
+    }
+    let nodes: BTreeSet<&str> = world
+        .observed
+        .pods_of(Component::Inference)
+        .filter_map(|pod| pod.node.as_deref())
+        .collect();
+    (nodes.len() > 1).then(|| Hindrance {
+        reason: Reason::InsufficientReplicas,
+        message: format!(
+            "inference.model.source.persistentVolumeClaim.claimName: one node alone can mount claim \
+             {claim_name:?} ({}), and the instances are on {}; name one that is ReadOnlyMany or \
+             ReadWriteMany",
+            claim.access_modes.join(", "),
+            nodes.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+    })
+}
+
 fn held(world: &World) -> Vec<ObjectKey> {
     world
         .observed
@@ -128,6 +156,7 @@ fn held(world: &World) -> Vec<ObjectKey> {
 mod tests {
     use super::*;
     use crate::example::{world, world_with};
+    use crate::world::{ClaimSeen, Signal};
 
     #[test]
     fn no_answer_is_lost_by_a_rollout() {
@@ -140,6 +169,46 @@ mod tests {
                 _ => None,
             });
         assert_eq!(strategy.unwrap().max_unavailable, Some(IntOrString::Int(0)));
+    }
+
+    #[test]
+    fn a_claim_that_one_node_alone_can_mount_is_told_when_instances_wait_on_others() {
+        let told = |modes: &[&str], nodes: [&str; 2]| {
+            let mut world = world().passed().rolled_out(2);
+            let claim = ClaimSeen {
+                phase: "Bound".to_owned(),
+                access_modes: modes.iter().map(|mode| (*mode).to_owned()).collect(),
+            };
+            world.observed.claim = Signal::Known {
+                value: Some(claim),
+                at: world.now,
+            };
+            let instances = world.observed.pods.iter_mut();
+            let instances = instances.filter(|pod| pod.component == Component::Inference);
+            for (pod, node) in instances.zip(nodes) {
+                pod.node = Some(node.to_owned());
+                pod.ready = node == "a";
+            }
+            let conditions = crate::plan(&world).conditions;
+            let inference = conditions
+                .into_iter()
+                .find(|condition| condition.kind == ConditionType::InferenceReady);
+            let inference = inference.unwrap();
+            (inference.reason, inference.message.contains("a, b"))
+        };
+        let (few, enough) = (
+            Reason::InsufficientReplicas,
+            Reason::MinimumReplicasAvailable,
+        );
+        for (modes, nodes, expected) in [
+            (&["ReadWriteOnce"][..], ["a", "b"], (few, true)),
+            (&["ReadWriteOnce"], ["a", "a"], (enough, false)),
+            (&["ReadWriteOnce"], ["b", "b"], (few, false)),
+            (&["ReadWriteOnce", "ReadOnlyMany"], ["a", "b"], (few, false)),
+            (&["ReadWriteMany"], ["a", "b"], (few, false)),
+        ] {
+            assert_eq!(told(modes, nodes), expected, "{modes:?} {nodes:?}");
+        }
     }
 
     #[test]
