@@ -67,6 +67,11 @@ impl Resource {
     /// Applies a small resource, changed as `edit` says (a JSON merge patch), in a namespace with the model's claim.
     pub fn apply(space: Namespace, edit: &Value) -> Result<Self> {
         space.claim_models()?;
+        Self::apply_unclaimed(space, edit)
+    }
+
+    /// As [`Self::apply`], without the claim.
+    pub fn apply_unclaimed(space: Namespace, edit: &Value) -> Result<Self> {
         let mut resource = small();
         merge(&mut resource, edit);
         space.apply(&resource.to_string())?;

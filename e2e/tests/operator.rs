@@ -1,0 +1,291 @@
+//! What the operator says of a resource that cannot work, what it mends, and what it leaves alone.
+#![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use chatbot_e2e::model;
+use chatbot_e2e::resource::Resource;
+use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
+use serde_json::{Value, json};
+
+/// What the operator makes, and what it would make again.
+const KINDS: &str = "configmaps,services,poddisruptionbudgets,deployments,horizontalpodautoscalers";
+const MANAGER: &str = "chatbot-operator";
+/// Longer than the operator lets pass between two looks at a resource that is at rest.
+const REST: Duration = Duration::from_secs(17);
+/// A Service of somebody else, with the name of ours.
+const FOREIGN: &str = "
+apiVersion: v1
+kind: Service
+metadata: { name: chat-adapters, labels: { app: other } }
+spec: { selector: { app: other }, ports: [{ port: 8080 }] }
+";
+
+/// Waits for a condition with this status and reason, whose message names everything that a person needs.
+fn told(resource: &Resource, [kind, status, reason]: [&str; 3], words: &[&str]) {
+    let what = format!("{kind}={status} {reason} with {words:?}");
+    wait_until(&what, PATIENCE, || {
+        let condition = resource.condition(kind)?.context("it is not told yet")?;
+        ensure!(
+            condition.status == status && condition.reason == reason,
+            "{condition:?}"
+        );
+        ensure!(
+            words.iter().all(|word| condition.message.contains(word)),
+            "{condition:?}"
+        );
+        Ok(true)
+    })
+    .unwrap();
+}
+
+/// Every child, and what changes when somebody writes to it. Others write the status, and the version with it.
+fn children(resource: &Resource) -> BTreeMap<String, Value> {
+    let list = resource
+        .space
+        .kubectl(&[
+            "get",
+            KINDS,
+            "--selector=chatbot.dev/cluster=chat",
+            "--show-managed-fields",
+            "--output=json",
+        ])
+        .unwrap();
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let items = list["items"].as_array().unwrap().iter();
+    items
+        .map(|item| {
+            let metadata = &item["metadata"];
+            let has_status = !item["status"].is_null() && item["kind"] != "Service";
+            let ours: Vec<&Value> = metadata["managedFields"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|entry| entry["manager"] == MANAGER)
+                .collect();
+            let written = json!({
+                "uid": metadata["uid"],
+                "generation": metadata["generation"],
+                "version": if has_status { &Value::Null } else { &metadata["resourceVersion"] },
+                "ours": ours,
+            });
+            let name = format!("{} {}", item["kind"], metadata["name"]).replace('"', "");
+            (name, written)
+        })
+        .collect()
+}
+
+/// What the status says, whatever generation it says it of.
+fn status(resource: &Resource) -> Value {
+    let mut status = resource.object().unwrap()["status"].take();
+    status["observedGeneration"].take();
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition["observedGeneration"].take();
+    }
+    status
+}
+
+fn version(object: &Value) -> String {
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// A prompt, a claim, a model's file and the memory for it that are not there, and a name that is taken: each is told
+/// with its remedy, and none needs more than what it lacks.
+fn what_is_missing_is_named_until_it_is_there() -> Resource {
+    let space = scenario::namespace("e2e-operator").unwrap();
+    space.apply(FOREIGN).unwrap();
+    let missing = json!({ "spec": {
+        "conversation": {
+            "systemPrompt": null,
+            "systemPromptFrom": { "configMapKeyRef": { "name": "persona", "key": "prompt" } },
+        },
+        "inference": {
+            "model": { "source": { "persistentVolumeClaim": { "path": "nowhere.gguf" } } },
+            "resources": { "limits": { "memory": "48Mi" } },
+            "autoscaling": { "minReplicas": 1, "maxReplicas": 1 },
+        },
+    } });
+    let resource = Resource::apply_unclaimed(space, &missing).unwrap();
+    let space = &resource.space;
+    let foreign = resource.child("service", "chat-adapters").unwrap();
+
+    let no_prompt = ["AdaptersReady", "False", "SystemPromptMissing"];
+    told(
+        &resource,
+        no_prompt,
+        &["configMapKeyRef.name", "persona", "create"],
+    );
+    let prompt = |key: &str| {
+        let text = "You are a friendly assistant.";
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "persona" },
+            "data": { key: text },
+        });
+        space.apply(&manifest.to_string()).unwrap();
+    };
+    prompt("other");
+    told(
+        &resource,
+        no_prompt,
+        &["configMapKeyRef.key", "\"prompt\"", "add"],
+    );
+    prompt("prompt");
+
+    let no_claim = ["ModelReady", "False", "StoreUnbound"];
+    told(&resource, no_claim, &["claimName", "models", "create"]);
+    space.claim_models().unwrap();
+    let no_file = ["ModelReady", "False", "SourceNotFound"];
+    told(&resource, no_file, &["nowhere.gguf"]);
+    let source = json!({ "persistentVolumeClaim": { "path": model::FILE } });
+    let corrected = json!({ "spec": { "inference": { "model": { "source": source } } } });
+    resource.edit(&corrected).unwrap();
+    let no_room = ["ModelReady", "False", "DoesNotFit"];
+    let remedy = ["48Mi", "nodeCapacity", "contextTokens", "resources.limits"];
+    told(&resource, no_room, &remedy);
+    let roomy = json!({ "spec": { "inference": { "resources": null } } });
+    resource.edit(&roomy).unwrap();
+    told(&resource, ["ModelReady", "True", "Published"], &[]);
+    told(
+        &resource,
+        ["AdaptersReady", "True", "MinimumReplicasAvailable"],
+        &[],
+    );
+
+    let taken = ["Stalled", "True", "ObjectNotOwned"];
+    told(&resource, taken, &["Service chat-adapters", "rename"]);
+    let untouched = resource.child("service", "chat-adapters").unwrap();
+    assert_eq!(untouched, foreign);
+    space
+        .kubectl(&["delete", "service", "chat-adapters"])
+        .unwrap();
+    resource.wait_ready(PATIENCE).unwrap();
+    resource
+}
+
+/// Passes that find nothing to do write nothing, whatever has made the operator look.
+fn at_rest_nothing_is_written(resource: &Resource) {
+    wait_until("the configuration before the edit gone", PATIENCE, || {
+        let configurations = children(resource)
+            .into_keys()
+            .filter(|name| name.starts_with("ConfigMap"));
+        Ok(configurations.count() == 3)
+    })
+    .unwrap();
+    let (before, said) = (children(resource), status(resource));
+    let written = |child: &Value| child["ours"] != json!([]);
+    assert!(before.values().all(written), "{before:?}");
+
+    // Another spelling is another generation, which the operator has to look at, and asks for nothing new.
+    for cpu in ["1000m", "1", "1000m"] {
+        let spelled = json!({ "spec": { "inference": { "nodeCapacity": { "cpu": cpu } } } });
+        let generation = resource.edit(&spelled).unwrap();
+        wait_until("the new generation looked at", PATIENCE, || {
+            Ok(resource.object()?["status"]["observedGeneration"] == generation)
+        })
+        .unwrap();
+        assert_eq!(children(resource), before);
+        assert_eq!(status(resource), said);
+    }
+
+    let looked_at = resource.object().unwrap();
+    let (pods, start) = (resource.pods("inference").unwrap(), Instant::now());
+    for (touch, pod) in pods.iter().cycle().take(3).enumerate() {
+        let touched = format!("example.com/touched={touch}");
+        let annotate = ["annotate", "--overwrite", "pod", &pod.name, &touched];
+        resource.space.kubectl(&annotate).unwrap();
+    }
+    while start.elapsed() < REST {
+        thread::sleep(Duration::from_secs(1));
+        let now = resource.object().unwrap();
+        assert_eq!(
+            version(&now),
+            version(&looked_at),
+            "{looked_at} became {now}"
+        );
+    }
+    assert_eq!(children(resource), before);
+}
+
+/// What somebody deletes comes back, what somebody changes is set again, and what is theirs stays.
+fn what_is_deleted_or_changed_comes_back(resource: &Resource) {
+    let space = &resource.space;
+    let before = children(resource);
+    let configuration = before
+        .keys()
+        .find_map(|name| name.strip_prefix("ConfigMap "))
+        .unwrap();
+    let deleted = [
+        ("configmap", configuration),
+        ("service", "chat-inference"),
+        ("poddisruptionbudget", "chat-adapters"),
+        ("horizontalpodautoscaler", "chat-inference"),
+    ];
+    for (kind, name) in deleted {
+        space.kubectl(&["delete", kind, name]).unwrap();
+    }
+    let note = "example.com/note=theirs";
+    space
+        .kubectl(&["annotate", "service", "chat-adapters", note])
+        .unwrap();
+    // A Service's ports are joined by number when they are applied: the changed one would stand beside ours.
+    let changed = [
+        ("service", "chat-adapters", "/spec/ports/0/port", json!(81)),
+        (
+            "deployment",
+            "chat-inference",
+            "/spec/revisionHistoryLimit",
+            json!(9),
+        ),
+        (
+            "deployment",
+            "chat-adapters",
+            "/metadata/labels/chatbot.dev~1component",
+            json!("x"),
+        ),
+    ];
+    let originals = changed.each_ref().map(|(kind, name, path, value)| {
+        let child = resource.child(kind, name).unwrap();
+        let patch = json!([{ "op": "replace", "path": path, "value": value }]).to_string();
+        space
+            .kubectl(&["patch", kind, name, "--type=json", "--patch", &patch])
+            .unwrap();
+        child.pointer(path).unwrap().clone()
+    });
+    for (kind, name) in deleted {
+        wait_until(&format!("{kind} {name} there again"), PATIENCE, || {
+            resource.child(kind, name).map(|_| true)
+        })
+        .unwrap();
+    }
+    for ((kind, name, path, _), original) in changed.iter().zip(&originals) {
+        wait_until(&format!("{kind} {name} set again"), PATIENCE, || {
+            let child = resource.child(kind, name)?;
+            ensure!(child.pointer(path) == Some(original), "{child}");
+            Ok(true)
+        })
+        .unwrap();
+    }
+    let service = resource.child("service", "chat-adapters").unwrap();
+    assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        service["metadata"]["annotations"]["example.com/note"],
+        "theirs"
+    );
+    let names = |children: &BTreeMap<String, Value>| children.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&children(resource)), names(&before));
+    resource.wait_ready(PATIENCE).unwrap();
+}
+
+#[test]
+#[ignore = "needs the cluster: cargo e2e test"]
+fn what_is_missing_is_named_and_what_is_there_is_kept_as_planned() {
+    let resource = what_is_missing_is_named_until_it_is_there();
+    at_rest_nothing_is_written(&resource);
+    what_is_deleted_or_changed_comes_back(&resource);
+}
