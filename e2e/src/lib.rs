@@ -5,6 +5,7 @@
 //! scenarios in `tests/` reach it through [`scenario`].
 
 pub mod chat;
+pub mod checks;
 pub mod cluster;
 pub mod command;
 pub mod conversation;

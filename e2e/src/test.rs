@@ -11,6 +11,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 
+use crate::checks;
 use crate::cluster::Cluster;
 use crate::command;
 use crate::go_build;
@@ -87,6 +88,15 @@ pub fn run(
             ),
         );
     }
+    if name.is_none() {
+        let deny = places.cache.join("tools/bin/cargo-deny").exists();
+        plan.push(Step::new(
+            "dependencies",
+            if deny { 0.1 } else { 5.0 },
+            "their licences and sources, by cargo-deny",
+        ));
+        plan.push(Step::new("chart", 0.1, "helm lint --strict"));
+    }
     plan.push(Step::new("model tests", 2.0, "the engine and the processes with a real model"));
     plan.push(Step::new(
         "scenarios",
@@ -105,6 +115,9 @@ pub fn run(
     }
     match up::start(&Cluster::new(places.clone()), wish, &steps, this_program) {
         Ok(toolchain) => {
+            if name.is_none() {
+                check(places, &steps, &mut counts);
+            }
             let demanding = Demanding { name, all };
             for (step, folders) in [("model tests", &MODEL[..]), ("scenarios", &SCENARIOS[..])] {
                 demanding.run(places, &toolchain, &steps, step, folders, &mut counts);
@@ -141,6 +154,20 @@ fn without_cluster(places: &Places, steps: &Steps, counts: &mut Counts) -> Resul
         tests(steps, "tests", &mut cargo, counts);
     });
     Ok(())
+}
+
+/// What the project is made of.
+fn check(places: &Places, steps: &Steps, counts: &mut Counts) {
+    let step = "dependencies";
+    let compiled = AtomicU32::new(0);
+    let dependencies = steps.run(step, || {
+        checks::dependencies(places, |line| {
+            rust_build::show(steps, step, &compiled, line);
+        })
+    });
+    counts.add(steps, step, dependencies);
+    let chart = steps.run("chart", || checks::chart(places));
+    counts.add(steps, "chart", chart);
 }
 
 /// What `cargo test` leaves out by itself: tests that need a real model, a browser or the cluster.

@@ -1,0 +1,63 @@
+//! Checks of what the project is made of, beside its tests: dependencies and the chart.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command;
+use crate::go_build;
+use crate::places::Places;
+use crate::prerequisites::on_path;
+
+const CARGO_DENY: &str = "0.20.2";
+
+/// Licences, sources and unwanted crates of every dependency, as `.cargo/deny.toml` says.
+pub fn dependencies(places: &Places, each: impl Fn(&str) + Sync) -> Result<()> {
+    let program = cargo_deny(places, each)?;
+    let mut deny = Command::new(program);
+    deny.current_dir(&places.repository).args([
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]);
+    command::output(&mut deny).map(drop)
+}
+
+/// cargo-deny, from PATH or built once and kept in the cache.
+fn cargo_deny(places: &Places, each: impl Fn(&str) + Sync) -> Result<PathBuf> {
+    if on_path("cargo-deny") {
+        return Ok(PathBuf::from("cargo-deny"));
+    }
+    let folder = places.cache.join("tools");
+    let program = folder.join("bin/cargo-deny");
+    if program.exists() {
+        return Ok(program);
+    }
+    let target = folder.join("target");
+    let mut install = Command::new("cargo");
+    install
+        .args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked"])
+        .arg("--root")
+        .arg(&folder)
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTC_WORKSPACE_WRAPPER");
+    command::watched(&mut install, each).context("failed to build cargo-deny")?;
+    fs::remove_dir_all(&target)
+        .with_context(|| format!("failed to remove {}", target.display()))?;
+    Ok(program)
+}
+
+/// The chart, as Helm sees it, with a warning taken as an error.
+pub fn chart(places: &Places) -> Result<()> {
+    let mut helm = Command::new(go_build::folder(places)?.join("helm"));
+    helm.args(["lint", "--strict"])
+        .arg(places.repository.join("charts/chatbot-operator"))
+        .args(["--set", "image.operator=example.com/operator:1"])
+        .args(["--set", "image.chatbot=example.com/chatbot:1"]);
+    command::output(&mut helm).map(drop)
+}
