@@ -55,7 +55,10 @@ impl Cluster {
     /// The paths of the nodes' network namespaces: from each, pods and Services can be reached.
     #[must_use]
     pub fn namespaces(&self) -> Vec<PathBuf> {
-        self.nodes().into_iter().map(Node::network_namespace).collect()
+        self.nodes()
+            .into_iter()
+            .map(Node::network_namespace)
+            .collect()
     }
 
     /// Starts the control plane, and returns when it is ready.

@@ -97,7 +97,11 @@ pub fn run(
         ));
         plan.push(Step::new("chart", 0.1, "helm lint --strict"));
     }
-    plan.push(Step::new("model tests", 2.0, "the engine and the processes with a real model"));
+    plan.push(Step::new(
+        "model tests",
+        2.0,
+        "the engine and the processes with a real model",
+    ));
     plan.push(Step::new(
         "scenarios",
         6.0,

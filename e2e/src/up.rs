@@ -230,12 +230,9 @@ fn start_kubernetes(
     })?;
     let base = base_images(places, &programs).context("failed to pack the cluster's own images")?;
     steps.run("nodes", || {
-        let count = wish.nodes.max(
-            cluster
-                .nodes()
-                .last()
-                .map_or(0, |node| node.number()),
-        );
+        let count = wish
+            .nodes
+            .max(cluster.nodes().last().map_or(0, |node| node.number()));
         if count > wish.nodes {
             steps.say(
                 "nodes",
@@ -279,10 +276,7 @@ fn build_own(places: &Places, wish: Wish, steps: &Steps) -> Result<Own> {
     })?;
     if wish.purpose == Purpose::Try {
         let page = steps.run("try now", || chat::start(places, &chatbot, &model))?;
-        steps.say(
-            "try now",
-            &format!("the chat in one process: {page}"),
-        );
+        steps.say("try now", &format!("the chat in one process: {page}"));
     }
     let operator = steps.run("operator", || {
         toolchain.build(places, steps, "operator", "chatbot-operator")
