@@ -115,7 +115,7 @@ impl<'a> Line<'a> {
         else {
             return;
         };
-        debug!(?code, message, "a connection is closed");
+        debug!(?code, why = message, "a connection is closed");
         let error = Frame::Error {
             code,
             message,

@@ -67,9 +67,9 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
 /// The reply with the fallback text; the log says why.
 pub(crate) fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
     if message.synthetic {
-        debug!(message = %message.id, "a synthetic conversation failed: {reason}");
+        debug!(message_id = %message.id, "a synthetic conversation failed: {reason}");
     } else {
-        warn!(message = %message.id, channel = message.account.channel, "sending the fallback text: {reason}");
+        warn!(message_id = %message.id, channel = message.account.channel, "sending the fallback text: {reason}");
     }
     reply(
         message,
@@ -109,7 +109,7 @@ async fn session(
         }
         if Instant::now() >= deadline {
             shared.metrics.without_history.inc();
-            warn!(partition, message = %message.id, "answering without history: the session store is behind");
+            warn!(partition, message_id = %message.id, "answering without history: the session store is behind");
             return Vec::new();
         }
         let pause = shared.limits.context_wait / 20;
@@ -153,7 +153,7 @@ async fn ask_until_settled(
                 } else {
                     0
                 };
-                info!(message = %message.id, "asking again with less history: {failure}");
+                info!(message_id = %message.id, "asking again with less history: {failure}");
                 backoff.next()
             }
             Err(Failure::Busy { retry_after }) => {
@@ -163,7 +163,7 @@ async fn ask_until_settled(
                 backoff.next().max(asked)
             }
             Err(failure @ Failure::Away(_)) => {
-                info!(message = %message.id, "asking again: {failure}");
+                info!(message_id = %message.id, "asking again: {failure}");
                 backoff.next()
             }
         };
