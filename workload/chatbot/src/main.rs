@@ -75,7 +75,7 @@ struct Run {
     #[arg(long)]
     model: Option<PathBuf>,
     /// Where to listen
-    #[arg(long, alias = "listen", default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)))]
+    #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)))]
     address: SocketAddr,
     /// Threads of the inference engine; absent: half of the CPUs
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]

@@ -42,11 +42,13 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listening: SocketAddr) {
     let stop = gateway.stop.clone();
     let conversing = async {
         tokio::time::sleep(gateway.limits.probe_first).await;
+        let begun = Instant::now();
         loop {
             let result = Conversation::hold(&gateway, &channel, address).await;
             let well = result.is_ok();
             record(&gateway, &last, result);
-            let pause = if well {
+            // Often at first: the rollout that this gateway is part of waits for the first conversation after its end.
+            let pause = if well && begun.elapsed() > gateway.limits.probe {
                 gateway.limits.probe
             } else {
                 gateway.limits.probe_again
@@ -192,11 +194,12 @@ impl<'a> Conversation<'a> {
                 Some(Frame::Reply {
                     message: of,
                     fallback,
+                    answer,
                     ..
                 }) if of == message => {
                     if fallback {
-                        let message = "the worker answered with the fallback text: no inference instance gave an answer";
-                        return Err(failed(Hop::Inference, message.to_owned()));
+                        // What a synthetic conversation is told instead of an answer is the reason.
+                        return Err(failed(Hop::Inference, answer));
                     }
                     return Ok(());
                 }

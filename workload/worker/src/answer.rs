@@ -47,7 +47,8 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
         // Nobody waits for a synthetic conversation that is over.
         let ended = timeout(shared.limits.synthetic_patience, asking).await;
         ended.unwrap_or_else(|_| {
-            Err("inference did not answer a synthetic conversation in time".to_owned())
+            let last = shared.handle.last_inference_error();
+            Err(last.unwrap_or_else(|| "inference did not answer in time".to_owned()))
         })
     } else {
         asking.await
@@ -64,18 +65,16 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
     }
 }
 
-/// The reply with the fallback text; the log says why.
+/// The reply with the fallback text; the log says why. A synthetic conversation is told the reason itself.
 pub(crate) fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
-    if message.synthetic {
+    let text = if message.synthetic {
         debug!(message_id = %message.id, "a synthetic conversation failed: {reason}");
+        reason.to_owned()
     } else {
         warn!(message_id = %message.id, channel = message.account.channel, "sending the fallback text: {reason}");
-    }
-    reply(
-        message,
-        shared.config.fallback_message.clone(),
-        Outcome::Fallback,
-    )
+        shared.config.fallback_message.clone()
+    };
+    reply(message, text, Outcome::Fallback)
 }
 
 fn reply(message: Message, answer: String, outcome: Outcome) -> Reply {
