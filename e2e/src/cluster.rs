@@ -65,8 +65,7 @@ impl Cluster {
     pub fn start_control_plane(&self, programs: &Path) -> Result<()> {
         network::check_free(&self.places)?;
         let link = self.places.programs();
-        fs::create_dir_all(&self.places.state)
-            .with_context(|| format!("failed to create {}", self.places.state.display()))?;
+        self.places.claim_state()?;
         if fs::read_link(&link).ok().as_deref() != Some(programs) {
             let _ = fs::remove_file(&link); // absent the first time
             std::os::unix::fs::symlink(programs, &link)

@@ -14,6 +14,7 @@ use crate::process;
 
 /// Ends everything that `up` or `test` started. Running it twice does no harm.
 pub fn down(places: &Places, say: impl Fn(&str)) -> Result<()> {
+    places.check_state()?;
     if !rustix::process::geteuid().is_root() && !left(places).is_empty() {
         bail!("this needs root, like the cluster that it ends");
     }

@@ -77,23 +77,13 @@ pub fn chart(cluster: &Cluster, images: &OwnImages) -> Result<()> {
     Ok(())
 }
 
-/// Applies the sample and the volume with the model it names, and waits until it says Ready.
+/// Applies the sample, unless it is there: then it is as somebody wants it. Waits until it says Ready.
 pub fn sample(cluster: &Cluster) -> Result<()> {
     let manifests = model_volume(&cluster.places.models(), CHAT_NAMESPACE)?;
     cluster.apply(&manifests)?;
-    let file = cluster.places.samples().join("quickstart.yaml");
-    let text =
-        fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    let mut apply = cluster.kubectl();
-    apply.args([
-        "apply",
-        "--server-side",
-        "--namespace",
-        CHAT_NAMESPACE,
-        "--filename",
-        "-",
-    ]);
-    command::output_of_input(&mut apply, &text)?;
+    if !has_sample(cluster)? {
+        apply_sample(cluster)?;
+    }
     let mut wait = cluster.kubectl();
     wait.args([
         "wait",
@@ -107,6 +97,30 @@ pub fn sample(cluster: &Cluster) -> Result<()> {
         bail!("{error:#}\n{}", describe(cluster, CHAT_NAMESPACE));
     }
     Ok(())
+}
+
+/// Whether the sample's namespace has a resource.
+fn has_sample(cluster: &Cluster) -> Result<bool> {
+    let mut get = cluster.kubectl();
+    get.args(["get", "chatbotcluster", "--namespace", CHAT_NAMESPACE]);
+    get.args(["--output", "name"]);
+    command::output(&mut get).map(|names| !names.trim().is_empty())
+}
+
+fn apply_sample(cluster: &Cluster) -> Result<()> {
+    let file = cluster.places.samples().join("quickstart.yaml");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+    let mut apply = cluster.kubectl();
+    apply.args([
+        "apply",
+        "--server-side",
+        "--namespace",
+        CHAT_NAMESPACE,
+        "--filename",
+        "-",
+    ]);
+    command::output_of_input(&mut apply, &text).map(drop)
 }
 
 /// A namespace with a claim on the folder of models. The volume is a folder of this machine that every node sees at

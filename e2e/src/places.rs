@@ -1,9 +1,13 @@
 //! Where things are: the repository, the cache that may be thrown away, and the state of the running cluster.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+
+/// Marks a state folder as one that this program made, and may remove.
+const MARK: &str = ".chatbot-e2e";
 
 /// The folders everything else is found in.
 #[derive(Clone, Debug)]
@@ -40,6 +44,27 @@ impl Places {
             state,
             binaries: binaries()?,
         })
+    }
+
+    /// Makes the state folder. One that somebody else has put something into is refused: it would be removed one day.
+    pub fn claim_state(&self) -> Result<()> {
+        self.check_state()?;
+        let failed = || format!("failed to create {}", self.state.display());
+        fs::create_dir_all(&self.state).with_context(failed)?;
+        fs::write(self.state.join(MARK), "").with_context(failed)
+    }
+
+    /// Fails when the state folder holds something and is not ours.
+    pub fn check_state(&self) -> Result<()> {
+        let is_empty =
+            fs::read_dir(&self.state).map_or(true, |mut entries| entries.next().is_none());
+        if !is_empty && !self.state.join(MARK).exists() {
+            bail!(
+                "{}: is not empty, and no folder that `cargo e2e up` made: set CHATBOT_E2E_STATE to one of its own",
+                self.state.display()
+            );
+        }
+        Ok(())
     }
 
     /// The scripts, modules and manifests the cluster is made from.
@@ -131,6 +156,27 @@ fn binaries() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_folder_of_somebody_else_is_not_used() {
+        let state = env::temp_dir().join(format!("chatbot-e2e-places-{}", std::process::id()));
+        let places = Places {
+            repository: PathBuf::new(),
+            cache: PathBuf::new(),
+            state: state.clone(),
+            binaries: PathBuf::new(),
+        };
+        places.claim_state().unwrap();
+        places.check_state().unwrap();
+        fs::remove_file(state.join(MARK)).unwrap();
+        fs::write(state.join("thesis"), "").unwrap();
+        let refused = places.claim_state().unwrap_err();
+        assert!(
+            refused.to_string().contains("CHATBOT_E2E_STATE"),
+            "{refused}"
+        );
+        fs::remove_dir_all(state).unwrap();
+    }
 
     #[test]
     fn a_folder_the_nodes_cannot_see_is_refused_with_the_remedy() {

@@ -17,6 +17,7 @@ pub fn start(places: &Places, name: &str, command: &Command) -> Result<()> {
     if running(places, name).is_some() {
         return Ok(());
     }
+    places.claim_state()?;
     for folder in [places.logs(), places.processes()] {
         fs::create_dir_all(&folder)
             .with_context(|| format!("failed to create {}", folder.display()))?;

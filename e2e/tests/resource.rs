@@ -6,6 +6,7 @@ mod page;
 use chatbot_e2e::conversation::Conversation;
 use chatbot_e2e::resource::{CHANNEL, NAME, Resource};
 use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
+use chatbot_e2e::{command, install};
 use page::{Browser, Page};
 use serde_json::json;
 
@@ -87,5 +88,22 @@ mod long {
         space
             .kubectl(&["get", "persistentvolumeclaim", "models"])
             .unwrap();
+    }
+
+    #[test]
+    #[ignore = "needs the cluster: cargo e2e test --all"]
+    fn another_up_leaves_an_edited_sample_as_it_is() {
+        let cluster = scenario::cluster().unwrap();
+        let kubectl = |arguments: &[&str]| {
+            let mut kubectl = cluster.kubectl();
+            kubectl.args(["--namespace", install::CHAT_NAMESPACE]);
+            command::output(kubectl.args(arguments)).unwrap()
+        };
+        install::sample(&cluster).unwrap();
+        kubectl(&["scale", "cbc/quickstart", "--replicas=3"]);
+        install::sample(&cluster).unwrap();
+        let floor = "jsonpath={.spec.inference.autoscaling.minReplicas}";
+        assert_eq!(kubectl(&["get", "cbc/quickstart", "--output", floor]), "3");
+        kubectl(&["scale", "cbc/quickstart", "--replicas=2"]);
     }
 }

@@ -33,6 +33,7 @@ fn load_adds_instances_and_its_end_removes_them_and_no_answer_is_cut_off() {
     let resource = Resource::apply(space, &quick_fall).unwrap();
     resource.wait_ready(2 * PATIENCE).unwrap();
     let entrance = resource.open().unwrap();
+    let settled = resource.condition("Reconciling").unwrap().unwrap();
 
     let (crowd_goes, reader_goes) = (AtomicBool::new(false), AtomicBool::new(false));
     let talk = |pause: Duration, stop: &AtomicBool| {
@@ -69,6 +70,13 @@ fn load_adds_instances_and_its_end_removes_them_and_no_answer_is_cut_off() {
         conversations
     });
 
+    let after = resource.condition("Reconciling").unwrap().unwrap();
+    assert_eq!(
+        (after.status.as_str(), after.since),
+        ("False", settled.since),
+        "scaling is no rollout: {}",
+        after.message
+    );
     for conversation in &conversations {
         for reply in conversation.replies().values() {
             assert!(!reply.fallback, "the model did not answer: {reply:?}");

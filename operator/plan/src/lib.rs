@@ -93,7 +93,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         .flat_map(|proposal| proposal.objects.iter().cloned())
         .filter_map(|object| rendering.complete(object))
         .collect();
-    let rollout = Rollout::of(&objects, &world.observed);
+    let rollout = Rollout::of(&objects, &world.observed, world.memory.completed.as_ref());
     let prober = rollout::last_probe(world.observed.pods_of(Component::Adapters))
         .map(|(pod, _)| pod)
         .or_else(|| {

@@ -29,16 +29,23 @@ pub fn revision_of(objects: &[Rendered], component: Component) -> Option<&str> {
 }
 
 impl Rollout {
-    /// Compares a plan's objects with what is there.
+    /// Compares a plan's objects with what is there, and with the rollout that was last seen complete.
     #[must_use]
-    pub fn of(objects: &[Rendered], observed: &Observed) -> Self {
+    pub fn of(objects: &[Rendered], observed: &Observed, last: Option<&Completed>) -> Self {
+        let revisions: String = objects
+            .iter()
+            .filter(|object| object.component.is_some())
+            .filter_map(|object| object.revision.as_deref())
+            .collect();
+        let revision = names::hash(&revisions);
+        // Scaling raises a Deployment's generation as an edit does, and no template changes.
+        let was_complete = last.is_some_and(|last| last.revision == revision);
         let mut rollout = Self {
-            revision: String::new(),
+            revision,
             unapplied: Vec::new(),
             moving: Vec::new(),
             overdue: Vec::new(),
         };
-        let mut revisions = String::new();
         for object in objects {
             let applied = carries_plan(object, observed);
             if !applied {
@@ -46,19 +53,17 @@ impl Rollout {
                     .unapplied
                     .push(format!("{} {}", object.key.kind, object.key.name));
             }
-            let (Some(revision), Some(component)) = (&object.revision, object.component) else {
+            let (Some(_), Some(component)) = (&object.revision, object.component) else {
                 continue;
             };
-            revisions.push_str(revision);
             let seen = observed.deployments.get(&object.key.name);
-            if !applied || !seen.is_some_and(is_complete) {
+            if !applied || !seen.is_some_and(|seen| is_complete(seen, was_complete)) {
                 rollout.moving.push(component);
             }
             if seen.is_some_and(|deployment| deployment.progress == "ProgressDeadlineExceeded") {
                 rollout.overdue.push(object.key.name.clone());
             }
         }
-        rollout.revision = names::hash(&revisions);
         rollout
     }
 
@@ -79,8 +84,8 @@ pub fn carries_plan(object: &Rendered, observed: &Observed) -> bool {
 }
 
 /// The controller says so once, and means it until the template changes: pods lost later are another matter.
-fn is_complete(deployment: &DeploymentSeen) -> bool {
-    deployment.current
+fn is_complete(deployment: &DeploymentSeen, was_complete: bool) -> bool {
+    (deployment.current || was_complete)
         && deployment.updated == deployment.replicas
         && deployment.updated > 0
         && deployment.progress == "NewReplicaSetAvailable"

@@ -324,3 +324,19 @@ proptest! {
         prop_assert!(plan(&world).wake_at > world.now);
     }
 }
+
+#[test]
+fn a_scaling_is_no_rollout() {
+    let mut world = world().passed().rolled_out(2).probed(10).passed();
+    assert!(world.memory.completed.is_some());
+    for deployment in world.observed.deployments.values_mut() {
+        // The autoscaler has just written, and the Deployment's controller has not looked yet.
+        deployment.current = false;
+    }
+    assert!(plan(&world).rollout.is_complete());
+    world.memory.completed = None;
+    assert!(
+        !plan(&world).rollout.is_complete(),
+        "nothing tells it from an edit"
+    );
+}

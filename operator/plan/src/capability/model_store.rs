@@ -106,7 +106,7 @@ fn condition(
         }
         _ => {}
     }
-    match current.iter().find_map(|pod| refusal(pod)) {
+    match current.iter().find_map(|pod| refusal(world, pod)) {
         Some((reason, message)) => condition(Some(false), reason, message),
         None => condition(
             None,
@@ -117,13 +117,20 @@ fn condition(
 }
 
 /// Why an instance cannot serve the model, by its own words; one that was ended for want of memory has none.
-fn refusal(pod: &PodSeen) -> Option<(Reason, String)> {
+fn refusal(world: &World, pod: &PodSeen) -> Option<(Reason, String)> {
     if let Some(Trouble::OutOfMemory(limit)) = &pod.trouble {
         return Some((Reason::DoesNotFit, out_of_memory(pod, limit.as_deref())));
     }
     match last_words(pod)? {
         (Some(reason), message) if ConditionType::ModelReady.reasons().contains(&reason) => {
-            Some((reason, message))
+            let ModelSource::PersistentVolumeClaim { claim_name, path } =
+                &world.settings.inference.model;
+            Some((
+                reason,
+                format!(
+                    "inference.model.source.persistentVolumeClaim.path: {path:?} in claim {claim_name:?}: {message}"
+                ),
+            ))
         }
         _ => None,
     }
