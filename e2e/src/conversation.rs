@@ -189,7 +189,8 @@ impl Conversation {
                 .filter(|other| other["message"] == turn["message"]);
             ensure!(copies.count() == 1, "the history has a turn twice: {turn}");
         }
-        let newest = self.replies.values().max_by_key(|reply| reply.position);
+        // Not by position: a hub that restarts counts anew.
+        let newest = self.replies.values().max_by_key(|reply| reply.answered);
         if let Some(newest) = newest {
             ensure!(
                 turns.iter().any(|turn| turn["message"] == newest.message),
