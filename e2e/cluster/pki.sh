@@ -3,7 +3,7 @@
 # Each NODE is given as name=address. What exists stays as it is: a running cluster trusts it.
 set -euo pipefail
 
-directory=$1 hub=$2
+directory=$1 hub=$2 port=${API_PORT:-6443}
 shift 2
 mkdir -p "$directory"
 cd "$directory"
@@ -70,17 +70,17 @@ certificate apiserver ca /CN=kube-apiserver "$names"
 certificate apiserver-kubelet-client ca /O=system:masters/CN=kube-apiserver-kubelet-client
 certificate front-proxy-client front-proxy-ca /CN=front-proxy-client
 certificate admin ca /O=system:masters/CN=admin
-kubeconfig admin https://127.0.0.1:6443
+kubeconfig admin https://127.0.0.1:$port
 
 for name in kube-controller-manager kube-scheduler; do
   certificate "$name" ca "/CN=system:$name"
-  kubeconfig "$name" https://127.0.0.1:6443
+  kubeconfig "$name" https://127.0.0.1:$port
 done
 certificate kube-proxy ca /CN=system:kube-proxy
-kubeconfig kube-proxy "https://$hub:6443"
+kubeconfig kube-proxy "https://$hub:$port"
 
 for node in "$@"; do
   name=${node%%=*} address=${node#*=}
   certificate "$name" ca "/O=system:nodes/CN=system:node:$name" "DNS:$name,IP:$address"
-  kubeconfig "$name" "https://$hub:6443"
+  kubeconfig "$name" "https://$hub:$port"
 done

@@ -1,7 +1,7 @@
 //! A real Kubernetes on this machine: the control plane and every node live in network namespaces that have no link to
 //! the outside. `hub` is the control plane's; a node has one, and its own mounts and processes, too.
 
-mod control_plane;
+pub(crate) mod control_plane;
 mod network;
 mod node;
 
@@ -19,6 +19,8 @@ use crate::places::Places;
 use crate::process;
 
 pub use node::Node;
+
+use control_plane::Site;
 
 /// The control plane's network namespace.
 pub const HUB: &str = "chatbot-hub";
@@ -73,7 +75,7 @@ impl Cluster {
         }
         network::hub(&self.places)?;
         let nodes: Vec<Node> = (1..=MAX_NODES).map(Node::new).collect();
-        control_plane::make_certificates(&self.places, &nodes)?;
+        control_plane::make_certificates(&self.places, Site::IN_HUB, &nodes)?;
         control_plane::start(&self.places)
     }
 

@@ -17,6 +17,7 @@ pub mod install;
 pub mod lock;
 pub mod model;
 pub mod places;
+pub mod plane;
 pub mod prerequisites;
 pub mod process;
 pub mod resource;

@@ -32,21 +32,26 @@ pub struct Namespace {
     pub name: String,
 }
 
-/// Creates a namespace that enforces the Pod Security Standard `restricted`.
+/// Creates a namespace on the running cluster that enforces the Pod Security Standard `restricted`.
 pub fn namespace(name: &str) -> Result<Namespace> {
-    let namespace = Namespace {
-        cluster: cluster()?,
-        name: name.to_owned(),
-    };
-    namespace.delete("--timeout=90s");
-    namespace.cluster.apply(&format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels: \
-         {{ pod-security.kubernetes.io/enforce: restricted }}\n"
-    ))?;
-    Ok(namespace)
+    Namespace::create(cluster()?, name)
 }
 
 impl Namespace {
+    /// Creates it anew, enforcing the Pod Security Standard `restricted`.
+    pub fn create(cluster: Cluster, name: &str) -> Result<Self> {
+        let namespace = Self {
+            cluster,
+            name: name.to_owned(),
+        };
+        namespace.delete("--timeout=90s");
+        namespace.cluster.apply(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels: \
+             {{ pod-security.kubernetes.io/enforce: restricted }}\n"
+        ))?;
+        Ok(namespace)
+    }
+
     /// `kubectl --namespace <this one> ARGUMENTS`: its output, or its error.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         let mut kubectl = self.cluster.kubectl();

@@ -1,5 +1,7 @@
-//! etcd, kube-apiserver, kube-controller-manager and kube-scheduler, in the hub.
+//! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: in the hub of the cluster, or alone on ports of
+//! this machine ([`crate::plane`]).
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -11,9 +13,37 @@ use crate::command;
 use crate::places::Places;
 use crate::process;
 
-pub fn make_certificates(places: &Places, nodes: &[Node]) -> Result<()> {
+/// Where the parts listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// The API server's address for everybody but its neighbours, and the one it binds to.
+    pub address: Ipv4Addr,
+    pub bind: Ipv4Addr,
+    pub api_port: u16,
+    pub etcd_port: u16,
+    pub etcd_peer_port: u16,
+    /// The other two serve their own health and metrics here; 0 is nowhere.
+    pub controller_manager_port: u16,
+    pub scheduler_port: u16,
+}
+
+impl Site {
+    pub const IN_HUB: Self = Self {
+        address: HUB_ADDRESS,
+        bind: Ipv4Addr::UNSPECIFIED,
+        api_port: API_PORT,
+        etcd_port: 2379,
+        etcd_peer_port: 2380,
+        controller_manager_port: 10257,
+        scheduler_port: 10259,
+    };
+}
+
+pub fn make_certificates(places: &Places, site: Site, nodes: &[Node]) -> Result<()> {
     let mut pki = Command::new(places.cluster_source().join("pki.sh"));
-    pki.arg(places.pki()).arg(HUB_ADDRESS.to_string());
+    pki.env("API_PORT", site.api_port.to_string())
+        .arg(places.pki())
+        .arg(site.address.to_string());
     for node in nodes {
         pki.arg(format!("{}={}", node.name(), node.address()));
     }
@@ -21,16 +51,17 @@ pub fn make_certificates(places: &Places, nodes: &[Node]) -> Result<()> {
 }
 
 pub fn start(places: &Places) -> Result<()> {
-    start_one(places, "etcd", etcd(places))?;
-    start_one(places, "kube-apiserver", api_server(places))?;
+    let site = Site::IN_HUB;
+    start_one(places, "etcd", etcd(places, site))?;
+    start_one(places, "kube-apiserver", api_server(places, site))?;
     wait_ready(places)?;
     // These two give up when the API server is not there within ten seconds, so they come after it.
     start_one(
         places,
         "kube-controller-manager",
-        controller_manager(places),
+        controller_manager(places, site),
     )?;
-    start_one(places, "kube-scheduler", scheduler(places))
+    start_one(places, "kube-scheduler", scheduler(places, site))
 }
 
 fn start_one(places: &Places, name: &str, arguments: Vec<String>) -> Result<()> {
@@ -76,28 +107,33 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-fn etcd(places: &Places) -> Vec<String> {
+pub fn etcd(places: &Places, site: Site) -> Vec<String> {
+    let clients = format!("http://127.0.0.1:{}", site.etcd_port);
+    let peers = format!("http://127.0.0.1:{}", site.etcd_peer_port);
     flags(&[
         ("name", "hub"),
         ("data-dir", &places.state.join("etcd").to_string_lossy()),
         ("log-level", "warn"),
-        ("listen-client-urls", "http://127.0.0.1:2379"),
-        ("advertise-client-urls", "http://127.0.0.1:2379"),
-        ("listen-peer-urls", "http://127.0.0.1:2380"),
-        ("initial-advertise-peer-urls", "http://127.0.0.1:2380"),
-        ("initial-cluster", "hub=http://127.0.0.1:2380"),
+        ("listen-client-urls", &clients),
+        ("advertise-client-urls", &clients),
+        ("listen-peer-urls", &peers),
+        ("initial-advertise-peer-urls", &peers),
+        ("initial-cluster", &format!("hub={peers}")),
         // The cluster does not outlive the machine: no write has to reach the disk before the next one.
         ("unsafe-no-fsync", "true"),
     ])
 }
 
-fn api_server(places: &Places) -> Vec<String> {
+pub fn api_server(places: &Places, site: Site) -> Vec<String> {
     let file = |name: &str| places.pki().join(name).to_string_lossy().into_owned();
     flags(&[
-        ("advertise-address", &HUB_ADDRESS.to_string()),
-        ("bind-address", "0.0.0.0"),
-        ("secure-port", &API_PORT.to_string()),
-        ("etcd-servers", "http://127.0.0.1:2379"),
+        ("advertise-address", &site.address.to_string()),
+        ("bind-address", &site.bind.to_string()),
+        ("secure-port", &site.api_port.to_string()),
+        (
+            "etcd-servers",
+            &format!("http://127.0.0.1:{}", site.etcd_port),
+        ),
         ("service-cluster-ip-range", "10.96.0.0/16"),
         ("authorization-mode", "Node,RBAC"),
         ("enable-admission-plugins", "NodeRestriction"),
@@ -137,9 +173,13 @@ fn api_server(places: &Places) -> Vec<String> {
     ])
 }
 
-fn controller_manager(places: &Places) -> Vec<String> {
+pub fn controller_manager(places: &Places, site: Site) -> Vec<String> {
     let file = |name: &str| places.pki().join(name).to_string_lossy().into_owned();
-    let mut arguments = client(places, "kube-controller-manager");
+    let mut arguments = client(
+        places,
+        "kube-controller-manager",
+        site.controller_manager_port,
+    );
     arguments.extend(flags(&[
         ("use-service-account-credentials", "true"),
         (
@@ -161,12 +201,12 @@ fn controller_manager(places: &Places) -> Vec<String> {
     arguments
 }
 
-fn scheduler(places: &Places) -> Vec<String> {
-    client(places, "kube-scheduler")
+pub fn scheduler(places: &Places, site: Site) -> Vec<String> {
+    client(places, "kube-scheduler", site.scheduler_port)
 }
 
-/// What every client of the API server in the hub is told.
-fn client(places: &Places, name: &str) -> Vec<String> {
+/// What every client of the API server beside it is told.
+fn client(places: &Places, name: &str, port: u16) -> Vec<String> {
     let kubeconfig: PathBuf = places.pki().join(format!("{name}.kubeconfig"));
     let kubeconfig = kubeconfig.to_string_lossy();
     flags(&[
@@ -174,6 +214,7 @@ fn client(places: &Places, name: &str) -> Vec<String> {
         ("authentication-kubeconfig", &kubeconfig),
         ("authorization-kubeconfig", &kubeconfig),
         ("bind-address", "127.0.0.1"),
+        ("secure-port", &port.to_string()),
         ("leader-elect", "false"),
         ("kube-api-qps", "300"),
         ("kube-api-burst", "500"),
