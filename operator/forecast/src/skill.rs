@@ -1,0 +1,29 @@
+//! How good the forecasts have lately been.
+
+/// How good the forecasts of the last day have been, beside the last value.
+///
+/// Errors are WAPE: the sum of absolute errors over the sum of the values, over every forecast step of the last day.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Skill {
+    /// Not enough has been seen for a judgement. What is forecast meanwhile is the last value.
+    CollectingHistory {
+        /// Forecasts that could be compared with what came.
+        compared: usize,
+        /// How many of them there must be.
+        needed: usize,
+    },
+    /// The forecast was better, and is used.
+    BetterThanLastValue {
+        /// WAPE of the forecast, as a fraction.
+        wape: f64,
+        /// WAPE of the last value.
+        last_value: f64,
+    },
+    /// The last value was as good or better, and is used in the forecast's place.
+    WorseThanLastValue {
+        /// WAPE of the forecast that is not used, as a fraction.
+        wape: f64,
+        /// WAPE of the last value.
+        last_value: f64,
+    },
+}
