@@ -4,6 +4,8 @@
 //! plane: they are built by cargo and started like any other program. The folder names the machine's only cluster;
 //! scenarios in `tests/` reach it through [`scenario`].
 
+pub mod access;
+pub mod bench;
 pub mod chat;
 pub mod checks;
 pub mod cluster;
@@ -20,6 +22,7 @@ pub mod places;
 pub mod plane;
 pub mod prerequisites;
 pub mod process;
+pub mod reference;
 pub mod resource;
 pub mod rust_build;
 pub mod scenario;

@@ -9,7 +9,7 @@ use chatbot_e2e::cluster::MAX_NODES;
 use chatbot_e2e::forward::Forward;
 use chatbot_e2e::places::Places;
 use chatbot_e2e::steps::Steps;
-use chatbot_e2e::{chat, down, lock, prerequisites, test, up};
+use chatbot_e2e::{bench, chat, down, lock, prerequisites, test, up};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -40,6 +40,20 @@ enum Command {
         /// Also the long scenarios
         #[arg(long)]
         all: bool,
+    },
+    /// Measure, print a table with the peers beside ours, and one JSON object as the last line; no NAME lists them
+    Bench {
+        /// Which benchmark
+        name: Option<String>,
+        /// Less of everything: it shows that the benchmark works, its figures are rough
+        #[arg(long)]
+        quick: bool,
+        /// Whatever is drawn by chance is drawn from this
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Given on to the benchmark, such as --trace FILE
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        more: Vec<String>,
     },
     /// End the cluster and leave nothing of it
     Down,
@@ -96,6 +110,17 @@ fn run(command: Command) -> Result<ExitCode> {
             let _lock = lock::take(&places)?;
             return test::run(&places, name.as_deref(), all, &this_program);
         }
+        Command::Bench {
+            name,
+            quick,
+            seed,
+            more,
+        } => match name {
+            None => println!("{}", bench::list()),
+            Some(name) => {
+                return bench::run(&places, &name, &bench::Wish::new(quick, seed, more));
+            }
+        },
         Command::Down => {
             let _lock = lock::take(&places)?;
             down::down(&places, |line| eprintln!("{line}"))?;
