@@ -3,25 +3,36 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::Expected;
 use crate::history::History;
+use crate::learned::Learned;
 use crate::outlook::{Forecast, QUANTILES, Step};
 use crate::settings::{InvalidSettings, Settings};
 use crate::skill::Skill;
 
 /// The version of the stored form.
 const VERSION: u32 = 1;
-/// Days of values that are carried.
-const DAYS: usize = 8;
 
 /// What was learned from a series: a value of bounded size, stored with serde.
 ///
-/// One that was stored and read goes on with the same numbers, bit for bit.
+/// One that was stored and read goes on with the same numbers, bit for bit. One that is damaged, or was stored by a
+/// release with another form, is refused when it is read: nothing is then known, and learning begins anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "State")]
 pub struct Forecaster {
+    #[serde(flatten)]
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct State {
     version: u32,
     settings: Settings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    learned: Option<Learned>,
 }
 
 /// Why an observation is refused. What was learned stays as it was.
@@ -59,27 +70,64 @@ pub enum NoForecast {
     },
 }
 
+/// Why a stored state is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Unsound {
+    #[error("the state has version {0}, this release reads {VERSION}")]
+    Version(u32),
+    #[error("the settings of the state are not valid")]
+    Settings,
+    #[error("the state is damaged: a list has another length, or a number is not finite")]
+    Damaged,
+}
+
+impl TryFrom<State> for Forecaster {
+    type Error = Unsound;
+
+    fn try_from(state: State) -> Result<Self, Unsound> {
+        if state.version != VERSION {
+            return Err(Unsound::Version(state.version));
+        }
+        state.settings.check().map_err(|_| Unsound::Settings)?;
+        let limit = state.settings.carried();
+        let history = state.history.as_ref();
+        let learned = state.learned.as_ref();
+        let sound = history.is_none_or(|history| history.is_sound(limit))
+            && learned.is_none_or(|learned| learned.is_sound(&state.settings))
+            && (learned.is_none() || history.is_some());
+        if sound {
+            Ok(Self { state })
+        } else {
+            Err(Unsound::Damaged)
+        }
+    }
+}
+
 impl Forecaster {
     /// Knows nothing yet.
     pub fn new(settings: Settings) -> Result<Self, InvalidSettings> {
         settings.check()?;
         Ok(Self {
-            version: VERSION,
-            settings,
-            history: None,
+            state: State {
+                version: VERSION,
+                settings,
+                history: None,
+                learned: None,
+            },
         })
     }
 
     /// What the series is.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.state.settings
     }
 
     /// Takes what was measured over one slot of the grid, or that nothing was (`None`: a gap, which is not zero).
     ///
     /// The slot is the one that `at` falls into: `[k·step, (k+1)·step)` in seconds since the epoch. Slots that are
-    /// left out are gaps. A value is a rate or a count of that slot, in one unit for the whole series, at least 0.
+    /// left out are gaps; after more than a week of them nothing is known any more, and learning begins anew. A value
+    /// is a rate or a count of that slot, in one unit for the whole series, at least 0.
     pub fn observe(&mut self, at: Timestamp, value: Option<f64>) -> Result<(), Refused> {
         if let Some(value) = value {
             if !value.is_finite() {
@@ -89,36 +137,81 @@ impl Forecaster {
                 return Err(Refused::Negative(value));
             }
         }
-        let slot = at.as_second().div_euclid(i64::from(self.settings.step));
-        let limit = DAYS * self.settings.steps_of_a_day();
-        let history = self.history.get_or_insert_with(|| History::starting(slot));
-        if slot < history.next() {
-            let newest = self.begin_of(self.next_slot() - 1);
+        let slot = at
+            .as_second()
+            .div_euclid(i64::from(self.state.settings.step));
+        let next = self.state.history.as_ref().map_or(slot, History::next);
+        if slot < next {
+            let newest = self.begin_of(next - 1);
             return Err(Refused::NotLater { at, newest });
         }
-        while history.next() < slot {
-            history.push(None, limit);
+        if usize::try_from(slot - next)
+            .is_ok_and(|gaps| gaps > 7 * self.state.settings.steps_of_a_day())
+        {
+            self.state.history = None;
+            self.state.learned = None;
+        } else {
+            for _ in next..slot {
+                self.take(slot, None);
+            }
         }
-        #[expect(clippy::cast_possible_truncation, reason = "seven digits are kept")]
-        history.push(value.map(|value| value as f32), limit);
+        self.take(slot, value);
         Ok(())
     }
 
+    /// Takes the next slot; `slot` is the first one when there is none yet.
+    fn take(&mut self, slot: i64, value: Option<f64>) {
+        let State {
+            settings,
+            history,
+            learned,
+            ..
+        } = &mut self.state;
+        let history = history.get_or_insert_with(|| History::starting(slot));
+        history.push(value, settings.carried());
+        if learned.is_none() {
+            let first = value.filter(|value| *value > 0.0);
+            *learned = first.map(|value| Learned::starting(value, settings));
+        }
+        if let Some(learned) = learned {
+            learned.observe(settings, history);
+        }
+    }
+
     /// What is expected of the steps after the newest slot.
+    ///
+    /// Quantiles are one-sided: of what comes, the share of a level is at or below its quantile, each number of steps
+    /// ahead for itself. In a gap the forecast goes on from the newest value, for as many slots as the horizon or an
+    /// hour has, whichever is longer.
     pub fn forecast(&self) -> Result<Forecast, NoForecast> {
-        let history = self.history.as_ref().ok_or(NoForecast::NoHistory)?;
-        let reach = usize::from(self.settings.horizon);
-        let last = history
-            .newest(reach)
-            .ok_or(NoForecast::OnlyGaps { gaps: reach })?;
-        let steps = (0..i64::from(self.settings.horizon)).map(|ahead| Step {
-            at: self.begin_of(history.next() + ahead),
-            point: last,
-            quantiles: [last; QUANTILES.len()],
+        let State {
+            settings,
+            history,
+            learned,
+            ..
+        } = &self.state;
+        let history = history.as_ref().ok_or(NoForecast::NoHistory)?;
+        let gaps = usize::from(settings.horizon).max(settings.slots_of_an_hour());
+        let reach = i64::try_from(gaps).unwrap_or(i64::MAX);
+        let newest = history.next() - 1;
+        if (newest - reach + 1..=newest).all(|slot| history.get(slot).is_none()) {
+            return Err(NoForecast::OnlyGaps { gaps });
+        }
+        let steps = (1..=settings.horizon).map(|ahead| {
+            let at = self.begin_of(newest + i64::from(ahead));
+            match learned {
+                Some(learned) => step_of(learned, ahead, at),
+                // Nothing above zero has ever been seen.
+                None => Step {
+                    at,
+                    point: 0.0,
+                    quantiles: [0.0; QUANTILES.len()],
+                },
+            }
         });
         Ok(Forecast {
-            origin: self.begin_of(history.next() - 1),
-            step: self.settings.step,
+            origin: self.begin_of(newest),
+            step: settings.step,
             steps: steps.collect(),
         })
     }
@@ -126,20 +219,70 @@ impl Forecaster {
     /// How good the forecasts of the last day have been, and so which one is used.
     #[must_use]
     pub fn skill(&self) -> Skill {
-        Skill::CollectingHistory {
-            compared: 0,
-            needed: self.settings.steps_of_a_day(),
-        }
+        let State {
+            settings, learned, ..
+        } = &self.state;
+        learned.as_ref().map_or(
+            Skill::CollectingHistory {
+                compared: 0,
+                needed: settings.steps_of_a_day(),
+            },
+            |learned| learned.skill(settings),
+        )
     }
 
-    fn next_slot(&self) -> i64 {
-        self.history.as_ref().map_or(0, History::next)
+    /// How often the level of the load was seen to change at once: after each, what was learned before counts less.
+    #[must_use]
+    pub fn level_changes(&self) -> u32 {
+        self.state.learned.as_ref().map_or(0, Learned::changes)
     }
 
-    /// The beginning of a slot. Slots come from timestamps, and so are in range but for the last one before the end
+    /// The beginning of a slot. Slots come from timestamps, and so are in range but for the last ones before the end
     /// of time.
     fn begin_of(&self, slot: i64) -> Timestamp {
-        let second = slot.saturating_mul(i64::from(self.settings.step));
-        Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
+        let second = slot.saturating_mul(i64::from(self.state.settings.step));
+        Timestamp::from_second(second).unwrap_or(if slot < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        })
     }
+}
+
+fn step_of(learned: &Learned, ahead: u16, at: Timestamp) -> Step {
+    let expected = between(learned.expected(), ahead);
+    let value = |log: f64| learned.scale().value(log);
+    Step {
+        at,
+        point: value(expected.point),
+        quantiles: expected.quantiles.map(value),
+    }
+}
+
+/// What is expected of a number of steps: as learned, or straight between its neighbours.
+fn between(learned: impl Iterator<Item = (u16, Expected)>, ahead: u16) -> Expected {
+    let nothing = Expected {
+        point: f64::NEG_INFINITY,
+        quantiles: [f64::NEG_INFINITY; QUANTILES.len()],
+    };
+    let mut before = (0, nothing);
+    for (steps, expected) in learned {
+        if steps == ahead || before.0 == 0 && steps > ahead {
+            return expected;
+        }
+        if steps > ahead {
+            let share = f64::from(ahead - before.0) / f64::from(steps - before.0);
+            let straight = |from: f64, to: f64| from + share * (to - from);
+            let mut quantiles = before.1.quantiles;
+            for (quantile, to) in quantiles.iter_mut().zip(expected.quantiles) {
+                *quantile = straight(*quantile, to);
+            }
+            return Expected {
+                point: straight(before.1.point, expected.point),
+                quantiles,
+            };
+        }
+        before = (steps, expected);
+    }
+    before.1
 }

@@ -4,12 +4,30 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::packed;
+
 /// The newest values, oldest first. A bounded number of them is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct History {
     /// The slot after the newest: its number is the time in steps since the epoch.
     next: i64,
-    values: VecDeque<Option<f32>>,
+    /// Not a number is a gap.
+    #[serde(with = "packed::single")]
+    values: VecDeque<f32>,
+}
+
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |history: &Self| {
+            history
+                .values
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<Vec<_>>()
+        };
+        self.next == other.next && bits(self) == bits(other)
+    }
 }
 
 impl History {
@@ -27,7 +45,9 @@ impl History {
     }
 
     /// Adds the next slot and keeps the newest `limit`.
-    pub(crate) fn push(&mut self, value: Option<f32>, limit: usize) {
+    pub(crate) fn push(&mut self, value: Option<f64>, limit: usize) {
+        #[expect(clippy::cast_possible_truncation, reason = "seven digits are kept")]
+        let value = value.map_or(f32::NAN, |value| value.min(f64::from(f32::MAX)) as f32);
         self.values.push_back(value);
         self.next += 1;
         while self.values.len() > limit {
@@ -35,17 +55,19 @@ impl History {
         }
     }
 
-    #[expect(dead_code, reason = "read by the members")]
     /// The value of a slot; `None` for a gap, and for what is not kept.
     pub(crate) fn get(&self, slot: i64) -> Option<f64> {
-        let back = usize::try_from(self.next - slot).ok()?;
+        let back = usize::try_from(self.next.checked_sub(slot)?).ok()?;
         let at = self.values.len().checked_sub(back)?;
-        self.values.get(at).copied().flatten().map(f64::from)
+        self.values
+            .get(at)
+            .filter(|value| !value.is_nan())
+            .map(|&value| f64::from(value))
     }
 
-    /// The newest value that is no gap, at most `reach` slots old.
-    pub(crate) fn newest(&self, reach: usize) -> Option<f64> {
-        let newest = self.values.iter().rev().take(reach);
-        newest.flatten().next().map(|&value| f64::from(value))
+    /// Whether it is what [`Self::push`] can have made.
+    pub(crate) fn is_sound(&self, limit: usize) -> bool {
+        let sound = |value: &f32| value.is_nan() || (value.is_finite() && *value >= 0.0);
+        self.values.len() <= limit && self.values.iter().all(sound)
     }
 }

@@ -19,13 +19,27 @@
 //! [`Forecaster`], which is carried from pass to pass: it is stored, read again, and goes on with the same numbers.
 //! Nothing is refitted from raw history.
 
+mod ahead;
+pub mod backtest;
+mod calendar;
+mod conformal;
+mod features;
 mod forecaster;
+mod guard;
 mod history;
+mod learned;
+mod member;
 mod outlook;
+mod packed;
+mod peers;
+mod ridge;
+mod scale;
 mod settings;
 mod skill;
 #[cfg(test)]
 mod tests;
+pub mod trace;
+mod weights;
 
 pub use forecaster::{Forecaster, NoForecast, Refused};
 pub use outlook::{Forecast, QUANTILES, Step};

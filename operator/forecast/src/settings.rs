@@ -62,6 +62,20 @@ impl Settings {
         (DAY / self.step.max(1)) as usize
     }
 
+    /// Slots of an hour; 1 when an hour is no whole number of them, so that an hour has no shape.
+    pub(crate) fn slots_of_an_hour(&self) -> usize {
+        if 3600_u32.is_multiple_of(self.step) {
+            (3600 / self.step) as usize
+        } else {
+            1
+        }
+    }
+
+    /// Values that are carried: a week, and what a change of the clock and the smoothing of yesterday reach beyond it.
+    pub(crate) fn carried(&self) -> usize {
+        7 * self.steps_of_a_day() + 3 * self.slots_of_an_hour() + 8
+    }
+
     pub(crate) fn check(&self) -> Result<(), InvalidSettings> {
         if !(FINEST_STEP..=COARSEST_STEP).contains(&self.step) || !DAY.is_multiple_of(self.step) {
             return Err(InvalidSettings::Step(self.step));
