@@ -6,6 +6,7 @@
 //! What a program has to print is described in `e2e/BENCHMARKS.md`.
 
 pub mod conditions;
+pub mod controller;
 pub mod measure;
 pub mod program;
 pub mod report;
@@ -24,7 +25,7 @@ use program::Program;
 use report::Summary;
 
 /// Every benchmark, by name.
-pub const ALL: &[Benchmark] = &[];
+pub const ALL: &[Benchmark] = &[controller::CONTROLLER];
 
 /// One benchmark.
 pub struct Benchmark {

@@ -63,6 +63,9 @@ enum Command {
         #[arg(long, default_value_t = chat::PORT)]
         port: u16,
     },
+    /// The part of a benchmark that runs in a network namespace of its own (started by `bench controller`)
+    #[command(hide = true)]
+    BenchController(bench::controller::Inside),
     /// Accept connections here and make them from inside network namespaces (started by `up`)
     #[command(hide = true)]
     Forward {
@@ -121,6 +124,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 return bench::run(&places, &name, &bench::Wish::new(quick, seed, more));
             }
         },
+        Command::BenchController(inside) => return bench::controller::inside(&inside),
         Command::Down => {
             let _lock = lock::take(&places)?;
             down::down(&places, |line| eprintln!("{line}"))?;

@@ -53,7 +53,9 @@ pub fn run(
             call.args(wish.quick.then_some("--quick"));
             call.arg("--seed").arg(wish.seed.to_string());
             call.args(&wish.more);
-            reports.push(round_of(&mut call, steps, &name)?);
+            let (mut report, taken) = report_of(&mut call, steps, &name)?;
+            add(&mut report, &taken);
+            reports.push(report);
         }
     }
     let mut summaries = found.iter().map(|reports| Summary::of(reports));
@@ -93,7 +95,7 @@ pub fn build(places: &Places, steps: &Steps, binary: &str) -> Result<PathBuf> {
 }
 
 /// One run. A program that ends with a failure and a report has found something that must not be: the report says what.
-fn round_of(call: &mut Command, steps: &Steps, name: &str) -> Result<Report> {
+pub fn report_of(call: &mut Command, steps: &Steps, name: &str) -> Result<(Report, Taken)> {
     let started = Instant::now();
     let mut child = call
         .stdin(Stdio::null())
@@ -113,7 +115,7 @@ fn round_of(call: &mut Command, steps: &Steps, name: &str) -> Result<Report> {
     })?;
     let said = said.unwrap_or_default();
     let succeeded = reap(&mut child, call)?;
-    let mut report = said
+    let report = said
         .trim_end()
         .lines()
         .last()
@@ -130,12 +132,11 @@ fn round_of(call: &mut Command, steps: &Steps, name: &str) -> Result<Report> {
     {
         bail!("`{}` failed, and says nothing of why", command::line(call));
     }
-    add(&mut report, &taken);
     steps.say(
         name,
         &format!("{:.1} s, {:.1} CPU-s", taken.seconds, taken.cpu_s),
     );
-    Ok(report)
+    Ok((report, taken))
 }
 
 fn reap(child: &mut Child, call: &Command) -> Result<bool> {
@@ -175,7 +176,10 @@ mod tests {
 
     fn run_shell(script: &str) -> Result<Report> {
         let steps = Steps::begin("a test", &[], 0.0);
-        round_of(Command::new("sh").args(["-c", script]), &steps, "round")
+        let mut shell = Command::new("sh");
+        let (mut report, taken) = report_of(shell.args(["-c", script]), &steps, "round")?;
+        add(&mut report, &taken);
+        Ok(report)
     }
 
     #[test]

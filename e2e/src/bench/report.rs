@@ -1,9 +1,10 @@
 //! What a benchmark found, and the medians of several rounds of it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// One round.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,6 +89,27 @@ impl Report {
             must_be_zero,
             result,
         })
+    }
+
+    /// The last line of a program's output.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let row = |row: &Row| {
+            json!({
+                "name": row.name,
+                "unit": row.unit,
+                "ours": row.ours,
+                "peers": row.peers.iter().cloned().collect::<BTreeMap<_, _>>(),
+                "goal": row.goal,
+                "met": row.met,
+            })
+        };
+        json!({
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "must_be_zero": self.must_be_zero,
+            "result": self.result,
+        })
+        .to_string()
     }
 }
 

@@ -81,6 +81,20 @@ fn a_last_line_of_another_form_is_refused_with_its_field() {
 }
 
 #[test]
+fn what_is_written_is_read_back() {
+    let report = Report {
+        rows: vec![
+            Row::new("repair", "s", 0.5)
+                .peer("other", None)
+                .at_most(1.0),
+            Row::new("unknown", "", None),
+        ],
+        ..round(9, 2)
+    };
+    assert_eq!(Report::parse(&report.line()).unwrap(), report);
+}
+
+#[test]
 fn a_quantile_is_one_of_the_figures() {
     let figures: Vec<f64> = (1..=100).map(f64::from).collect();
     assert_eq!(quantile(&figures, 0.99), Some(99.0));
