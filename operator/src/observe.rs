@@ -6,7 +6,9 @@ use std::sync::Arc;
 use chatbot_crds::settings::{ModelSource, SystemPrompt};
 use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, Settings};
 use chatbot_plan::kinds::{KINDS, Kind};
+use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
+use chatbot_plan::signals::Signals;
 use chatbot_plan::world::{
     ClaimSeen, Identity, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
 };
@@ -72,6 +74,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         nodes: nodes?,
         claim: claim?,
         system_prompt: system_prompt?,
+        signals: Signals::default(),
         status,
     };
     Ok(Sight {
@@ -91,6 +94,7 @@ impl Sight {
             cluster: self.cluster.clone(),
             release: context.release.clone(),
             settings: self.settings.clone()?,
+            foresight: Foresight::default(),
             observed: self.observed.clone(),
             memory: memory(&self.cluster, &self.children),
         })
@@ -244,7 +248,9 @@ fn node(node: &Node) -> NodeSeen {
     let memory_bytes = allocatable("memory").and_then(|memory| memory.units());
     NodeSeen {
         name: node.name_any(),
+        uid: node.uid().unwrap_or_default(),
         labels: node.labels().clone(),
+        annotations: node.annotations().clone(),
         // A node that does not say what it has is no candidate.
         open: ready
             && !spec.unschedulable.unwrap_or(false)

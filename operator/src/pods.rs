@@ -36,6 +36,11 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
     Some(PodSeen {
         name: pod.name_any(),
         uid: pod.uid()?,
+        resource_version: pod.resource_version().unwrap_or_default(),
+        leaving: pod
+            .labels()
+            .get(names::SLOT_LABEL)
+            .is_some_and(|slot| slot != names::SLOT_ACTIVE),
         component,
         revision: pod
             .annotations()

@@ -4,8 +4,14 @@
 mod adapters;
 mod autoscaling;
 mod channels;
+mod cost;
+mod error_rate;
 mod inference;
 mod model_store;
+mod prewarm;
+mod spot;
+mod standby;
+mod training;
 
 use crate::facts::Facts;
 use crate::proposal::Proposal;
@@ -41,5 +47,29 @@ pub const ALL: &[Capability] = &[
     Capability {
         name: "model_store",
         propose: model_store::propose,
+    },
+    Capability {
+        name: "prewarm",
+        propose: prewarm::propose,
+    },
+    Capability {
+        name: "standby",
+        propose: standby::propose,
+    },
+    Capability {
+        name: "spot",
+        propose: spot::propose,
+    },
+    Capability {
+        name: "training",
+        propose: training::propose,
+    },
+    Capability {
+        name: "cost",
+        propose: cost::propose,
+    },
+    Capability {
+        name: "error_rate",
+        propose: error_rate::propose,
     },
 ];

@@ -13,10 +13,12 @@ use chatbot_crds::config::{ChannelState, ModelState, ProbeState, State};
 use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::foresight::Foresight;
 use crate::memory::Memory;
 use crate::plan;
 use crate::proposal::{Component, Plan};
 use crate::rollout::revision_of;
+use crate::signals::Signals;
 use crate::status::{Outcome, compose};
 use crate::world::{
     Child, DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, World,
@@ -52,6 +54,7 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
             image: "chatbot:1".to_owned(),
         },
         settings,
+        foresight: Foresight::default(),
         observed: Observed {
             children: BTreeMap::new(),
             deployments: BTreeMap::new(),
@@ -60,6 +63,7 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),
             system_prompt: Signal::Unknown(Reason::Pending),
+            signals: Signals::default(),
             status: ChatBotClusterStatus::default(),
         },
         memory: Memory::default(),
@@ -75,7 +79,9 @@ pub fn world() -> World {
 pub fn node(name: &str, cpu_milli: u64, memory_bytes: u64) -> NodeSeen {
     NodeSeen {
         name: name.to_owned(),
+        uid: format!("u-{name}"),
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         taints: Vec::new(),
         open: true,
         cpu_milli,
@@ -211,6 +217,8 @@ pub fn pod(plan: &Plan, component: Component, index: u32) -> PodSeen {
             component.as_str(),
             revision_of(&plan.objects, component).unwrap_or_default()
         ),
+        resource_version: "1".to_owned(),
+        leaving: false,
         component,
         revision: revision_of(&plan.objects, component)
             .unwrap_or_default()

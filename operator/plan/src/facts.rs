@@ -6,8 +6,10 @@ use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 
 use crate::memory::{Memory, TakenCapacity};
 use crate::names;
-use crate::nodes::Candidates;
-use crate::proposal::Component;
+use crate::nodes::{Candidates, NodeUse, uses};
+use crate::outlook::Outlook;
+use crate::proposal::{Component, Proposal};
+use crate::recollection::Recollection;
 use crate::world::{Signal, World};
 
 /// The part of a node that is left to others: the system's pods and what every node runs.
@@ -25,6 +27,10 @@ pub struct Facts {
     pub hub_config: Configuration,
     /// The configuration of the instances; unknown while their share of a node is.
     pub inference_config: Option<Configuration>,
+    /// What the next minutes will need.
+    pub outlook: Outlook,
+    /// What each node is for; `None` while the nodes are not known.
+    pub uses: Option<std::collections::BTreeMap<String, NodeUse>>,
 }
 
 /// A component's configuration: the ConfigMap's name and its content.
@@ -67,7 +73,22 @@ impl Facts {
             taken_capacity,
             hub_config: configuration(world, Component::Adapters, &hub),
             inference_config,
+            outlook: Outlook::of(world),
+            uses: uses(world),
         }
+    }
+
+    /// What the capabilities that look ahead remember. What nobody proposes again is forgotten.
+    #[must_use]
+    pub fn recollection(&self, proposals: &[Proposal]) -> Recollection {
+        let mut recollection = Recollection {
+            learned: self.outlook.learned.clone(),
+            ..Recollection::default()
+        };
+        for note in proposals.iter().flat_map(|proposal| &proposal.notes) {
+            recollection.note(note.clone());
+        }
+        recollection
     }
 }
 

@@ -5,9 +5,11 @@
 //! [`memory::Memory`].
 
 pub mod capability;
+pub mod decision;
 #[cfg(test)]
 mod example;
 pub mod facts;
+pub mod foresight;
 #[cfg(test)]
 mod golden;
 pub mod kinds;
@@ -16,10 +18,14 @@ pub mod memory;
 pub mod names;
 pub mod nodes;
 mod object;
+pub mod outlook;
 mod pod;
 pub mod proposal;
+pub mod recollection;
 pub mod render;
 pub mod rollout;
+pub mod schedule;
+pub mod signals;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -105,6 +111,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
         completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober),
+        foresight: facts.recollection(proposals),
         ..Memory::default()
     };
     objects.extend(rendering.complete(memory_object(world, &memory)));
@@ -119,6 +126,11 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         cluster: world.cluster.clone(),
         prune,
         actions: actions(world, proposals, &settled),
+        decisions: sorted(proposals, |proposal| &proposal.decisions),
+        findings: proposals
+            .iter()
+            .flat_map(|proposal| proposal.findings.iter().cloned())
+            .collect(),
         conditions,
         sections: proposals
             .iter()
@@ -130,6 +142,16 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         rollout,
         memory,
     }
+}
+
+/// Without doubles, and in an order of their own: whose they were does not matter.
+fn sorted<T: Ord + Clone>(proposals: &[Proposal], of: fn(&Proposal) -> &Vec<T>) -> Vec<T> {
+    proposals
+        .iter()
+        .flat_map(|proposal| of(proposal).iter().cloned())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// What must be remembered is written first: what follows from it comes after it.

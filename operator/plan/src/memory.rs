@@ -5,13 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::recollection::Recollection;
+
 /// The version written. Another one is not guessed at.
 const VERSION: u32 = 1;
 /// The most that is read: far above what is ever written, far below what a ConfigMap can hold.
 const LIMIT: usize = 256 * 1024;
 
 /// What is remembered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// The version of this form.
@@ -22,6 +24,9 @@ pub struct Memory {
     /// The last rollout that was seen to be complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<Completed>,
+    /// What the capabilities that look ahead remember.
+    #[serde(default, skip_serializing_if = "Recollection::is_empty")]
+    pub foresight: Recollection,
 }
 
 /// The capacity of a node, and for which candidates it was looked up.
@@ -69,6 +74,7 @@ impl Default for Memory {
             version: VERSION,
             node_capacity: None,
             completed: None,
+            foresight: Recollection::default(),
         }
     }
 }

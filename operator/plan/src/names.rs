@@ -21,6 +21,16 @@ pub const SLOT_ACTIVE: &str = "active";
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`].
 pub const MANAGED_BY: &str = "chatbot-operator";
+/// When the platform takes a node, as its agent has heard: a time in RFC 3339.
+pub const RECLAIM_ANNOTATION: &str = "chatbot.dev/reclaim-deadline";
+/// The identity of the node that [`RECLAIM_ANNOTATION`] is about.
+pub const RECLAIM_UID_ANNOTATION: &str = "chatbot.dev/reclaim-uid";
+/// Whether a node's agent has the model verified and in memory.
+pub const WARM_ANNOTATION: &str = "chatbot.dev/warm";
+/// What a node costs an hour; goes over every list of prices.
+pub const PRICE_LABEL: &str = "chatbot.dev/hourly-price";
+/// The taint of a node that is about to be taken.
+pub const RECLAIM_TAINT: &str = "chatbot.dev/reclaim";
 /// The hash of what was planned, on every child.
 pub const HASH_ANNOTATION: &str = "chatbot.dev/hash";
 /// The hash of the pod template, on every pod: which plan a pod was made from.

@@ -1,4 +1,6 @@
-//! What each node is for: today, whether inference instances may run on it.
+//! What each node is for, and whether inference instances may run on it.
+
+mod uses;
 
 use std::collections::BTreeMap;
 
@@ -7,6 +9,8 @@ use k8s_openapi::api::core::v1::Toleration;
 
 use crate::names;
 use crate::world::{NodeSeen, Taint};
+
+pub use uses::{NodeUse, is_spot, is_warm, leaving, uses};
 
 /// What makes a node a candidate for instances.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,8 @@ mod tests {
     fn node(name: &str, cpu_milli: u64, memory_bytes: u64) -> NodeSeen {
         NodeSeen {
             name: name.to_owned(),
+            uid: name.to_owned(),
+            annotations: BTreeMap::new(),
             labels: BTreeMap::from([("pool".to_owned(), "models".to_owned())]),
             taints: Vec::new(),
             open: true,

@@ -6,7 +6,9 @@ use chatbot_crds::{ConditionType, Reason};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodSpec;
 
+use crate::decision::{Decision, Finding};
 use crate::memory::Memory;
+use crate::recollection::Note;
 use crate::render::Rendered;
 use crate::status::Section;
 use crate::votes::Settled;
@@ -135,6 +137,12 @@ pub struct Proposal {
     pub verdict: Option<Verdict>,
     /// Its parts of the status; each has one author.
     pub sections: Vec<Section>,
+    /// What it decides beside votes.
+    pub decisions: Vec<Decision>,
+    /// What it found.
+    pub findings: Vec<Finding>,
+    /// What is to be remembered of it.
+    pub notes: Vec<Note>,
     /// When it wants to be asked again at the latest; always later than now.
     pub wake_at: Option<Timestamp>,
 }
@@ -159,6 +167,10 @@ pub struct Plan {
     pub prune: Vec<Surplus>,
     /// Things to do once the objects are applied.
     pub actions: Vec<Action>,
+    /// What is decided beside objects and replicas.
+    pub decisions: Vec<Decision>,
+    /// What the capabilities found.
+    pub findings: Vec<Finding>,
     /// The votes, settled and kept whole.
     pub settled: BTreeMap<Component, Settled>,
     /// The capabilities' conditions.

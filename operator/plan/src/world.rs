@@ -6,8 +6,10 @@ use chatbot_crds::config::State;
 use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 use jiff::Timestamp;
 
+use crate::foresight::Foresight;
 use crate::memory::Memory;
 use crate::proposal::Component;
+use crate::signals::Signals;
 
 /// The world as one pass sees it.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct World {
     pub release: Release,
     /// What is wanted.
     pub settings: Settings,
+    /// What is wanted of the capabilities that look ahead.
+    pub foresight: Foresight,
     /// What is there.
     pub observed: Observed,
     /// What was remembered.
@@ -97,6 +101,8 @@ pub struct Observed {
     /// The keys of the ConfigMap with the system prompt; `None` inside means that it does not exist. Looked up only
     /// when the spec names one.
     pub system_prompt: Signal<Option<BTreeSet<String>>>,
+    /// What is measured.
+    pub signals: Signals,
     /// The status as it was last written.
     pub status: ChatBotClusterStatus,
 }
@@ -160,6 +166,10 @@ pub struct PodSeen {
     pub name: String,
     /// Its identity.
     pub uid: String,
+    /// The version that was looked at.
+    pub resource_version: String,
+    /// Whether its Deployment has let go of it, and another stands in.
+    pub leaving: bool,
     /// Its component.
     pub component: Component,
     /// The hash of the template that it was made from.
@@ -200,8 +210,12 @@ pub enum Trouble {
 pub struct NodeSeen {
     /// Its name.
     pub name: String,
+    /// Its identity.
+    pub uid: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Its annotations: what its agent says of it.
+    pub annotations: BTreeMap<String, String>,
     /// Taints that keep pods away, as key, value and effect.
     pub taints: Vec<Taint>,
     /// Whether it is ready and takes new pods.

@@ -1,1 +1,19 @@
-//! Virtual time over the planner.
+//! Virtual time over the planner: recorded load and spot capacity through the very code that decides on a cluster.
+//!
+//! What is around that code is a model, and each part says what it leaves out: [`autoscaler`] follows the published
+//! algorithm of the HorizontalPodAutoscaler, [`fleet`] has nodes and pods with cold and warm starts, [`market`] takes
+//! spot nodes back, [`queue`] loses what waits too long. Chance comes from a seed. The crate is pure: no files, no
+//! network, no clock.
+
+pub mod autoscaler;
+pub mod bench;
+pub mod fleet;
+mod learned;
+pub mod market;
+pub mod play;
+pub mod queue;
+pub mod scenario;
+pub mod sight;
+pub mod trace;
+
+pub use play::play;

@@ -1,0 +1,242 @@
+//! What is spent, kept as a ledger.
+//!
+//! `spent = Σ seconds × price / 3600` over the nodes that instances, placeholders or training are on;
+//! `all on-demand` is the same time at the on-demand price of the same machine; `saved = 1 − spent / all on-demand`. A
+//! node counts whole, whoever else is on it. What has no price is counted as time without a price, in no sum. Between
+//! two looks nodes are taken to have run as they were seen at the first; looks further apart than an hour leave the
+//! time between them out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+use crate::decision::Finding;
+use crate::facts::Facts;
+use crate::foresight::Cost;
+use crate::names;
+use crate::nodes::{NodeUse, is_spot};
+use crate::proposal::{Component, Proposal};
+use crate::recollection::{Item, Ledger, Note, Running};
+use crate::signals::{Priced, fresh};
+use crate::world::{NodeSeen, World};
+
+const NAME: &str = "cost";
+/// How often the ledger is written when nothing changes.
+const EVERY: SignedDuration = SignedDuration::from_mins(10);
+/// The longest time between two looks that is counted.
+const LONGEST: SignedDuration = SignedDuration::from_hours(1);
+/// How long a list of prices is believed.
+const PRICES_ARE_OLD: SignedDuration = SignedDuration::from_hours(24);
+/// The label with the provider's name of the machine.
+const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+/// An hour, in seconds.
+const HOUR: u128 = 3600;
+
+pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
+    let Some(cost) = &world.foresight.cost else {
+        return Proposal::default();
+    };
+    let before = world.memory.foresight.ledger.as_ref();
+    let running = match (world.observed.nodes.known(), &facts.uses) {
+        (Some(nodes), Some(uses)) => Some(running(world, nodes, uses)),
+        // Nodes that nobody sees go on costing what they did: until an hour has passed.
+        _ => None,
+    };
+    let ledger = advance(world.now, before, running);
+    Proposal {
+        findings: vec![judge(world.now, cost, &ledger)],
+        notes: vec![Note::Ledger(ledger)],
+        ..Proposal::default()
+    }
+}
+
+/// The nodes that are paid for, and what an hour of them costs.
+fn running(
+    world: &World,
+    nodes: &[NodeSeen],
+    uses: &BTreeMap<String, NodeUse>,
+) -> BTreeMap<String, Running> {
+    let busy: BTreeSet<&str> = world
+        .observed
+        .pods
+        .iter()
+        .filter(|pod| pod.component == Component::Inference)
+        .filter_map(|pod| pod.node.as_deref())
+        .collect();
+    let mut lines: BTreeMap<String, Running> = BTreeMap::new();
+    for node in nodes {
+        let purpose = match uses.get(&node.name) {
+            Some(NodeUse::Standby { .. }) => "standby",
+            Some(NodeUse::Lent { .. }) => "training",
+            Some(_) if busy.contains(node.name.as_str()) => "inference",
+            _ => continue,
+        };
+        let spot = is_spot(world, node);
+        let line = lines
+            .entry(format!(
+                "{purpose}/{}",
+                if spot { "Spot" } else { "OnDemand" }
+            ))
+            .or_default();
+        match (price(world, node, spot), price(world, node, false)) {
+            (Some(price), Some(on_demand)) => {
+                line.nodes += 1;
+                line.price_milli += price;
+                line.on_demand_price_milli += on_demand;
+            }
+            _ => line.unpriced_nodes += 1,
+        }
+    }
+    lines
+}
+
+/// The node's own label wins for what it costs itself; for what it would cost otherwise the list is asked.
+fn price(world: &World, node: &NodeSeen, spot: bool) -> Option<u64> {
+    let own = node
+        .labels
+        .get(names::PRICE_LABEL)
+        .and_then(|text| amount(text));
+    if own.is_some() && spot == is_spot(world, node) {
+        return own;
+    }
+    let (prices, _) = fresh(&world.observed.signals.prices, world.now, PRICES_ARE_OLD)?;
+    let machine = Priced {
+        instance_type: node.labels.get(INSTANCE_TYPE)?.clone(),
+        spot,
+    };
+    prices.get(&machine).copied()
+}
+
+/// An amount in thousandths. A price of nothing is no price.
+fn amount(text: &str) -> Option<u64> {
+    let amount: f64 = text.parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked"
+    )]
+    (amount.is_finite() && amount > 0.0 && amount < 1e9).then(|| (amount * 1000.0).round() as u64)
+}
+
+/// Counts what ran since the last look, and notes what runs now. Written only when something has changed or some time
+/// has passed.
+fn advance(
+    now: Timestamp,
+    before: Option<&Ledger>,
+    running: Option<BTreeMap<String, Running>>,
+) -> Ledger {
+    let month = now.to_zoned(TimeZone::UTC).strftime("%Y-%m").to_string();
+    let Some(before) = before else {
+        return Ledger {
+            month,
+            at: now,
+            items: BTreeMap::new(),
+            running: running.unwrap_or_default(),
+        };
+    };
+    let passed = now.duration_since(before.at);
+    let running = running.unwrap_or_else(|| before.running.clone());
+    let unchanged = running == before.running && month == before.month;
+    if unchanged && passed < EVERY && !passed.is_negative() {
+        return before.clone();
+    }
+    let mut items = if month == before.month {
+        before.items.clone()
+    } else {
+        // A month begins with the first look in it.
+        BTreeMap::new()
+    };
+    if passed.is_positive() && passed <= LONGEST && month == before.month {
+        let seconds = u64::try_from(passed.as_secs()).unwrap_or(0);
+        for (name, ran) in &before.running {
+            count(items.entry(name.clone()).or_default(), ran, seconds);
+        }
+    }
+    Ledger {
+        month,
+        at: now,
+        items,
+        running,
+    }
+}
+
+fn count(item: &mut Item, ran: &Running, seconds: u64) {
+    let wide = u128::from(seconds);
+    item.node_seconds += u64::from(ran.nodes) * seconds;
+    item.unpriced_node_seconds += u64::from(ran.unpriced_nodes) * seconds;
+    item.spent_milli_seconds += u128::from(ran.price_milli) * wide;
+    item.on_demand_milli_seconds += u128::from(ran.on_demand_price_milli) * wide;
+}
+
+fn judge(now: Timestamp, cost: &Cost, ledger: &Ledger) -> Finding {
+    let sum = |of: fn(&Item) -> u128| ledger.items.values().map(of).sum::<u128>() / HOUR;
+    let spent = sum(|item| item.spent_milli_seconds);
+    let all = sum(|item| item.on_demand_milli_seconds);
+    let unpriced: u64 = ledger
+        .items
+        .values()
+        .map(|item| item.unpriced_node_seconds)
+        .sum();
+    let nameless: u32 = ledger
+        .running
+        .values()
+        .map(|line| line.unpriced_nodes)
+        .sum();
+    let money = |milli: u128| format!("{}.{:02}", milli / 1000, milli % 1000 / 10);
+    let told = format!(
+        "spent {} of {} all on-demand in {}",
+        money(spent),
+        money(all),
+        ledger.month
+    );
+    let found = |reason, message| Finding {
+        by: NAME,
+        reason,
+        message,
+    };
+    if nameless > 0 || unpriced > 0 {
+        return found(
+            "PricesMissing",
+            format!(
+                "{told}, without {} node hours that have no price, {nameless} nodes now; add them to the prices, or label the nodes {}",
+                unpriced / 3600,
+                names::PRICE_LABEL
+            ),
+        );
+    }
+    let Some(budget) = cost.monthly_budget_milli.map(u128::from) else {
+        return found("NoBudget", told);
+    };
+    if spent > budget {
+        found(
+            "BudgetExceeded",
+            format!("{told}; cost.monthlyBudget is {}", money(budget)),
+        )
+    } else if at_this_pace(now, spent) > budget {
+        found(
+            "BudgetAtRisk",
+            format!(
+                "{told}; at this pace it will be {}",
+                money(at_this_pace(now, spent))
+            ),
+        )
+    } else {
+        found("WithinBudget", told)
+    }
+}
+
+/// The month's sum when the rest of it goes on as the part of it so far. Before the second day nothing can be said.
+fn at_this_pace(now: Timestamp, spent: u128) -> u128 {
+    let now = now.to_zoned(TimeZone::UTC);
+    let day = u128::from(now.day().unsigned_abs());
+    let hours = (day - 1) * 24 + u128::from(now.hour().unsigned_abs());
+    let all = u128::from(now.days_in_month().unsigned_abs()) * 24;
+    if hours < 24 {
+        spent
+    } else {
+        spent * all / hours
+    }
+}
+
+#[cfg(test)]
+mod tests;

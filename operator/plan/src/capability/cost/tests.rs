@@ -1,0 +1,186 @@
+use super::*;
+use crate::example::{node, world};
+use crate::world::Signal;
+
+/// Two nodes with an instance each: `a` on-demand for 0.40 an hour, `b` spot for 0.10. A third is somebody else's.
+fn running_world() -> World {
+    let mut world = world().passed().rolled_out(2);
+    world.now = "2026-11-10T00:00:00Z".parse().unwrap();
+    world.foresight.cost = Some(Cost::default());
+    for (pod, node) in world
+        .observed
+        .pods
+        .iter_mut()
+        .filter(|pod| pod.component == Component::Inference)
+        .zip(["a", "b"])
+    {
+        pod.node = Some(node.to_owned());
+    }
+    let nodes = ["a", "b", "foreign"].map(|name| {
+        let mut node = node(name, 8000, 32 << 30);
+        node.labels.insert(INSTANCE_TYPE.to_owned(), "m".to_owned());
+        if name == "b" {
+            node.labels
+                .insert("cloud.google.com/gke-spot".to_owned(), "true".to_owned());
+        }
+        node
+    });
+    world.observed.nodes = Signal::Known {
+        value: nodes.to_vec(),
+        at: world.now,
+    };
+    priced(world, &[(false, 400), (true, 100)])
+}
+
+fn priced(mut world: World, prices: &[(bool, u64)]) -> World {
+    let line = |(spot, milli): &(bool, u64)| {
+        let machine = Priced {
+            instance_type: "m".to_owned(),
+            spot: *spot,
+        };
+        (machine, *milli)
+    };
+    world.observed.signals.prices = Signal::Known {
+        value: prices.iter().map(line).collect(),
+        at: world.now,
+    };
+    world
+}
+
+/// Time passes with a look every five minutes.
+fn passing(mut world: World, minutes: i64) -> World {
+    for _ in 0..=minutes / 5 {
+        if let Signal::Known { at, .. } = &mut world.observed.nodes {
+            *at = world.now;
+        }
+        let facts = Facts::of(&world);
+        let proposals = [propose(&world, &facts)];
+        world.memory.foresight = facts.recollection(&proposals);
+        world.now = world
+            .now
+            .saturating_add(SignedDuration::from_mins(5))
+            .unwrap();
+    }
+    world.now = world
+        .now
+        .saturating_sub(SignedDuration::from_mins(5))
+        .unwrap();
+    world
+}
+
+fn finding(world: &World) -> Finding {
+    propose(world, &Facts::of(world)).findings.remove(0)
+}
+
+#[test]
+fn spent_is_price_times_time_beside_the_same_time_on_demand() {
+    let world = passing(running_world(), 600);
+    let told = finding(&world);
+    assert_eq!(told.reason, "NoBudget");
+    assert!(
+        told.message
+            .starts_with("spent 5.00 of 8.00 all on-demand in 2026-11"),
+        "{}",
+        told.message
+    );
+}
+
+#[test]
+fn the_ledger_is_written_every_ten_minutes_and_when_something_changes() {
+    let world = passing(running_world(), 0);
+    let five = passing(world.clone(), 5);
+    assert_eq!(five.memory.foresight.ledger, world.memory.foresight.ledger);
+    let ten = passing(world.clone(), 10);
+    assert_ne!(ten.memory.foresight.ledger, world.memory.foresight.ledger);
+    let mut changed = five;
+    changed
+        .observed
+        .pods
+        .retain(|pod| pod.node.as_deref() != Some("b"));
+    let changed = passing(changed, 0);
+    assert_ne!(
+        changed.memory.foresight.ledger,
+        world.memory.foresight.ledger
+    );
+}
+
+#[test]
+fn an_unknown_price_is_said_and_never_zero() {
+    for prices in [&[(false, 400)][..], &[]] {
+        let world = passing(priced(running_world(), prices), 60);
+        let told = finding(&world);
+        assert_eq!(told.reason, "PricesMissing");
+        let expected = if prices.is_empty() {
+            "spent 0.00 of 0.00"
+        } else {
+            "spent 0.40 of 0.40"
+        };
+        assert!(told.message.starts_with(expected), "{}", told.message);
+    }
+}
+
+#[test]
+fn a_node_s_own_label_wins_and_what_is_no_price_does_not() {
+    for (label, expected) in [
+        ("0.2", "spent 0.60 of 0.80"),
+        ("0", "spent 0.50"),
+        ("-1", "spent 0.50"),
+        ("free", "spent 0.50"),
+    ] {
+        let mut world = running_world();
+        if let Signal::Known { value, .. } = &mut world.observed.nodes {
+            value[1]
+                .labels
+                .insert(names::PRICE_LABEL.to_owned(), label.to_owned());
+        }
+        let told = finding(&passing(world, 60));
+        assert!(
+            told.message.starts_with(expected),
+            "{label}: {}",
+            told.message
+        );
+    }
+}
+
+#[test]
+fn time_that_nobody_saw_and_a_clock_set_back_are_not_counted() {
+    let world = passing(running_world(), 60);
+    let before = finding(&world).message;
+    for minutes in [-30, 61] {
+        let mut other = world.clone();
+        other.now = other
+            .now
+            .saturating_add(SignedDuration::from_mins(minutes))
+            .unwrap();
+        let other = passing(other, 0);
+        assert_eq!(finding(&other).message, before, "{minutes}");
+    }
+}
+
+#[test]
+fn a_new_month_begins_at_nothing() {
+    let mut world = running_world();
+    world.now = "2026-11-30T23:00:00Z".parse().unwrap();
+    let told = finding(&passing(priced(world, &[(false, 400), (true, 100)]), 90));
+    assert!(
+        told.message
+            .starts_with("spent 0.25 of 0.40 all on-demand in 2026-12"),
+        "{}",
+        told.message
+    );
+}
+
+#[test]
+fn a_budget_is_watched() {
+    for (budget, reason) in [
+        (100_000, "WithinBudget"),
+        (60, "BudgetExceeded"),
+        (600, "BudgetAtRisk"),
+    ] {
+        let mut world = running_world();
+        world.foresight.cost = Some(Cost {
+            monthly_budget_milli: Some(budget),
+        });
+        assert_eq!(finding(&passing(world, 60)).reason, reason, "{budget}");
+    }
+}

@@ -1,0 +1,249 @@
+//! What is done when too many requests fail: more instances for overload, the last good revision for a bad one, nothing
+//! but waiting for a dependency that fails, and nothing at all when the cause is not known.
+
+use jiff::SignedDuration;
+
+use crate::decision::{Decision, Finding};
+use crate::facts::Facts;
+use crate::foresight::{ErrorRate, Mode};
+use crate::names;
+use crate::proposal::{Component, Proposal, Vote};
+use crate::recollection::{Note, Remedy};
+use crate::signals::{Errors, fresh};
+use crate::world::World;
+
+const NAME: &str = "error_rate";
+/// How long a count of errors is believed.
+const ERRORS_ARE_OLD: SignedDuration = SignedDuration::from_mins(2);
+/// The fewest requests from which something follows.
+const ENOUGH: u64 = 100;
+/// The part of all failures, in percent, from which a cause explains them.
+const EXPLAINS: u64 = 60;
+/// How many times more often a bad revision fails than the others.
+const WORSE: u64 = 3;
+/// One step: so many percent of the instances more.
+const STEP_PERCENT: u32 = 25;
+/// All steps together: at most so many times as many as before the first.
+const AT_MOST: u32 = 2;
+/// The time between two steps: a cold start and what is needed to see its effect.
+const COOL_DOWN: SignedDuration = SignedDuration::from_mins(5);
+/// How long a step holds.
+const HOLDS: SignedDuration = SignedDuration::from_mins(15);
+/// How long it holds while nobody knows how errors go on.
+const HOLDS_BLIND: SignedDuration = SignedDuration::from_hours(1);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Diagnosis {
+    Blind(&'static str),
+    Fine,
+    Overload,
+    Revision(String),
+    Dependency,
+    Unknown,
+}
+
+pub(super) fn propose(world: &World, _facts: &Facts) -> Proposal {
+    let Some(asked) = world
+        .foresight
+        .error_rate
+        .filter(|asked| asked.mode != Mode::Off)
+    else {
+        return Proposal::default();
+    };
+    let errors =
+        fresh(&world.observed.signals.errors, world.now, ERRORS_ARE_OLD).map(|known| known.0);
+    let diagnosis = diagnose(errors, asked);
+    let mut proposal = Proposal {
+        findings: vec![told(&diagnosis, errors)],
+        ..Proposal::default()
+    };
+    let good = good(&diagnosis, errors).or_else(|| world.memory.foresight.good_revision.clone());
+    if asked.mode == Mode::Active {
+        act(world, &diagnosis, good.as_deref(), &mut proposal);
+    }
+    proposal.notes.extend(good.map(Note::GoodRevision));
+    proposal
+}
+
+fn diagnose(errors: Option<&Errors>, asked: ErrorRate) -> Diagnosis {
+    let Some(errors) = errors else {
+        return Diagnosis::Blind("MetricsUnavailable");
+    };
+    if errors.requests < ENOUGH {
+        return Diagnosis::Blind("TooFewRequests");
+    }
+    let own: u64 = errors
+        .by_revision
+        .values()
+        .map(|revision| revision.failed)
+        .sum();
+    let failed = errors
+        .overloaded
+        .saturating_add(errors.dependency)
+        .saturating_add(own);
+    let above = |failed: u64, requests: u64| {
+        u128::from(failed) * 10_000
+            > u128::from(requests) * u128::from(asked.threshold_basis_points)
+    };
+    if !above(failed, errors.requests) {
+        return Diagnosis::Fine;
+    }
+    let explains = |part: u64| u128::from(part) * 100 >= u128::from(failed) * u128::from(EXPLAINS);
+    if explains(errors.dependency) {
+        return Diagnosis::Dependency;
+    }
+    if explains(errors.overloaded) {
+        return Diagnosis::Overload;
+    }
+    let bad = errors.by_revision.iter().find(|(name, revision)| {
+        let others = errors.by_revision.iter().filter(|(other, _)| other != name);
+        let (requests, failures) = others.fold((0, 0), |sum, (_, other)| {
+            (sum.0 + other.requests, sum.1 + other.failed)
+        });
+        // Compared crosswise, so that nothing is divided by zero; without others there is nobody to be worse than.
+        let worse = u128::from(revision.failed) * u128::from(requests.max(1))
+            >= u128::from(WORSE) * u128::from(failures) * u128::from(revision.requests);
+        explains(revision.failed) && worse && above(revision.failed, revision.requests)
+    });
+    bad.map_or(Diagnosis::Unknown, |(name, _)| {
+        Diagnosis::Revision(name.clone())
+    })
+}
+
+/// A revision that serves alone, and well, is one to go back to.
+fn good(diagnosis: &Diagnosis, errors: Option<&Errors>) -> Option<String> {
+    let by_revision = &errors?.by_revision;
+    let (name, revision) = by_revision.iter().next()?;
+    let alone = by_revision.len() == 1 && revision.requests >= ENOUGH;
+    (alone && *diagnosis == Diagnosis::Fine).then(|| name.clone())
+}
+
+fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut Proposal) {
+    let before = world.memory.foresight.remedy.clone();
+    // A step from the future is another clock's.
+    let age = |remedy: &Remedy| world.now.duration_since(remedy.at);
+    let before = before.filter(|remedy| !age(remedy).is_negative());
+    let holds = if matches!(diagnosis, Diagnosis::Blind(_)) {
+        HOLDS_BLIND
+    } else {
+        HOLDS
+    };
+    let held = before.filter(|remedy| age(remedy) < holds || remedy.refused_revision.is_some());
+    let remedy = match diagnosis {
+        Diagnosis::Overload => Some(step(world, held)),
+        Diagnosis::Revision(bad) => {
+            if let Some(good) = good.filter(|good| good != bad) {
+                proposal.decisions.push(Decision::RollBack {
+                    from: bad.clone(),
+                    to: good.to_owned(),
+                });
+                Some(Remedy {
+                    refused_revision: Some(bad.clone()),
+                    ..held.unwrap_or_else(|| none(world))
+                })
+            } else {
+                held
+            }
+        }
+        Diagnosis::Dependency => {
+            proposal.decisions.push(Decision::OpenCircuit);
+            held
+        }
+        Diagnosis::Blind(_) | Diagnosis::Fine | Diagnosis::Unknown => held,
+    };
+    let Some(remedy) = remedy else { return };
+    if let Some(floor) = remedy.floor.filter(|_| age(&remedy) < holds) {
+        proposal.votes.push(Vote {
+            component: Component::Inference,
+            floor: Some(floor),
+            ceiling: None,
+            by: "ErrorRate",
+            because: "requests are refused because every instance is busy".to_owned(),
+        });
+    }
+    proposal.notes.push(Note::Remedy(remedy));
+}
+
+/// A step more, when the last one had its time; all together bounded by what there was before the first.
+fn step(world: &World, held: Option<Remedy>) -> Remedy {
+    let current = current(world);
+    let from = held
+        .as_ref()
+        .filter(|held| held.floor.is_some())
+        .map_or(current, |held| held.from);
+    if let Some(held) = held.as_ref().filter(|held| held.floor.is_some())
+        && world.now.duration_since(held.at) < COOL_DOWN
+    {
+        return held.clone();
+    }
+    let more = (current * STEP_PERCENT).div_ceil(100).max(1);
+    Remedy {
+        at: world.now,
+        floor: Some((current + more).min(from.max(1) * AT_MOST)),
+        from,
+        refused_revision: held.and_then(|held| held.refused_revision),
+    }
+}
+
+fn none(world: &World) -> Remedy {
+    Remedy {
+        at: world.now,
+        floor: None,
+        from: current(world),
+        refused_revision: None,
+    }
+}
+
+fn current(world: &World) -> u32 {
+    let name = names::workload(&world.cluster, Component::Inference);
+    let base = world
+        .foresight
+        .spot
+        .as_ref()
+        .map_or(0, |spot| spot.on_demand_replicas);
+    world
+        .observed
+        .deployments
+        .get(&name)
+        .map_or(0, |seen| seen.desired + base)
+}
+
+fn told(diagnosis: &Diagnosis, errors: Option<&Errors>) -> Finding {
+    let (reason, what) = match diagnosis {
+        Diagnosis::Blind("TooFewRequests") => {
+            ("TooFewRequests", "too few requests to tell".to_owned())
+        }
+        Diagnosis::Blind(reason) => (
+            *reason,
+            "requests and errors are not known, or were last counted too long ago".to_owned(),
+        ),
+        Diagnosis::Fine => ("BelowThreshold", "few requests fail".to_owned()),
+        Diagnosis::Overload => (
+            "Overload",
+            "requests are refused because every instance is busy".to_owned(),
+        ),
+        Diagnosis::Revision(name) => (
+            "BadRevision",
+            format!("instances of revision {name} fail, others do not"),
+        ),
+        Diagnosis::Dependency => (
+            "DependencyFailing",
+            "what the product depends on fails: more instances would not help".to_owned(),
+        ),
+        Diagnosis::Unknown => (
+            "CauseUnknown",
+            "no single cause explains the failures: nothing is changed".to_owned(),
+        ),
+    };
+    Finding {
+        by: NAME,
+        reason,
+        message: match errors {
+            Some(errors) => format!("{what} ({} requests)", errors.requests),
+            None => what,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

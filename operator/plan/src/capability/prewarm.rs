@@ -1,0 +1,146 @@
+//! Instances ahead of the load: a floor, from the forecast and from events that are known beforehand. It is a vote, so
+//! it never lowers what the load itself asks for, and the ceiling wins over it.
+
+use chatbot_forecast::Skill;
+
+use crate::decision::Finding;
+use crate::facts::Facts;
+use crate::foresight::{Event, Mode};
+use crate::outlook::{Blind, comes};
+use crate::proposal::{Component, Proposal, Vote};
+use crate::recollection::{HeldFloor, Note};
+use crate::world::World;
+
+const NAME: &str = "prewarm";
+
+pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
+    let Some(prewarm) = &world.foresight.prewarm else {
+        return Proposal::default();
+    };
+    let mut proposal = Proposal::default();
+    if prewarm.mode != Mode::Off {
+        forecast(world, facts, prewarm.mode, &mut proposal);
+    }
+    for event in &prewarm.events {
+        soon(world, facts, event, &mut proposal);
+    }
+    proposal
+}
+
+/// The floor of the percentile over the lead. What was asked for until some time holds until then, so that a signal
+/// that is lost for a moment lowers nothing; after it nothing is asked for, because nothing is known.
+fn forecast(world: &World, facts: &Facts, mode: Mode, proposal: &mut Proposal) {
+    let held = world
+        .memory
+        .foresight
+        .floor
+        .clone()
+        .filter(|held| held.until > world.now && held.until <= latest(world, facts));
+    let (floor, finding) = match facts.outlook.replicas(facts.outlook.lead) {
+        Ok(replicas) => (
+            Some(asked(world, facts, held, replicas)),
+            judged(facts, replicas),
+        ),
+        Err(blind) => (held, blinded(blind)),
+    };
+    proposal.findings.push(finding);
+    let Some(floor) = floor else { return };
+    if mode == Mode::Active {
+        proposal.votes.push(Vote {
+            component: Component::Inference,
+            floor: Some(floor.replicas),
+            ceiling: None,
+            by: "Forecast",
+            because: "prewarm.percentile".to_owned(),
+        });
+    }
+    proposal.notes.push(Note::Floor(floor));
+}
+
+/// Written down anew only when the number changes or what was written runs out: nothing else is a decision.
+fn asked(world: &World, facts: &Facts, held: Option<HeldFloor>, replicas: u32) -> HeldFloor {
+    let enough = world
+        .now
+        .saturating_add(facts.outlook.lead / 2)
+        .unwrap_or(world.now);
+    match held {
+        Some(held) if held.replicas == replicas && held.until >= enough => held,
+        _ => HeldFloor {
+            replicas,
+            until: latest(world, facts),
+        },
+    }
+}
+
+fn latest(world: &World, facts: &Facts) -> jiff::Timestamp {
+    world
+        .now
+        .saturating_add(facts.outlook.lead)
+        .unwrap_or(world.now)
+}
+
+fn judged(facts: &Facts, replicas: u32) -> Finding {
+    let percent = |part: f64| format!("{:.1} %", part * 100.0);
+    let (reason, how) = match facts.outlook.skill() {
+        Some(Skill::WorseThanLastValue { wape, last_value }) => (
+            "WorseThanLastValue",
+            format!(
+                "the last value has been as good over the last day ({} against {}), and stands in for the forecast",
+                percent(last_value),
+                percent(wape)
+            ),
+        ),
+        Some(Skill::BetterThanLastValue { wape, last_value }) => (
+            "BetterThanLastValue",
+            format!(
+                "error {} over the last day, the last value's {}",
+                percent(wape),
+                percent(last_value)
+            ),
+        ),
+        _ => ("CollectingHistory", "history is being collected".to_owned()),
+    };
+    Finding {
+        by: NAME,
+        reason,
+        message: format!("{replicas} instances for what may come: {how}"),
+    }
+}
+
+fn blinded(blind: Blind) -> Finding {
+    Finding {
+        by: NAME,
+        reason: match blind {
+            Blind::CollectingHistory | Blind::CapacityUnknown => "CollectingHistory",
+            Blind::Stale | Blind::NotAsked => "MetricsUnavailable",
+        },
+        message: blind.to_string(),
+    }
+}
+
+/// An event's floor begins a lead before the event: its instances are ready when it begins.
+fn soon(world: &World, facts: &Facts, event: &Event, proposal: &mut Proposal) {
+    let comes = match comes(world.now, event, facts.outlook.lead) {
+        Ok(comes) => comes,
+        Err(unusable) => {
+            proposal.findings.push(Finding {
+                by: NAME,
+                reason: "InvalidSpec",
+                message: format!("prewarm.events: {unusable}"),
+            });
+            return;
+        }
+    };
+    if comes {
+        proposal.votes.push(Vote {
+            component: Component::Inference,
+            floor: Some(event.min_replicas),
+            ceiling: None,
+            by: "Event",
+            because: format!("prewarm.events: {}", event.window.name),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

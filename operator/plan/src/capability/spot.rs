@@ -1,0 +1,286 @@
+//! Instances leave a node before it is taken, and come back to spot capacity when there is some.
+//!
+//! At a notice a pod is let go: its Deployment makes another at once, while the old one goes on serving. It is deleted
+//! when the other is ready, or when the deadline comes near. So the surge is exactly the doomed pods.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::decision::{Decision, Finding};
+use crate::facts::Facts;
+use crate::foresight::Spot;
+use crate::names;
+use crate::nodes::{NodeUse, is_spot, leaving};
+use crate::proposal::{Component, Proposal};
+use crate::recollection::{Move, Note, Returning};
+use crate::signals::fresh;
+use crate::world::{NodeSeen, PodSeen, World};
+
+const NAME: &str = "spot";
+/// The time that a pod gets to finish what it is answering, before its node is taken.
+const DRAIN: SignedDuration = SignedDuration::from_secs(5);
+/// Once a deadline is so far past, the node was not taken: what is on it waits for its replacement like any other.
+const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
+/// Spot capacity that was refused or taken is left alone for so long, and an instance returns at most so often.
+const CALM: SignedDuration = SignedDuration::from_mins(10);
+const RETURN_EVERY: SignedDuration = SignedDuration::from_mins(1);
+/// How long what the market says is believed.
+const MARKET_IS_OLD: SignedDuration = SignedDuration::from_mins(5);
+
+pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
+    let Some(spot) = &world.foresight.spot else {
+        return Proposal::default();
+    };
+    let mut proposal = Proposal::default();
+    let (Some(nodes), Some(uses)) = (world.observed.nodes.known(), &facts.uses) else {
+        // What was begun is remembered; nothing new is begun on nodes that nobody has seen lately.
+        let moves = world.memory.foresight.moves.clone();
+        proposal
+            .notes
+            .extend(moves.into_iter().map(|(node, step)| Note::Move(node, step)));
+        proposal.findings.push(found(
+            "AgentSilent",
+            "the nodes are not known, or were last seen too long ago",
+        ));
+        return proposal;
+    };
+    let doomed = doomed(uses);
+    mark(world, nodes, &mut proposal);
+    let moving = leave(world, spot, &doomed, &mut proposal);
+    let returned = if doomed.is_empty() && moving == 0 {
+        come_back(world, spot, nodes, &mut proposal)
+    } else {
+        world.memory.foresight.returning.clone()
+    };
+    proposal.notes.extend(returned.map(Note::Returning));
+    proposal
+        .findings
+        .push(judge(world, spot, nodes, &doomed, moving));
+    if !doomed.is_empty() || moving > 0 {
+        proposal.wake_at = world.now.saturating_add(SignedDuration::from_secs(1)).ok();
+    }
+    proposal
+}
+
+fn found(reason: &'static str, message: impl Into<String>) -> Finding {
+    Finding {
+        by: NAME,
+        reason,
+        message: message.into(),
+    }
+}
+
+fn doomed(uses: &BTreeMap<String, NodeUse>) -> BTreeMap<&str, Timestamp> {
+    uses.iter()
+        .filter_map(|(node, used)| match used {
+            NodeUse::Leaving { deadline } => Some((node.as_str(), *deadline)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Nodes with a notice take no more pods; those whose notice was taken back do again. Only what was marked here is
+/// unmarked here.
+fn mark(world: &World, nodes: &[NodeSeen], proposal: &mut Proposal) {
+    for node in nodes {
+        let marked = node
+            .taints
+            .iter()
+            .any(|taint| taint.key == names::RECLAIM_TAINT);
+        let (name, uid) = (node.name.clone(), node.uid.clone());
+        if let Some(deadline) = leaving(world, node) {
+            proposal.notes.push(Note::Move(
+                name.clone(),
+                Move {
+                    uid: uid.clone(),
+                    deadline,
+                },
+            ));
+            if !marked {
+                proposal.decisions.push(Decision::Taint {
+                    node: name,
+                    uid,
+                    deadline,
+                });
+            }
+        } else if marked {
+            let ours = world.memory.foresight.moves.get(&name);
+            if ours.is_some_and(|step| step.uid == uid) {
+                // Remembered until the mark is seen to be gone.
+                proposal
+                    .notes
+                    .extend(ours.cloned().map(|step| Note::Move(name.clone(), step)));
+                proposal
+                    .decisions
+                    .push(Decision::Untaint { node: name, uid });
+            }
+        }
+    }
+}
+
+/// Lets go of the doomed pods, soonest deadline first, and deletes those that are replaced or whose time is over.
+/// Returns how many are on their way.
+fn leave(
+    world: &World,
+    spot: &Spot,
+    doomed: &BTreeMap<&str, Timestamp>,
+    proposal: &mut Proposal,
+) -> usize {
+    let deadline = |pod: &PodSeen| {
+        pod.node
+            .as_deref()
+            .and_then(|node| doomed.get(node).copied())
+    };
+    let instances = || world.observed.pods_of(Component::Inference);
+    let desired = desired(world);
+    let ready = instances().filter(|pod| pod.ready && !pod.leaving).count();
+    let mut leaving: Vec<&PodSeen> = instances().filter(|pod| pod.leaving).collect();
+    // The ones that have longest to live stay longest; those whose notice was taken back longest of all.
+    leaving.sort_by_key(|pod| (deadline(pod).unwrap_or(Timestamp::MAX), pod.name.as_str()));
+    let needed = desired.saturating_sub(ready);
+    let replaced = leaving.len().saturating_sub(needed);
+    let mut gone = 0;
+    for (index, pod) in leaving.iter().enumerate() {
+        let due = deadline(pod).is_some_and(|deadline| is_due(world.now, deadline));
+        if index < replaced || due {
+            gone += 1;
+            proposal.decisions.push(Decision::Delete {
+                pod: pod.name.clone(),
+                uid: pod.uid.clone(),
+                grace: deadline(pod).map_or(DRAIN * 6, |deadline| {
+                    deadline.duration_since(world.now).clamp(DRAIN, DRAIN * 6)
+                }),
+            });
+        }
+    }
+    let surge = surge(spot, desired);
+    let begun = leaving.len() - gone;
+    let mut waiting: Vec<&PodSeen> = instances()
+        .filter(|pod| !pod.leaving && deadline(pod).is_some())
+        .collect();
+    waiting.sort_by_key(|pod| (deadline(pod), pod.name.as_str()));
+    let next = waiting.iter().take(surge.saturating_sub(begun));
+    proposal.decisions.extend(next.map(|pod| detach(pod)));
+    begun + waiting.len()
+}
+
+fn detach(pod: &PodSeen) -> Decision {
+    Decision::Detach {
+        pod: pod.name.clone(),
+        uid: pod.uid.clone(),
+        resource_version: pod.resource_version.clone(),
+    }
+}
+
+fn is_due(now: Timestamp, deadline: Timestamp) -> bool {
+    let left = deadline.duration_since(now);
+    left <= DRAIN && left >= -OVERDUE
+}
+
+/// Replacements that may be on their way at once: at least one, or nothing would ever move.
+fn surge(spot: &Spot, desired: usize) -> usize {
+    let percent = spot.max_surge_percent as usize;
+    (desired * percent).div_ceil(100).max(1)
+}
+
+/// Instances that are wanted, the base included.
+fn desired(world: &World) -> usize {
+    let name = names::workload(&world.cluster, Component::Inference);
+    let seen = world.observed.deployments.get(&name);
+    let autoscaled = seen.map_or(0, |seen| seen.desired as usize);
+    let base = world
+        .foresight
+        .spot
+        .as_ref()
+        .map_or(0, |spot| spot.on_demand_replicas as usize);
+    autoscaled + base
+}
+
+/// One instance that stands in on an on-demand node goes back, when spot capacity has been calm for long enough. The
+/// node with the fewest goes first: it is the one that can soon be let go.
+fn come_back(
+    world: &World,
+    spot: &Spot,
+    nodes: &[NodeSeen],
+    proposal: &mut Proposal,
+) -> Option<Returning> {
+    let before = world.memory.foresight.returning.clone();
+    let since = |at: Timestamp| world.now.duration_since(at);
+    let market = fresh(&world.observed.signals.market, world.now, MARKET_IS_OLD);
+    let Some((market, _)) = market else {
+        return before;
+    };
+    let calm = market.last_refusal.is_none_or(|at| since(at) >= CALM);
+    let lately = before.as_ref().and_then(|before| before.last);
+    let lately =
+        lately.is_some_and(|at| since(at) < RETURN_EVERY && since(at) >= SignedDuration::ZERO);
+    let starting = world
+        .observed
+        .pods_of(Component::Inference)
+        .any(|pod| !pod.ready);
+    if !calm || lately || starting || market.obtainable_nodes == Some(0) {
+        return before;
+    }
+    let mut standing_in: BTreeMap<&str, Vec<&PodSeen>> = BTreeMap::new();
+    for pod in world.observed.pods_of(Component::Inference) {
+        let node = nodes
+            .iter()
+            .find(|node| Some(&node.name) == pod.node.as_ref());
+        if let Some(node) = node.filter(|node| !is_spot(world, node)) {
+            standing_in.entry(node.name.as_str()).or_default().push(pod);
+        }
+    }
+    let all: usize = standing_in.values().map(Vec::len).sum();
+    if all <= spot.on_demand_replicas as usize {
+        return before;
+    }
+    let pods = standing_in
+        .into_values()
+        .min_by_key(|pods| (pods.len(), pods.first().map(|pod| pod.name.clone())))?;
+    let pod = pods.into_iter().min_by_key(|pod| pod.name.clone())?;
+    proposal.decisions.push(detach(pod));
+    Some(Returning {
+        last: Some(world.now),
+    })
+}
+
+fn judge(
+    world: &World,
+    spot: &Spot,
+    nodes: &[NodeSeen],
+    doomed: &BTreeMap<&str, Timestamp>,
+    moving: usize,
+) -> Finding {
+    let ready = world
+        .observed
+        .pods_of(Component::Inference)
+        .filter(|pod| pod.ready)
+        .count();
+    let floor = world.settings.inference.min_replicas as usize;
+    let there = nodes.iter().filter(|node| is_spot(world, node)).count();
+    if ready < floor {
+        found(
+            "FloorAtRisk",
+            format!("{ready} of at least {floor} instances are ready"),
+        )
+    } else if !doomed.is_empty() || moving > 0 {
+        let nodes: Vec<&str> = doomed.keys().copied().collect();
+        found(
+            "Migrating",
+            format!("{moving} instances leave {}", nodes.join(", ")),
+        )
+    } else if there == 0 && spot.on_demand_replicas as usize >= ready {
+        found("NoSpotNodes", "there is no spot node")
+    } else if there == 0 {
+        found(
+            "FellBack",
+            "there is no spot node: on-demand nodes stand in",
+        )
+    } else {
+        found("Placed", format!("{there} spot nodes"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

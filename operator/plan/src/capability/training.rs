@@ -1,0 +1,292 @@
+//! Idle capacity lent to training, which can never take production's: what production has, what it may need until
+//! training could be gone, and what events will need is never lent.
+
+use std::cmp::Reverse;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::decision::{Decision, Finding};
+use crate::facts::{Facts, share};
+use crate::foresight::Training;
+use crate::names;
+use crate::nodes::NodeUse;
+use crate::outlook::{LONGEST_CHECKPOINT, comes};
+use crate::proposal::{Component, Proposal};
+use crate::recollection::Note;
+use crate::schedule::{Occurrence, Schedule};
+use crate::signals::{JobSeen, fresh};
+use crate::world::World;
+
+const NAME: &str = "training";
+/// What a checkpoint takes when no job has said so.
+const CHECKPOINT: SignedDuration = SignedDuration::from_mins(5);
+/// How long a list of jobs is believed.
+const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
+/// Openings of each window that are looked at for an overlap.
+const LOOKED_AT: usize = 16;
+
+pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
+    let Some(training) = &world.foresight.training else {
+        return Proposal::default();
+    };
+    let mut proposal = Proposal::default();
+    let open = windows(world, training, &mut proposal);
+    let room = match (open, room(world, facts, training)) {
+        (Ok(()), Ok(room)) => {
+            proposal.findings.push(found(
+                "WindowOpen",
+                format!(
+                    "{} CPU and {} GiB are lent",
+                    room.cpu_milli / 1000,
+                    room.memory_bytes >> 30
+                ),
+            ));
+            room
+        }
+        // What says that a window is not usable comes first: it is what a person can change.
+        (Err(finding), _) | (Ok(()), Err(finding)) => {
+            proposal.findings.push(finding);
+            Room::default()
+        }
+    };
+    proposal.decisions.push(Decision::Quota {
+        cpu_milli: room.cpu_milli,
+        memory_bytes: room.memory_bytes,
+    });
+    give_back(world, facts, room, &mut proposal);
+    proposal
+}
+
+fn found(reason: &'static str, message: impl Into<String>) -> Finding {
+    Finding {
+        by: NAME,
+        reason,
+        message: message.into(),
+    }
+}
+
+/// Whether lending is asked for now. Without windows it always is.
+fn windows(world: &World, training: &Training, proposal: &mut Proposal) -> Result<(), Finding> {
+    if training.windows.is_empty() {
+        return Ok(());
+    }
+    let mut schedules = Vec::new();
+    for window in &training.windows {
+        match Schedule::of(window) {
+            Ok(schedule) => schedules.push((window.name.as_str(), schedule)),
+            Err(unusable) => proposal.findings.push(found(
+                "InvalidSpec",
+                format!("training.windows: {unusable}"),
+            )),
+        }
+    }
+    if let Some((one, other)) = overlap(world.now, &schedules) {
+        return Err(found(
+            "OverlappingWindows",
+            format!(
+                "training.windows: {one:?} and {other:?} overlap; shorten one of them, so that it is clear which is meant"
+            ),
+        ));
+    }
+    let mut open = false;
+    for (name, schedule) in &schedules {
+        let key = format!("{NAME}/{name}");
+        let (now, opened) = schedule.look(world.now, world.memory.foresight.windows.get(&key));
+        open |= now.is_some();
+        proposal
+            .notes
+            .extend(opened.map(|opened| Note::Window(key, opened)));
+    }
+    if open {
+        Ok(())
+    } else {
+        Err(found("WindowClosed", "no window is open"))
+    }
+}
+
+fn overlap<'a>(now: Timestamp, schedules: &[(&'a str, Schedule)]) -> Option<(&'a str, &'a str)> {
+    let mut all: Vec<(Occurrence, &str)> = Vec::new();
+    for (name, schedule) in schedules {
+        let mut next = schedule.at(now).or_else(|| schedule.after(now));
+        for _ in 0..LOOKED_AT {
+            let Some(occurrence) = next else { break };
+            all.push((occurrence, name));
+            next = schedule.after(occurrence.open);
+        }
+    }
+    all.sort();
+    all.windows(2)
+        .find(|pair| pair[1].0.open < pair[0].0.close && pair[0].1 != pair[1].1)
+        .map(|pair| (pair[0].1, pair[1].1))
+}
+
+/// What can be lent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Room {
+    cpu_milli: u64,
+    memory_bytes: u64,
+}
+
+/// The nodes' capacity without what production may need until training could be gone: the lead of the forecast and the
+/// time of a checkpoint.
+fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Finding> {
+    let unknown = |message: String| found("MetricsUnavailable", message);
+    let uses = facts.uses.as_ref().ok_or_else(|| {
+        unknown(
+            "nothing is lent: the nodes are not known, or were last seen too long ago".to_owned(),
+        )
+    })?;
+    let capacity = facts
+        .node_capacity
+        .known()
+        .ok_or_else(|| unknown("nothing is lent: what a node has is not known".to_owned()))?;
+    let per_node = world.settings.inference.instances_per_node;
+    let share = share(capacity, per_node);
+    let ahead = facts.outlook.lead + checkpoint(world);
+    let expected = facts
+        .outlook
+        .replicas(ahead)
+        .map_err(|blind| unknown(format!("nothing is lent: {blind}")))?;
+    let reserved = reserved(world, expected, ahead);
+    // A node that is about to go is nobody's; one that waits may be lent, and is given back like any other.
+    let staying = uses
+        .values()
+        .filter(|used| !matches!(used, NodeUse::Leaving { .. }))
+        .count();
+    let slots = u64::try_from(staying).unwrap_or(0) * u64::from(per_node);
+    let lendable = slots.saturating_sub(u64::from(reserved));
+    Ok(Room {
+        cpu_milli: training.cpu_milli.min(lendable * share.cpu_milli),
+        memory_bytes: training.memory_bytes.min(lendable * share.memory_bytes),
+    })
+}
+
+/// Instances that production has, or may need: the most of all.
+fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> u32 {
+    let name = names::workload(&world.cluster, Component::Inference);
+    let base = world
+        .foresight
+        .spot
+        .as_ref()
+        .map_or(0, |spot| spot.on_demand_replicas);
+    let wanted = world
+        .observed
+        .deployments
+        .get(&name)
+        .map_or(0, |seen| seen.desired + base);
+    // Pods that are being left stand beside their replacements.
+    let there = world.observed.pods_of(Component::Inference).count();
+    let events = world
+        .foresight
+        .prewarm
+        .iter()
+        .flat_map(|prewarm| &prewarm.events);
+    let events = events
+        .filter(|event| comes(world.now, event, ahead).unwrap_or(true))
+        .map(|event| event.min_replicas);
+    // What overload has asked for; it expires by itself, and reserving a little longer costs little.
+    let remedy = world
+        .memory
+        .foresight
+        .remedy
+        .iter()
+        .filter_map(|remedy| remedy.floor);
+    let inference = &world.settings.inference;
+    let most = [wanted, expected, inference.min_replicas]
+        .into_iter()
+        .chain(events)
+        .chain(remedy)
+        .max()
+        .unwrap_or(0);
+    // Production never has more than its ceiling, whatever is forecast.
+    most.min(inference.max_replicas)
+        .max(u32::try_from(there).unwrap_or(u32::MAX))
+}
+
+/// The longest time that a running job takes for a checkpoint.
+fn checkpoint(world: &World) -> SignedDuration {
+    let jobs = world.observed.signals.jobs.known();
+    let longest = jobs
+        .into_iter()
+        .flatten()
+        .filter(|job| job.running)
+        .map(|job| job.grace)
+        .max();
+    longest
+        .unwrap_or(CHECKPOINT)
+        .clamp(SignedDuration::ZERO, LONGEST_CHECKPOINT)
+}
+
+/// Stops what is above the room, cheapest first, each after a checkpoint that it was asked for. Where production lacks
+/// the room already, nothing is waited for.
+fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) {
+    let Some((jobs, _)) = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD) else {
+        return;
+    };
+    let mut running: Vec<&JobSeen> = jobs.iter().filter(|job| job.running).collect();
+    let used = |of: fn(&JobSeen) -> u64| running.iter().map(|job| of(job)).sum::<u64>();
+    let mut cpu = used(|job| job.cpu_milli);
+    let mut memory = used(|job| job.memory_bytes);
+    // What is lost is what was done since the last checkpoint, on each CPU; jobs that are being stopped stay chosen.
+    running.sort_by_key(|job| {
+        let lost = world
+            .now
+            .duration_since(job.checkpoint)
+            .max(SignedDuration::ZERO);
+        (
+            job.asked.is_none(),
+            lost,
+            Reverse(job.cpu_milli),
+            job.name.as_str(),
+        )
+    });
+    let pressed = is_pressed(world, facts);
+    for job in running {
+        if cpu <= room.cpu_milli && memory <= room.memory_bytes {
+            break;
+        }
+        cpu -= job.cpu_milli;
+        memory -= job.memory_bytes;
+        let (name, uid) = (job.name.clone(), job.uid.clone());
+        let done = job.asked.is_some_and(|asked| {
+            job.checkpoint > asked
+                || world.now.duration_since(asked) >= job.grace.min(LONGEST_CHECKPOINT)
+        });
+        if done || pressed {
+            proposal
+                .decisions
+                .push(Decision::Suspend { job: name, uid });
+        } else {
+            if job.asked.is_none() {
+                proposal
+                    .decisions
+                    .push(Decision::Checkpoint { job: name, uid });
+            }
+            proposal.wake_at = world.now.saturating_add(SignedDuration::from_secs(5)).ok();
+        }
+    }
+}
+
+/// Whether an instance waits for room.
+fn is_pressed(world: &World, facts: &Facts) -> bool {
+    let lent = facts
+        .uses
+        .iter()
+        .flat_map(|uses| uses.values())
+        .any(|used| matches!(used, NodeUse::Lent { .. }));
+    let waits = world
+        .observed
+        .pods_of(Component::Inference)
+        .any(|pod| pod.node.is_none());
+    waits
+        && (lent
+            || world
+                .observed
+                .signals
+                .jobs
+                .known()
+                .is_some_and(|jobs| jobs.iter().any(|job| job.running)))
+}
+
+#[cfg(test)]
+mod tests;

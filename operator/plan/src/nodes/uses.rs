@@ -1,0 +1,140 @@
+//! What each node is for, decided in one place, so that no capability undoes another's decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::names;
+use crate::proposal::Component;
+use crate::signals::fresh;
+use crate::world::{NodeSeen, World};
+
+/// The longest time a list of nodes is believed: they are watched, and a watch that says nothing for so long is cut.
+const NODES_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
+/// The longest notice that is believed; a deadline further away is another clock's.
+const LONGEST_NOTICE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Labels that say that a node can be taken back, and their values, as the platforms set them.
+const SPOT_LABELS: [(&str, &str); 4] = [
+    ("karpenter.sh/capacity-type", "spot"),
+    ("eks.amazonaws.com/capacityType", "SPOT"),
+    ("cloud.google.com/gke-spot", "true"),
+    ("kubernetes.azure.com/scalesetpriority", "spot"),
+];
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeUse {
+    /// Instances; it stays.
+    OnDemand,
+    /// Instances; it can be taken back.
+    Spot,
+    /// It waits.
+    Standby {
+        /// Whether its agent has proven that the model is in its memory.
+        warm: bool,
+    },
+    /// Training, until production needs it.
+    Lent {
+        /// Whether its agent has proven that the model is in its memory.
+        warm: bool,
+    },
+    /// It is about to be taken.
+    Leaving {
+        /// When.
+        deadline: Timestamp,
+    },
+}
+
+/// What every node is for, by name. Nothing is known where the nodes are not, or are no longer.
+#[must_use]
+pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
+    let (nodes, _) = fresh(&world.observed.nodes, world.now, NODES_ARE_OLD)?;
+    let busy: BTreeSet<&str> = world
+        .observed
+        .pods_of(Component::Inference)
+        .filter_map(|pod| pod.node.as_deref())
+        .collect();
+    let jobs = match &world.observed.signals.jobs {
+        crate::world::Signal::Known { value, .. } => value.as_slice(),
+        crate::world::Signal::Unknown(_) => &[],
+    };
+    let training: BTreeSet<&str> = jobs
+        .iter()
+        .filter(|job| job.running)
+        .flat_map(|job| job.nodes.iter().map(String::as_str))
+        .collect();
+    // Warm ones first, then by name: the choice is the same at every look.
+    let mut idle: Vec<&NodeSeen> = nodes
+        .iter()
+        .filter(|node| node.open && leaving(world, node).is_none())
+        .filter(|node| !busy.contains(node.name.as_str()))
+        .collect();
+    idle.sort_by_key(|node| (!is_warm(node), node.name.as_str()));
+    let standby: BTreeSet<&str> = idle
+        .iter()
+        .take(world.foresight.standby_nodes as usize)
+        .map(|node| node.name.as_str())
+        .collect();
+    let of = |node: &NodeSeen| {
+        let (name, warm) = (node.name.as_str(), is_warm(node));
+        if let Some(deadline) = leaving(world, node) {
+            NodeUse::Leaving { deadline }
+        } else if training.contains(name) && !busy.contains(name) {
+            // A node that waits is lent as well: it is given back like any other, and not paid for twice.
+            NodeUse::Lent { warm }
+        } else if standby.contains(name) {
+            NodeUse::Standby { warm }
+        } else if is_spot(world, node) {
+            NodeUse::Spot
+        } else {
+            NodeUse::OnDemand
+        }
+    };
+    Some(
+        nodes
+            .iter()
+            .map(|node| (node.name.clone(), of(node)))
+            .collect(),
+    )
+}
+
+/// Whether a node can be taken back.
+#[must_use]
+pub fn is_spot(world: &World, node: &NodeSeen) -> bool {
+    let has = |key: &str, value: &str| node.labels.get(key).is_some_and(|is| is == value);
+    let own = world.foresight.spot.as_ref();
+    match own.and_then(|spot| spot.node_selector.as_ref()) {
+        Some(selector) => selector.iter().all(|(key, value)| has(key, value)),
+        None => SPOT_LABELS.iter().any(|(key, value)| has(key, value)),
+    }
+}
+
+/// When a node is taken, by the notice that its agent has written on it. A notice is for one identity: an annotation
+/// that names another was copied or left over. A deadline in the past is a node that may go at any moment.
+#[must_use]
+pub fn leaving(world: &World, node: &NodeSeen) -> Option<Timestamp> {
+    world.foresight.spot.as_ref()?;
+    let of = node.annotations.get(names::RECLAIM_UID_ANNOTATION);
+    if of.is_some_and(|uid| *uid != node.uid) {
+        return None;
+    }
+    let deadline: Timestamp = node
+        .annotations
+        .get(names::RECLAIM_ANNOTATION)?
+        .parse()
+        .ok()?;
+    let latest = world
+        .now
+        .saturating_add(LONGEST_NOTICE)
+        .unwrap_or(world.now);
+    (deadline <= latest).then_some(deadline)
+}
+
+/// Whether the node's agent has proven that the model is in its memory.
+#[must_use]
+pub fn is_warm(node: &NodeSeen) -> bool {
+    node.annotations
+        .get(names::WARM_ANNOTATION)
+        .is_some_and(|warm| warm == "true")
+}

@@ -1,0 +1,227 @@
+//! How much room the next minutes will need: demand learned and forecast, and turned into instances by what an instance
+//! was seen to answer.
+
+use chatbot_forecast::{Forecast, Forecaster, Settings, Skill};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::foresight::{Event, Prewarm};
+use crate::recollection::Learned;
+use crate::schedule::{Schedule, Unusable};
+use crate::signals::{Demand, fresh};
+use crate::world::World;
+
+/// The longest checkpoint that is waited for.
+pub const LONGEST_CHECKPOINT: SignedDuration = SignedDuration::from_mins(30);
+/// How busy instances may be at the quantile that is prepared for. Chosen on the days before the test parts of the
+/// recorded traces: higher saves little, since the autoscaler holds its own target anyway.
+const FILL: f64 = 0.85;
+/// Where CPU use says something about what an instance answers: below it is noise, above it is a queue.
+const TELLING: std::ops::RangeInclusive<f64> = 0.1..=0.97;
+/// How much a new measurement of an instance's capacity counts.
+const GAIN: f64 = 0.2;
+
+/// What the next minutes will need.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    /// What is to be remembered; `None` when nobody asked for a forecast.
+    pub learned: Option<Learned>,
+    /// How far ahead is looked: the lead asked for, or the cold start when that is longer.
+    pub lead: SignedDuration,
+    known: Result<Known, Blind>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    forecast: Forecast,
+    capacity: f64,
+    level: f64,
+    skill: Skill,
+    passed: SignedDuration,
+}
+
+/// Why the next minutes are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Blind {
+    /// Nobody asked.
+    #[error("no forecast is asked for")]
+    NotAsked,
+    /// Demand is not known, or was measured too long ago.
+    #[error("demand is not known, or was last measured too long ago")]
+    Stale,
+    /// Too little has been seen.
+    #[error(
+        "history is being collected: forecasts are compared with what came for a day before one is acted on"
+    )]
+    CollectingHistory,
+    /// What an instance answers has not been seen.
+    #[error("what one instance can answer has not been measured yet")]
+    CapacityUnknown,
+}
+
+impl Outlook {
+    /// What a world lets expect.
+    #[must_use]
+    pub fn of(world: &World) -> Self {
+        let foresight = &world.foresight;
+        if foresight.prewarm.is_none() && foresight.training.is_none() {
+            return Self {
+                learned: None,
+                lead: SignedDuration::ZERO,
+                known: Err(Blind::NotAsked),
+            };
+        }
+        let asked = foresight.prewarm.clone().unwrap_or_default();
+        let learned = learn(world, &asked);
+        let cold = learned
+            .as_ref()
+            .and_then(|learned| learned.cold_start_seconds);
+        let cold = SignedDuration::from_secs(cold.unwrap_or_default().into());
+        let lead = asked.lead_time.max(cold);
+        Self {
+            known: learned
+                .as_ref()
+                .ok_or(Blind::Stale)
+                .and_then(|learned| known(world.now, learned, &asked)),
+            learned,
+            lead,
+        }
+    }
+
+    /// Instances for the highest demand of the percentile from now until `ahead` from now.
+    pub fn replicas(&self, ahead: SignedDuration) -> Result<u32, Blind> {
+        let known = self.known.as_ref().map_err(|blind| *blind)?;
+        // Steps are counted from the end of the origin's slot, which is some time ago.
+        let ahead = u32::try_from((ahead + known.passed).as_secs()).unwrap_or(u32::MAX);
+        let reach = u32::try_from(known.forecast.steps.len()).unwrap_or(u32::MAX);
+        let reach = reach.saturating_mul(known.forecast.step);
+        let demand = known
+            .forecast
+            .highest(known.level, ahead.min(reach))
+            .ok_or(Blind::Stale)?;
+        Ok(replicas(demand, known.capacity))
+    }
+
+    /// Instances for the demand that is expected then, in the middle of what may come.
+    #[must_use]
+    pub fn expected(&self, ahead: SignedDuration) -> Option<u32> {
+        let known = self.known.as_ref().ok()?;
+        let ahead = u32::try_from(ahead.as_secs()).ok()?;
+        let index = usize::try_from(ahead / known.forecast.step.max(1)).ok()?;
+        let step = known.forecast.steps.get(index)?;
+        Some(replicas(step.point, known.capacity))
+    }
+
+    /// How good forecasts have been.
+    #[must_use]
+    pub fn skill(&self) -> Option<Skill> {
+        self.known.as_ref().ok().map(|known| known.skill)
+    }
+}
+
+/// Whether an event is there, or begins within `ahead`.
+pub fn comes(now: Timestamp, event: &Event, ahead: SignedDuration) -> Result<bool, Unusable> {
+    let schedule = Schedule::of(&event.window)?;
+    let until = now.saturating_add(ahead).unwrap_or(now);
+    let soon = || schedule.after(now).is_some_and(|next| next.open <= until);
+    Ok(schedule.at(now).is_some() || soon())
+}
+
+fn replicas(demand: f64, capacity: f64) -> u32 {
+    let wanted = (demand / (capacity * FILL)).ceil();
+    // Bounds come by vote; here only what no cluster has is cut off.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped"
+    )]
+    let wanted = wanted.clamp(0.0, 1e6) as u32;
+    wanted
+}
+
+fn known(now: Timestamp, learned: &Learned, asked: &Prewarm) -> Result<Known, Blind> {
+    let forecast = learned.forecaster.forecast().map_err(|_| Blind::Stale)?;
+    let begins = now.duration_since(forecast.origin);
+    // The newest slot is over, and the one after it may be under way or just over.
+    if begins > asked.step * 3 || begins.is_negative() {
+        return Err(Blind::Stale);
+    }
+    let skill = learned.forecaster.skill();
+    if matches!(skill, Skill::CollectingHistory { .. }) {
+        return Err(Blind::CollectingHistory);
+    }
+    let capacity = learned.capacity_milli.ok_or(Blind::CapacityUnknown)?;
+    Ok(Known {
+        passed: (begins - asked.step).max(SignedDuration::ZERO),
+        forecast,
+        capacity: capacity as f64 / 1000.0,
+        level: f64::from(asked.percentile) / 100.0,
+        skill,
+    })
+}
+
+/// What is remembered, with what the newest step adds.
+fn learn(world: &World, asked: &Prewarm) -> Option<Learned> {
+    let settings = settings(asked)?;
+    let remembered = world.memory.foresight.learned.clone();
+    let mut learned = remembered
+        .filter(|learned| *learned.forecaster.settings() == settings)
+        .or_else(|| {
+            Some(Learned {
+                forecaster: Forecaster::new(settings).ok()?,
+                capacity_milli: None,
+                cold_start_seconds: None,
+            })
+        })?;
+    let signals = &world.observed.signals;
+    if let Some((demand, at)) = fresh(&signals.demand, world.now, asked.step * 2)
+        && let Ok(slot) = at.checked_sub(asked.step)
+        // What was seen before is refused, and so is what cannot be: then the step stays a gap.
+        && learned
+            .forecaster
+            .observe(slot, Some(demand.per_second))
+            .is_ok()
+    {
+        learned.capacity_milli = capacity(learned.capacity_milli, demand);
+        // Starts are taken with the step, so that memory changes once in it.
+        if let Some((starts, _)) = fresh(&signals.starts, world.now, SignedDuration::from_hours(24))
+        {
+            learned.cold_start_seconds = u32::try_from(starts.cold.as_secs()).ok();
+        }
+    }
+    Some(learned)
+}
+
+/// The series that is forecast.
+#[must_use]
+pub fn settings(asked: &Prewarm) -> Option<Settings> {
+    let step = u32::try_from(asked.step.as_secs())
+        .ok()
+        .filter(|step| *step > 0)?;
+    let reach = (asked.lead_time + LONGEST_CHECKPOINT).as_secs();
+    let horizon = reach.cast_unsigned().div_ceil(u64::from(step)).clamp(1, 48);
+    Some(Settings::new(step, u16::try_from(horizon).ok()?))
+}
+
+/// Demand of one instance at full use: demand over instances over their use, smoothed. A step in which nothing can be
+/// told changes nothing.
+fn capacity(before: Option<u64>, demand: &Demand) -> Option<u64> {
+    let telling = demand.replicas >= 1.0
+        && TELLING.contains(&demand.utilisation)
+        && demand.per_second > 0.0
+        && demand.per_second.is_finite()
+        && demand.replicas.is_finite();
+    if !telling {
+        return before;
+    }
+    let measured = demand.per_second / (demand.replicas * demand.utilisation) * 1000.0;
+    let smoothed = before.map_or(measured, |before| {
+        before as f64 + GAIN * (measured - before as f64)
+    });
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped"
+    )]
+    let smoothed = smoothed.round().clamp(1.0, 1e12) as u64;
+    Some(smoothed)
+}

@@ -1,0 +1,109 @@
+//! What a benchmark finds: a table, and the figures of its last line.
+
+pub mod day;
+pub mod elasticity;
+pub mod spot;
+pub mod training;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::trace::Trace;
+
+/// What was found, in the form that `cargo e2e bench` reads.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The lines of the table.
+    pub rows: Vec<Row>,
+    /// Counts that must be zero.
+    pub must_be_zero: Map<String, Value>,
+    /// The figures of the last line.
+    pub result: Map<String, Value>,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Row {
+    /// What it is.
+    pub name: String,
+    /// What it is measured in.
+    pub unit: String,
+    /// Ours.
+    pub ours: Option<f64>,
+    /// The same of others.
+    pub peers: Map<String, Value>,
+    /// What is aimed at.
+    pub goal: String,
+    /// Whether it was reached.
+    pub met: Option<bool>,
+}
+
+impl Row {
+    /// A line.
+    #[must_use]
+    pub fn new(name: impl Into<String>, unit: &str, ours: f64) -> Self {
+        Self {
+            name: name.into(),
+            unit: unit.to_owned(),
+            ours: ours.is_finite().then_some(ours),
+            ..Self::default()
+        }
+    }
+
+    /// The same figure of another.
+    #[must_use]
+    pub fn peer(mut self, name: &str, figure: f64) -> Self {
+        self.peers.insert(name.to_owned(), figure.into());
+        self
+    }
+
+    /// The most that is aimed at.
+    #[must_use]
+    pub fn at_most(mut self, goal: f64) -> Self {
+        self.met = Some(self.ours.is_some_and(|ours| ours <= goal));
+        self.goal = format!("at most {goal}");
+        self
+    }
+
+    /// The least that is aimed at.
+    #[must_use]
+    pub fn at_least(mut self, goal: f64) -> Self {
+        self.met = Some(self.ours.is_some_and(|ours| ours >= goal));
+        self.goal = format!("at least {goal}");
+        self
+    }
+}
+
+/// Load to play, and which part of it.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// What it is called.
+    pub name: String,
+    /// The load.
+    pub trace: Trace,
+    /// Seconds of a step of demand.
+    pub step: i64,
+    /// Days at the end that are played; the planner has seen the days before them.
+    pub days: i64,
+}
+
+impl Series {
+    /// The part that is played: whole days at the end.
+    #[must_use]
+    pub fn part(&self) -> (i64, i64) {
+        let end = self.trace.length() / self.step * self.step;
+        (
+            (end - self.days * 86_400).max(0) / self.step * self.step,
+            end,
+        )
+    }
+}
+
+fn object(pairs: Vec<(&str, f64)>) -> Value {
+    Value::Object(
+        pairs
+            .into_iter()
+            .map(|(name, figure)| (name.to_owned(), figure.into()))
+            .collect(),
+    )
+}

@@ -1,0 +1,256 @@
+//! What spot capacity saves, and how often too little is left while it is taken back.
+//!
+//! A service of constant size runs through recorded churn and through seeded zones
+//! ([`crate::market::zones`]). Beside the planner: all on-demand; half spot and half on-demand, nobody moving anything;
+//! spot with two replicas more than needed, nobody moving anything; and a bound that no policy can be below, which pays
+//! for as much spot capacity as there is at every moment, for the rest on-demand, and for nothing twice. Standby nodes
+//! are billed. How many wait was chosen on zones of other seeds than those that are reported.
+
+use chatbot_plan::foresight::{Foresight, Spot};
+use serde_json::{Map, Value};
+
+use super::{Report, Row, object};
+use crate::fleet::{SLOTS, Times, count};
+use crate::market::zones;
+use crate::play;
+use crate::scenario::{Lending, Outcome, Policy, Scenario, Spots};
+use crate::sight::Unusable;
+use crate::trace::SpotTrace;
+
+/// Prices of spot capacity, as parts of the on-demand price.
+const RATIOS: [f64; 3] = [0.25, 0.33, 0.5];
+/// Seconds between a notice and the end: Alibaba and others, Azure and Google, AWS.
+const NOTICES: [i64; 3] = [15, 30, 120];
+/// Reclaims of each notice.
+const RECLAIMS: u32 = 1000;
+
+/// A market and the service in it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it is called.
+    pub name: String,
+    /// What can be had.
+    pub trace: SpotTrace,
+    /// Nodes that the service needs.
+    pub nodes: u32,
+}
+
+impl Case {
+    /// A service of half the size that the market ever had.
+    #[must_use]
+    pub fn half(name: &str, trace: SpotTrace) -> Self {
+        Self {
+            name: name.to_owned(),
+            nodes: (trace.most() / 2).max(1),
+            trace,
+        }
+    }
+}
+
+/// Seeded zones: calm, and with many outages.
+#[must_use]
+pub fn seeded(seed: u64) -> Vec<Case> {
+    let case = |name: &str, trace| Case {
+        name: name.to_owned(),
+        trace,
+        nodes: 24,
+    };
+    vec![
+        case("zones-calm", zones(seed, 3, 16, 7 * 24, 1.0)),
+        case("zones-stormy", zones(seed + 1, 3, 16, 7 * 24, 6.0)),
+    ]
+}
+
+/// Plays every case, and reclaims with each notice.
+pub fn run(cases: &[Case], seed: u64, standby: u32) -> Result<Report, Unusable> {
+    let mut report = Report::default();
+    let mut traces = Map::new();
+    for case in cases {
+        let ours = play(&planned(case, 120, seed, standby))?;
+        let half = play(&plain(case, seed, 50, 0))?;
+        let spare = play(&plain(case, seed, 100, 2))?;
+        traces.insert(
+            case.name.clone(),
+            compare(case, &ours, &half, &spare, &mut report),
+        );
+    }
+    for notice in NOTICES {
+        reclaims(notice, seed, standby, &mut report)?;
+    }
+    report
+        .result
+        .insert("traces".to_owned(), Value::Object(traces));
+    Ok(report)
+}
+
+/// A case under the planner.
+#[must_use]
+pub fn planned(case: &Case, notice: i64, seed: u64, standby: u32) -> Scenario {
+    let spot = Spot {
+        // The bound has no base either.
+        on_demand_replicas: 0,
+        ..Spot::default()
+    };
+    Scenario {
+        foresight: Foresight {
+            spot: Some(spot),
+            standby_nodes: standby,
+            ..Foresight::default()
+        },
+        policy: Policy::Planner,
+        ..plain_with(case, notice, seed, 100, 0)
+    }
+}
+
+fn plain(case: &Case, seed: u64, spot_percent: u32, extra: u32) -> Scenario {
+    plain_with(case, 120, seed, spot_percent, extra)
+}
+
+fn plain_with(case: &Case, notice: i64, seed: u64, spot_percent: u32, extra: u32) -> Scenario {
+    let replicas = case.nodes * count(SLOTS);
+    Scenario {
+        load: None,
+        spot: Some(Spots {
+            trace: case.trace.clone(),
+            notice,
+            seed,
+        }),
+        bounds: (replicas, replicas),
+        foresight: Foresight::default(),
+        policy: Policy::Plain {
+            lending: Lending::Nothing,
+            spare: 0,
+            spot_percent,
+        },
+        nodes: None,
+        extra,
+        part: (0, case.trace.length()),
+        times: Times::default(),
+        curve: None,
+    }
+}
+
+/// What no policy can be below.
+#[must_use]
+pub fn bound(case: &Case, ratio: f64) -> f64 {
+    let mut now = vec![0_u32; case.trace.zones.len()];
+    let (mut last, mut spot, mut all) = (0, 0.0, 0.0);
+    let mut count = |until: i64, had: u32| {
+        let seconds = (until - last) as f64;
+        last = until;
+        spot += f64::from(had.min(case.nodes)) * seconds;
+        all += f64::from(case.nodes) * seconds;
+    };
+    for (at, changes) in &case.trace.changes {
+        count(*at, now.iter().sum());
+        for (zone, obtainable) in changes {
+            if let Some(slot) = now.get_mut(*zone) {
+                *slot = *obtainable;
+            }
+        }
+    }
+    if all > 0.0 {
+        (all - spot + ratio * spot) / all
+    } else {
+        1.0
+    }
+}
+
+fn compare(
+    case: &Case,
+    ours: &Outcome,
+    half: &Outcome,
+    spare: &Outcome,
+    report: &mut Report,
+) -> Value {
+    let name = &case.name;
+    let mut ratios = Map::new();
+    for ratio in RATIOS {
+        let cost = |outcome: &Outcome| 100.0 * outcome.cost(ratio, case.nodes);
+        let least = 100.0 * bound(case, ratio);
+        report.rows.push(
+            Row::new(
+                format!("{name}: cost at a price of {ratio}"),
+                "% of on-demand",
+                cost(ours),
+            )
+            .peer("bound", least)
+            .peer("half and half", cost(half))
+            .peer("two spare replicas", cost(spare))
+            .at_most((least + 2.0).max(0.0)),
+        );
+        let figure = object(vec![
+            ("cost", cost(ours)),
+            ("cost_bound", least),
+            ("ready_share", ours.ready_share()),
+            ("floor_breaches", ours.floor_breaches.into()),
+        ]);
+        ratios.insert(ratio.to_string(), figure);
+    }
+    let ready = |outcome: &Outcome| 100.0 * outcome.ready_share();
+    report.rows.push(
+        Row::new(
+            format!(
+                "{name}: time with all {} instances ready",
+                case.nodes * count(SLOTS)
+            ),
+            "%",
+            ready(ours),
+        )
+        .peer("half and half", ready(half))
+        .peer("two spare replicas", ready(spare))
+        .at_least(99.9),
+    );
+    report.rows.push(Row::new(
+        format!("{name}: nodes taken back"),
+        "",
+        ours.reclaims.into(),
+    ));
+    report.must_be_zero.insert(
+        format!("{name}: floor broken although there was room"),
+        ours.floor_breaches.into(),
+    );
+    Value::Object(ratios)
+}
+
+/// A thousand reclaims with one notice, in stormy zones of ever other seeds.
+fn reclaims(notice: i64, seed: u64, standby: u32, report: &mut Report) -> Result<(), Unusable> {
+    let (mut reclaims, mut breaches, mut most, mut short, mut seconds) = (0, 0, 0, 0, 0);
+    for round in 0..200 {
+        let case = Case {
+            name: String::new(),
+            trace: zones(seed + 100 + round, 3, 16, 72, 12.0),
+            nodes: 24,
+        };
+        let outcome = play(&planned(&case, notice, seed + round, standby))?;
+        reclaims += outcome.reclaims;
+        breaches += outcome.floor_breaches;
+        most = most.max(outcome.most_moving);
+        short += outcome.short_seconds;
+        seconds += outcome.seconds;
+        if reclaims >= RECLAIMS {
+            break;
+        }
+    }
+    let name = format!("{reclaims} reclaims at {notice} s");
+    let share =
+        100.0 * (1.0 - short as f64 / f64::from(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)));
+    report.rows.push(Row::new(
+        format!("{name}: time with every instance ready"),
+        "%",
+        share,
+    ));
+    report.rows.push(
+        Row::new(
+            format!("{name}: most instances moved at once"),
+            "",
+            most.into(),
+        )
+        .at_most(24.0),
+    );
+    report.must_be_zero.insert(
+        format!("{name}: floor broken although there was room"),
+        breaches.into(),
+    );
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! How much of a static installation can be lent, without production ever waiting for it longer than a moment.
+//!
+//! The installation is what the peak of the part needs at the autoscaler's target: ten nodes of four instances, always
+//! there. Production is scaled as ever; training takes what the quota allows, and gives a slot back within 15 seconds
+//! when it is taken by force.
+
+use chatbot_plan::foresight::{Foresight, Training};
+use serde_json::{Map, Value};
+
+use super::elasticity::{PEAK, PLAIN, prewarm, scenario};
+use super::{Report, Row, Series, object};
+use crate::fleet::{SLOTS, count};
+use crate::play;
+use crate::scenario::{Installed, Lending, Outcome, Policy, Scenario};
+use crate::sight::Unusable;
+
+/// More than there is: what bounds lending is the room.
+const ALL: Training = Training {
+    cpu_milli: u64::MAX,
+    memory_bytes: u64::MAX,
+    windows: Vec::new(),
+};
+
+/// Plays every series.
+pub fn run(all: &[Series]) -> Result<Report, Unusable> {
+    let mut report = Report::default();
+    let mut figures = Map::new();
+    for series in all {
+        let foresight = Foresight {
+            prewarm: Some(prewarm(series)),
+            training: Some(ALL),
+            ..Foresight::default()
+        };
+        let lending = |lending| Policy::Plain {
+            lending,
+            spare: 0,
+            spot_percent: 0,
+        };
+        let ours = play(&here(series, foresight, Policy::Planner))?;
+        let window = Lending::Window {
+            from: 1,
+            until: 6,
+            slots: PEAK / 2,
+        };
+        let fixed = play(&here(series, Foresight::default(), lending(window)))?;
+        let idle = play(&here(series, Foresight::default(), lending(Lending::Idle)))?;
+        let alone = play(&here(series, Foresight::default(), PLAIN))?;
+        let name = &series.name;
+        let row = |what: &str, unit: &str, of: fn(&Outcome) -> f64| {
+            Row::new(format!("{name}: {what}"), unit, of(&ours))
+                .peer("fixed windows", of(&fixed))
+                .peer("whatever is idle", of(&idle))
+        };
+        report.rows.extend([
+            row("capacity-hours lent", "%", |outcome| 100.0 * lent(outcome)).at_least(40.0),
+            row("longest wait of production", "s", |outcome| {
+                outcome.longest_wait as f64
+            })
+            .at_most(15.0),
+            row("slots taken back by force", "", |outcome| {
+                outcome.preempted.into()
+            }),
+            row("volume lost", "%", |outcome| 100.0 * outcome.lost_share())
+                .peer("nothing lent", 100.0 * alone.lost_share()),
+        ]);
+        let figure = object(vec![
+            ("lent_share", lent(&ours)),
+            ("longest_wait_s", ours.longest_wait as f64),
+        ]);
+        figures.insert(name.clone(), figure);
+    }
+    report
+        .result
+        .insert("series".to_owned(), Value::Object(figures));
+    Ok(report)
+}
+
+fn here(series: &Series, foresight: Foresight, policy: Policy) -> Scenario {
+    Scenario {
+        nodes: Some(Installed {
+            on_demand: PEAK / count(SLOTS),
+            spot: 0,
+        }),
+        ..scenario(series, foresight, policy)
+    }
+}
+
+fn lent(outcome: &Outcome) -> f64 {
+    outcome.lent_seconds / (f64::from(PEAK) * outcome.seconds.max(1) as f64)
+}

@@ -1,0 +1,143 @@
+//! The load: what becomes of it, what is measured of it, and what the autoscaler makes of that.
+
+use chatbot_plan::signals::{Demand, Starts};
+use chatbot_plan::world::Signal;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::autoscaler::{SYNC, Sight};
+use crate::fleet::count;
+use crate::queue::Served;
+use crate::scenario::Point;
+
+use super::{Game, TICK};
+
+impl Game<'_> {
+    pub(super) fn autoscale(&mut self, now: i64) {
+        let (busy, seconds) = std::mem::take(&mut self.lately.busy);
+        // A pod counts once it has been ready for a whole window of the metrics.
+        let active = || {
+            self.fleet
+                .pods
+                .iter()
+                .filter(|pod| !pod.leaving && !pod.base)
+        };
+        let measured = count(active().filter(|pod| pod.ready_at <= now - SYNC).count());
+        let sight = Sight {
+            current: self.desired,
+            measured,
+            utilisation: (seconds > 0.0).then(|| busy / seconds),
+            unready: count(active().count()) - measured,
+        };
+        self.desired = self.autoscaler.sync(now, sight);
+    }
+
+    /// At the end of a whole step of demand it is told; a step of which nothing was collected is told by nobody.
+    pub(super) fn measure(&mut self, now: i64) -> bool {
+        let step = self
+            .scenario
+            .foresight
+            .prewarm
+            .as_ref()
+            .map_or(600, |prewarm| prewarm.step.as_secs());
+        if now % step != 0 || self.lately.step_seconds < step as f64 - 0.5 {
+            return false;
+        }
+        let lately = std::mem::take(&mut self.lately);
+        self.lately.busy = lately.busy;
+        if lately.step_gap {
+            return false;
+        }
+        let Ok(at) = Timestamp::from_second(now) else {
+            return false;
+        };
+        let signals = &mut self.world.observed.signals;
+        signals.demand = Signal::Known {
+            value: Demand {
+                per_second: lately.step_arrived / lately.step_seconds,
+                replicas: lately.step_replicas / lately.step_seconds,
+                utilisation: lately.step_busy.0 / lately.step_busy.1.max(1.0),
+            },
+            at,
+        };
+        let times = self.fleet.times;
+        signals.starts = Signal::Known {
+            value: Starts {
+                cold: SignedDuration::from_secs(times.cold),
+                warm: SignedDuration::from_secs(times.warm),
+            },
+            at,
+        };
+        true
+    }
+
+    pub(super) fn serve(&mut self, now: i64) {
+        let seconds = TICK as f64;
+        let ready = self.fleet.ready(now);
+        let (mut gap, mut capacity) = (false, 0.0);
+        if let Some(load) = &self.scenario.load {
+            match load.trace.part(now, now + load.trace.step).first() {
+                Some(Some(rate)) => self.load = *rate,
+                _ => gap = true,
+            }
+            capacity = load.capacity;
+        }
+        let served = self
+            .queue
+            .pass(seconds, self.load, f64::from(ready) * capacity);
+        self.note(now, seconds, ready, &served, gap);
+        if self.scenario.curve.is_some_and(|every| now % every == 0) {
+            let (spot, on_demand) = self.fleet.held();
+            self.outcome.curve.push(Point {
+                at: now,
+                load: self.load,
+                needed: if capacity > 0.0 {
+                    self.load / capacity
+                } else {
+                    0.0
+                },
+                floor: self.floor,
+                replicas: count(self.fleet.pods.len()),
+                ready,
+                spot,
+                on_demand,
+                lent: count(self.fleet.lent()),
+            });
+        }
+    }
+
+    pub(super) fn note(&mut self, _now: i64, seconds: f64, ready: u32, served: &Served, gap: bool) {
+        let outcome = &mut self.outcome;
+        let pods = count(self.fleet.pods.len());
+        let (spot, on_demand) = self.fleet.held();
+        outcome.seconds += TICK;
+        if !gap {
+            outcome.arrived += served.arrived;
+            outcome.lost += served.lost;
+        }
+        outcome.replica_seconds += f64::from(pods) * seconds;
+        outcome.spot_seconds += f64::from(spot) * seconds;
+        outcome.on_demand_seconds += f64::from(on_demand) * seconds;
+        outcome.lent_seconds += self.fleet.lent() as f64 * seconds;
+        outcome.most_replicas = outcome
+            .most_replicas
+            .max(pods - count(self.fleet.pods.iter().filter(|pod| pod.leaving).count()));
+        if ready < self.scenario.bounds.0 {
+            outcome.short_seconds += TICK;
+        }
+        let lately = &mut self.lately;
+        if let Some(utilisation) = served.utilisation {
+            lately.busy = (
+                lately.busy.0 + utilisation * seconds,
+                lately.busy.1 + seconds,
+            );
+            lately.step_busy = (
+                lately.step_busy.0 + utilisation * seconds,
+                lately.step_busy.1 + seconds,
+            );
+        }
+        lately.step_arrived += served.arrived;
+        lately.step_seconds += seconds;
+        lately.step_replicas += f64::from(ready) * seconds;
+        lately.step_gap |= gap;
+    }
+}

@@ -1,0 +1,170 @@
+//! The World that a fleet is to the planner.
+
+use std::collections::BTreeMap;
+
+use chatbot_crds::config::State;
+use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
+use chatbot_plan::foresight::Foresight;
+use chatbot_plan::memory::Memory;
+use chatbot_plan::names;
+use chatbot_plan::proposal::Component;
+use chatbot_plan::signals::Signals;
+use chatbot_plan::world::{
+    DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, Taint, World,
+};
+use jiff::Timestamp;
+
+use crate::fleet::{Fleet, Pod, count};
+
+/// CPU and memory of a node: 8 CPU and 32 GB.
+const NODE: (u64, u64) = (8000, 32 << 30);
+/// The label that says what a node costs to be taken back.
+pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+
+/// Why a world cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It is no resource.
+    #[error("failed to read the resource: {0}")]
+    Malformed(#[from] serde_yaml::Error),
+    /// It is a resource that cannot be acted on.
+    #[error("the resource is refused: {0}")]
+    Refused(#[from] chatbot_crds::Faults),
+    /// The Kubernetes time is out of range.
+    #[error("failed to read a time: {0}")]
+    Time(#[from] jiff::Error),
+}
+
+/// The resource of the replays, with its bounds.
+#[must_use]
+pub fn resource(min: u32, max: u32) -> String {
+    format!(
+        "apiVersion: chatbot.dev/v1alpha1
+kind: ChatBotCluster
+metadata: {{ name: replay, namespace: replay, uid: u-1, generation: 1 }}
+spec:
+  channels: [{{ name: web, webChat: {{}} }}]
+  inference:
+    model: {{ source: {{ persistentVolumeClaim: {{ claimName: models, path: m.gguf }} }} }}
+    nodeCapacity: {{ cpu: 8, memory: 32Gi }}
+    autoscaling: {{ minReplicas: {min}, maxReplicas: {max} }}
+"
+    )
+}
+
+/// A world in which nothing is there yet.
+pub fn world(resource: &str, foresight: Foresight) -> Result<World, Unusable> {
+    let settings = Settings::of(&serde_yaml::from_str(resource)?)?;
+    Ok(World {
+        now: Timestamp::UNIX_EPOCH,
+        cluster: Identity {
+            namespace: settings.namespace.clone(),
+            name: settings.name.clone(),
+            uid: settings.uid.clone(),
+            generation: settings.generation,
+        },
+        release: Release {
+            image: "chatbot".to_owned(),
+        },
+        settings,
+        foresight,
+        observed: Observed {
+            children: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            autoscalers: BTreeMap::new(),
+            pods: Vec::new(),
+            nodes: Signal::Unknown(Reason::Pending),
+            claim: Signal::Unknown(Reason::Pending),
+            system_prompt: Signal::Unknown(Reason::Pending),
+            signals: Signals::default(),
+            status: ChatBotClusterStatus::default(),
+        },
+        memory: Memory::default(),
+    })
+}
+
+/// Shows a fleet to a world, at a time.
+pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<(), Unusable> {
+    world.now = Timestamp::from_second(now)?;
+    world.observed.pods = fleet.pods.iter().map(|pod| pod_seen(pod, now)).collect();
+    let nodes = fleet.nodes.iter().map(|(id, node)| {
+        let mut seen = NodeSeen {
+            name: format!("n{id}"),
+            uid: format!("n{id}"),
+            labels: BTreeMap::from([(INSTANCE_TYPE.to_owned(), "standard".to_owned())]),
+            annotations: BTreeMap::from([(
+                names::WARM_ANNOTATION.to_owned(),
+                (node.warm_at <= now).to_string(),
+            )]),
+            taints: Vec::new(),
+            open: true,
+            cpu_milli: NODE.0,
+            memory_bytes: NODE.1,
+        };
+        if node.zone.is_some() {
+            seen.labels
+                .insert("karpenter.sh/capacity-type".to_owned(), "spot".to_owned());
+        }
+        if let Some(deadline) = node.deadline.and_then(|at| Timestamp::from_second(at).ok()) {
+            seen.annotations
+                .insert(names::RECLAIM_ANNOTATION.to_owned(), deadline.to_string());
+        }
+        if node.tainted {
+            seen.taints.push(Taint {
+                key: names::RECLAIM_TAINT.to_owned(),
+                value: String::new(),
+                effect: "NoSchedule".to_owned(),
+            });
+        }
+        seen
+    });
+    world.observed.nodes = Signal::Known {
+        value: nodes.collect(),
+        at: world.now,
+    };
+    let ready = fleet
+        .pods
+        .iter()
+        .filter(|pod| !pod.leaving && pod.ready_at <= now);
+    let deployment = DeploymentSeen {
+        resource_version: "1".to_owned(),
+        current: true,
+        desired,
+        replicas: count(fleet.pods.len()),
+        updated: count(fleet.pods.len()),
+        ready: count(ready.count()),
+        progress: "NewReplicaSetAvailable".to_owned(),
+        failure: None,
+    };
+    let name = names::workload(&world.cluster, Component::Inference);
+    world.observed.deployments.insert(name, deployment);
+    Ok(())
+}
+
+fn pod_seen(pod: &Pod, now: i64) -> PodSeen {
+    PodSeen {
+        name: format!("p{}", pod.id),
+        uid: format!("p{}", pod.id),
+        resource_version: "1".to_owned(),
+        leaving: pod.leaving,
+        component: Component::Inference,
+        revision: String::new(),
+        config_maps: Vec::new(),
+        ready: pod.ready_at <= now,
+        ending: false,
+        node: pod.node.map(|node| format!("n{node}")),
+        ip: None,
+        trouble: None,
+        last_words: None,
+        state: Signal::Known {
+            value: State::default(),
+            at: Timestamp::UNIX_EPOCH,
+        },
+    }
+}
+
+/// The number in a name of [`show`].
+#[must_use]
+pub fn number(name: &str) -> Option<u32> {
+    name.get(1..)?.parse().ok()
+}

@@ -1,0 +1,239 @@
+//! Recorded load, and recorded spot capacity.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chatbot_forecast::trace::Series;
+
+/// Load by slot. Slot `k` covers `[k·step, (k+1)·step)` seconds from the beginning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// Seconds of one slot.
+    pub step: i64,
+    /// Mean load of each slot, requests a second; `None` where nothing was collected.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Why a spot trace cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// There is nothing in it.
+    #[error(
+        "the spot trace has no row; give seconds, a zone and a number of instances, such as `60,a,12`"
+    )]
+    Empty,
+    /// A row of a spot trace is none.
+    #[error(
+        "line {0} of the spot trace: must be seconds, a zone and a number of instances, such as `60,a,12`"
+    )]
+    Row(usize),
+}
+
+impl Trace {
+    /// A series, from the first midnight of its time zone-less clock on: days begin where its days begin.
+    #[must_use]
+    pub fn of(series: &Series) -> Self {
+        let step = i64::from(series.step.max(1));
+        let into_day = series.begin.as_second().rem_euclid(86_400) / step;
+        // Gaps before the beginning, so that the time of the day is that of the recording.
+        let before = usize::try_from(into_day).unwrap_or(0);
+        let mut values = vec![None; before];
+        values.extend(series.values.iter().copied());
+        Self { step, values }
+    }
+
+    /// Seconds that it covers.
+    #[must_use]
+    pub fn length(&self) -> i64 {
+        self.step * i64::try_from(self.values.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The highest load of a part, given in seconds from the beginning.
+    #[must_use]
+    pub fn peak(&self, from: i64, until: i64) -> f64 {
+        self.part(from, until)
+            .iter()
+            .flatten()
+            .copied()
+            .fold(0.0, f64::max)
+    }
+
+    /// The slots of a part, given in seconds from the beginning.
+    #[must_use]
+    pub fn part(&self, from: i64, until: i64) -> &[Option<f64>] {
+        let index = |at: i64| {
+            usize::try_from(at / self.step)
+                .unwrap_or(0)
+                .min(self.values.len())
+        };
+        self.values
+            .get(index(from)..index(until))
+            .unwrap_or_default()
+    }
+
+    /// The same load in coarser slots; a slot of which nothing was collected is a gap.
+    #[must_use]
+    pub fn coarser(&self, step: i64) -> Self {
+        let each = usize::try_from(step / self.step).unwrap_or(1).max(1);
+        let mean = |slots: &[Option<f64>]| {
+            let known: Vec<f64> = slots.iter().flatten().copied().collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        };
+        Self {
+            step: self.step * i64::try_from(each).unwrap_or(1),
+            values: self.values.chunks(each).map(mean).collect(),
+        }
+    }
+}
+
+fn split(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').map(|cell| cell.trim().trim_matches('"'))
+}
+
+fn seconds(cell: &str) -> Option<i64> {
+    let seconds: f64 = cell.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "in range")]
+    let whole = seconds.floor() as i64;
+    (seconds.is_finite() && seconds.abs() < 1e15).then_some(whole)
+}
+
+/// Spot instances that can be had, by zone: from each time on, so many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpotTrace {
+    /// Changes by time: zone and how many there are from then on.
+    pub changes: BTreeMap<i64, Vec<(usize, u32)>>,
+    /// The zones' names.
+    pub zones: Vec<String>,
+}
+
+impl SpotTrace {
+    /// Reads seconds, zone and obtainable instances; a header is skipped.
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        let mut rows = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let cells: Vec<&str> = split(line).collect();
+            let row = match cells.as_slice() {
+                [at, zone, count] => seconds(at)
+                    .zip(count.parse::<u32>().ok())
+                    .map(|row| (row.0, *zone, row.1)),
+                _ => None,
+            };
+            match row {
+                Some(row) => rows.push(row),
+                None if index == 0 => {}
+                None => return Err(Unreadable::Row(index + 1)),
+            }
+        }
+        let zones: BTreeSet<&str> = rows.iter().map(|row| row.1).collect();
+        let zones: Vec<String> = zones.into_iter().map(str::to_owned).collect();
+        let mut changes: BTreeMap<i64, Vec<(usize, u32)>> = BTreeMap::new();
+        for (at, zone, count) in rows {
+            let zone = zones.iter().position(|name| name == zone).unwrap_or(0);
+            changes.entry(at).or_default().push((zone, count));
+        }
+        if changes.is_empty() {
+            return Err(Unreadable::Empty);
+        }
+        Ok(Self { changes, zones })
+    }
+
+    /// Reads the churn of one group of nodes, as `milliseconds,add|remove,node`: how many it had is how many could be
+    /// had. The time before the group was first complete is left out: it grew by its own pace, not by the market's.
+    pub fn churn(text: &str) -> Result<Self, Unreadable> {
+        let mut events: Vec<(i64, bool)> = Vec::new();
+        for (index, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+        {
+            let cells: Vec<&str> = split(line).collect();
+            let row = match cells.as_slice() {
+                [at, "add", _] => at.parse::<i64>().ok().map(|at| (at, true)),
+                [at, "remove", _] => at.parse::<i64>().ok().map(|at| (at, false)),
+                _ => None,
+            };
+            let (at, add) = row.ok_or(Unreadable::Row(index + 1))?;
+            events.push((at / 1000, add));
+        }
+        let mut counts: BTreeMap<i64, u32> = BTreeMap::new();
+        let mut count: u32 = 0;
+        events.sort_by_key(|event| event.0);
+        for (at, add) in events {
+            count = if add {
+                count + 1
+            } else {
+                count.saturating_sub(1)
+            };
+            counts.insert(at, count);
+        }
+        let most = counts.values().copied().max().ok_or(Unreadable::Empty)?;
+        let complete = counts.iter().find(|(_, count)| **count == most);
+        let start = complete.map_or(0, |(at, _)| *at);
+        Ok(Self {
+            changes: counts
+                .into_iter()
+                .filter(|(at, _)| *at >= start)
+                .map(|(at, count)| (at - start, vec![(0, count)]))
+                .collect(),
+            zones: vec!["group".to_owned()],
+        })
+    }
+
+    /// Seconds until the last change.
+    #[must_use]
+    pub fn length(&self) -> i64 {
+        self.changes.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// The most that were ever obtainable together.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        let mut now = vec![0; self.zones.len()];
+        let mut most = 0;
+        for changes in self.changes.values() {
+            for (zone, count) in changes {
+                if let Some(slot) = now.get_mut(*zone) {
+                    *slot = *count;
+                }
+            }
+            most = most.max(now.iter().sum());
+        }
+        most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_keeps_the_time_of_the_day_and_its_gaps() {
+        let series = Series {
+            begin: "1998-04-30T01:00:00Z".parse().unwrap(),
+            step: 1800,
+            values: vec![Some(1.0), None, Some(3.0)],
+        };
+        let trace = Trace::of(&series);
+        assert_eq!(trace.values, [None, None, Some(1.0), None, Some(3.0)]);
+        assert_eq!(trace.coarser(3600).values, [None, Some(1.0), Some(3.0)]);
+        assert_eq!((trace.length(), trace.peak(0, 5400)), (9000, 1.0));
+    }
+
+    #[test]
+    fn spot_capacity_is_read_by_zone_and_from_churn() {
+        let trace = SpotTrace::parse("seconds,zone,obtainable\n0,a,3\n0,b,2\n60,a,1\n").unwrap();
+        assert_eq!(
+            (trace.most(), trace.length(), trace.zones.len()),
+            (5, 60, 2)
+        );
+        assert_eq!(SpotTrace::parse("0,a,3\nx,a,3\n"), Err(Unreadable::Row(2)));
+        let churn = SpotTrace::churn("0,add,n1\n60000,add,n2\n120000,remove,n1\n").unwrap();
+        assert_eq!(
+            churn.changes,
+            BTreeMap::from([(0, vec![(0, 2)]), (60, vec![(0, 1)])])
+        );
+        assert!(SpotTrace::churn("1,grow,n1\n").is_err());
+    }
+}
