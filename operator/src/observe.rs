@@ -8,7 +8,6 @@ use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, S
 use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
-use chatbot_plan::signals::Signals;
 use chatbot_plan::world::{
     ClaimSeen, Identity, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
 };
@@ -74,7 +73,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         nodes: nodes?,
         claim: claim?,
         system_prompt: system_prompt?,
-        signals: Signals::default(),
+        signals: Box::default(),
         status,
     };
     Ok(Sight {

@@ -18,7 +18,6 @@ use crate::memory::Memory;
 use crate::plan;
 use crate::proposal::{Component, Plan};
 use crate::rollout::revision_of;
-use crate::signals::Signals;
 use crate::status::{Outcome, compose};
 use crate::world::{
     Child, DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, World,
@@ -63,7 +62,7 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),
             system_prompt: Signal::Unknown(Reason::Pending),
-            signals: Signals::default(),
+            signals: Box::default(),
             status: ChatBotClusterStatus::default(),
         },
         memory: Memory::default(),

@@ -80,11 +80,11 @@ impl Facts {
 
     /// What the capabilities that look ahead remember. What nobody proposes again is forgotten.
     #[must_use]
-    pub fn recollection(&self, proposals: &[Proposal]) -> Recollection {
-        let mut recollection = Recollection {
+    pub fn recollection(&self, proposals: &[Proposal]) -> Box<Recollection> {
+        let mut recollection = Box::new(Recollection {
             learned: self.outlook.learned.clone(),
             ..Recollection::default()
-        };
+        });
         for note in proposals.iter().flat_map(|proposal| &proposal.notes) {
             recollection.note(note.clone());
         }

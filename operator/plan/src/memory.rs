@@ -26,7 +26,7 @@ pub struct Memory {
     pub completed: Option<Completed>,
     /// What the capabilities that look ahead remember.
     #[serde(default, skip_serializing_if = "Recollection::is_empty")]
-    pub foresight: Recollection,
+    pub foresight: Box<Recollection>,
 }
 
 /// The capacity of a node, and for which candidates it was looked up.
@@ -74,7 +74,7 @@ impl Default for Memory {
             version: VERSION,
             node_capacity: None,
             completed: None,
-            foresight: Recollection::default(),
+            foresight: Box::default(),
         }
     }
 }

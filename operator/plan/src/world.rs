@@ -102,7 +102,7 @@ pub struct Observed {
     /// when the spec names one.
     pub system_prompt: Signal<Option<BTreeSet<String>>>,
     /// What is measured.
-    pub signals: Signals,
+    pub signals: Box<Signals>,
     /// The status as it was last written.
     pub status: ChatBotClusterStatus,
 }

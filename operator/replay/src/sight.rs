@@ -8,7 +8,6 @@ use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::names;
 use chatbot_plan::proposal::Component;
-use chatbot_plan::signals::Signals;
 use chatbot_plan::world::{
     DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, Taint, World,
 };
@@ -76,7 +75,7 @@ pub fn world(resource: &str, foresight: Foresight) -> Result<World, Unusable> {
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),
             system_prompt: Signal::Unknown(Reason::Pending),
-            signals: Signals::default(),
+            signals: Box::default(),
             status: ChatBotClusterStatus::default(),
         },
         memory: Memory::default(),
