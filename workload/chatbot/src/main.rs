@@ -7,6 +7,7 @@ mod hub;
 mod inference;
 mod process;
 mod quantize;
+mod receive;
 mod run;
 
 use std::net::SocketAddr;
@@ -53,6 +54,8 @@ enum Command {
     Run(Run),
     /// Convert a model to 8 bits per weight (Q8_0)
     Quantize(Quantize),
+    /// Write standard input to a file, whole or not at all
+    Receive(Receive),
 }
 
 /// Where a pod finds its configuration, and is asked about itself.
@@ -98,6 +101,16 @@ struct Quantize {
     format: quantize::Format,
 }
 
+#[derive(Args)]
+struct Receive {
+    /// The file to write
+    #[arg(long)]
+    to: PathBuf,
+    /// What the file must be
+    #[arg(long)]
+    sha256: String,
+}
+
 fn main() -> ExitCode {
     match start(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -117,6 +130,9 @@ fn start(command: Command) -> Result<()> {
     if let Command::Quantize(Quantize { from, to, format }) = command {
         return quantize::quantize(&from, &to, format);
     }
+    if let Command::Receive(Receive { to, sha256 }) = command {
+        return receive::receive(std::io::stdin().lock(), &to, &sha256);
+    }
     let runtime =
         tokio::runtime::Runtime::new().context("failed to start the asynchronous runtime")?;
     let outcome = runtime.block_on(async {
@@ -126,7 +142,7 @@ fn start(command: Command) -> Result<()> {
             }
             Command::Hub { pod, port } => hub::hub(&pod.config, port, pod.admin_port).await,
             Command::Run(options) => run::run(options).await,
-            Command::Quantize(_) => Ok(()),
+            Command::Quantize(_) | Command::Receive(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(LAST_WORDS);
