@@ -14,7 +14,7 @@ use crate::command;
 use crate::model;
 use crate::places::Places;
 use crate::process;
-use crate::rust_build::Toolchain;
+use crate::rust_build::{Build, Toolchain};
 use crate::steps::{Step, Steps};
 
 /// The port wanted for the chat in one process.
@@ -23,7 +23,7 @@ const NAME: &str = "chat";
 
 /// Builds what is missing and runs the chat in the foreground.
 pub fn run(places: &Places, port: u16) -> Result<()> {
-    let built = places.binaries.join("chatbot").exists();
+    let chatbot = Build::Plain.freshness(places, "chatbot");
     let ready = model::is_ready(places);
     let plan = [
         Step::new(
@@ -33,8 +33,11 @@ pub fn run(places: &Places, port: u16) -> Result<()> {
         ),
         Step::new(
             "chatbot",
-            if built { 0.1 } else { 5.0 },
-            "build the service and its inference engine",
+            chatbot.minutes(1.5, 5.0),
+            format!(
+                "build the service and its inference engine{}",
+                chatbot.note()
+            ),
         ),
         Step::new(
             "convert",

@@ -57,7 +57,7 @@ pub fn chart(places: &Places) -> Result<()> {
     let mut helm = Command::new(go_build::folder(places)?.join("helm"));
     helm.args(["lint", "--strict"])
         .arg(places.repository.join("charts/chatbot-operator"))
-        .args(["--set", "image.operator=example.com/operator:1"])
-        .args(["--set", "image.chatbot=example.com/chatbot:1"]);
+        .args(["--set", "image.operator.repository=example.com/operator"])
+        .args(["--set", "image.chatbot.repository=example.com/chatbot"]);
     command::output(&mut helm).map(drop)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::access::Access;
 use crate::command;
 use crate::images::Image;
 use crate::places::Places;
@@ -204,6 +205,17 @@ impl Cluster {
         let mut kubectl = Command::new(self.places.programs().join("kubectl"));
         kubectl.env("KUBECONFIG", self.places.kubeconfig());
         kubectl
+    }
+
+    /// The way to it, for what works on any cluster.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        Access {
+            kubectl: self.places.programs().join("kubectl"),
+            helm: self.places.programs().join("helm"),
+            kubeconfig: self.places.kubeconfig(),
+            context: None,
+        }
     }
 
     /// Applies manifests given as text.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::places::Places;
+use crate::reference::Reference;
 
 /// An image on disk, ready to be imported. Its tag is the hash of what is in it.
 #[derive(Clone, Debug)]
@@ -16,6 +17,13 @@ pub struct Image {
     pub name: String,
     /// The archive to import.
     pub archive: PathBuf,
+}
+
+impl Image {
+    /// Its name, in the parts that the chart's values have.
+    pub fn reference(&self) -> Result<Reference> {
+        self.name.parse()
+    }
 }
 
 /// What an image is made of.
@@ -30,6 +38,8 @@ struct Recipe<'a> {
 
 /// Not root, and no user of the machine.
 const USER: &str = "65532:65532";
+/// What the images of the cluster on this machine are called: they are in no registry.
+pub const LOCAL: &str = "localhost/chatbot";
 
 /// The process that holds a pod's namespaces.
 pub fn pause(places: &Places) -> Result<Image> {
@@ -53,6 +63,57 @@ pub fn addon(places: &Places, programs: &Path, name: &str) -> Result<Image> {
 
 /// One of the project's own programs, without its debugging information.
 pub fn own(places: &Places, name: &str, program: &Path) -> Result<Image> {
+    let stripped = strip(places, name, program)?;
+    let image = one_program(places, name, &stripped, USER);
+    let _ = fs::remove_file(stripped);
+    image
+}
+
+/// As [`own`], for others: at a place of their choice, under the name that it has in their registry.
+pub fn released(
+    places: &Places,
+    name: &str,
+    program: &Path,
+    repository: &str,
+    archive: &Path,
+) -> Result<Image> {
+    let stripped = strip(places, name, program)?;
+    let path = format!("usr/bin/{name}");
+    let recipe = Recipe {
+        name,
+        programs: &[(&stripped, &path)],
+        links: &[],
+        user: USER,
+    };
+    let script = places.cluster_source().join("image.sh");
+    let version = env!("CARGO_PKG_VERSION");
+    let image = Image {
+        name: format!("{repository}/{name}:{version}-{}", tag(&recipe, &script)?),
+        archive: archive.to_owned(),
+    };
+    write(&places.cache.join("images"), &recipe, &script, &image)?;
+    let _ = fs::remove_file(stripped);
+    Ok(image)
+}
+
+/// What is in one of the project's own images, as a folder: whoever builds images by other means copies it.
+pub fn unpacked(places: &Places, name: &str, program: &Path, folder: &Path) -> Result<()> {
+    let stripped = strip(places, name, program)?;
+    let path = format!("usr/bin/{name}");
+    let recipe = Recipe {
+        name,
+        programs: &[(&stripped, &path)],
+        links: &[],
+        user: USER,
+    };
+    let _ = fs::remove_dir_all(folder); // absent, unless it was made before
+    fill(folder, &recipe).with_context(|| format!("failed to gather the image {name}"))?;
+    let _ = fs::remove_file(stripped);
+    Ok(())
+}
+
+/// Gives a copy of a program without debugging information.
+fn strip(places: &Places, name: &str, program: &Path) -> Result<PathBuf> {
     let stripped = places.cache.join("images").join(format!("{name}.stripped"));
     fs::create_dir_all(places.cache.join("images"))
         .context("failed to create the folder of images")?;
@@ -63,9 +124,7 @@ pub fn own(places: &Places, name: &str, program: &Path) -> Result<Image> {
         .arg(&stripped)
         .arg(program);
     command::output(&mut strip)?;
-    let image = one_program(places, name, &stripped, USER);
-    let _ = fs::remove_file(stripped);
-    image
+    Ok(stripped)
 }
 
 /// A shell and an HTTP client for the tests.
@@ -109,12 +168,19 @@ fn pack(places: &Places, recipe: &Recipe) -> Result<Image> {
     let folder = places.cache.join("images");
     let tag = tag(recipe, &script)?;
     let image = Image {
-        name: format!("localhost/chatbot/{}:{tag}", recipe.name),
+        name: format!("{LOCAL}/{}:{tag}", recipe.name),
         archive: folder.join(format!("{}-{tag}.tar", recipe.name)),
     };
     if image.archive.exists() {
         return Ok(image);
     }
+    write(&folder, recipe, &script, &image)?;
+    remove_older(&folder, recipe.name, &image.archive);
+    Ok(image)
+}
+
+/// Gathers what is in the image, in a folder beside, and packs it.
+fn write(folder: &Path, recipe: &Recipe, script: &Path, image: &Image) -> Result<()> {
     let root = folder.join(format!("{}.root", recipe.name));
     let _ = fs::remove_dir_all(&root); // absent, unless an earlier try was interrupted
     fill(&root, recipe).with_context(|| format!("failed to gather the image {}", recipe.name))?;
@@ -128,8 +194,7 @@ fn pack(places: &Places, recipe: &Recipe) -> Result<Image> {
     command::output(&mut script)
         .with_context(|| format!("failed to pack the image {}", recipe.name))?;
     let _ = fs::remove_dir_all(&root);
-    remove_older(&folder, recipe.name, &image.archive);
-    Ok(image)
+    Ok(())
 }
 
 fn tag(recipe: &Recipe, script: &Path) -> Result<String> {

@@ -3,14 +3,15 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::access::Access;
 use crate::cluster::Cluster;
 use crate::command;
 use crate::images::Image;
+use crate::reference::Reference;
 use crate::web_chat;
 
 /// Where the chart is installed.
@@ -28,6 +29,25 @@ pub struct OwnImages {
     pub operator: Image,
     /// Runs in every pod of the service.
     pub chatbot: Image,
+}
+
+/// What the project's own images are called where they run.
+#[derive(Clone, Debug)]
+pub struct References {
+    /// Runs the control loop.
+    pub operator: Reference,
+    /// Runs in every pod of the service.
+    pub chatbot: Reference,
+}
+
+impl OwnImages {
+    /// Their names.
+    pub fn references(&self) -> Result<References> {
+        Ok(References {
+            operator: self.operator.reference()?,
+            chatbot: self.chatbot.reference()?,
+        })
+    }
 }
 
 /// Cluster DNS and the metrics API.
@@ -54,27 +74,39 @@ pub fn addons(cluster: &Cluster, dns: &Image, metrics: &Image) -> Result<()> {
     })
 }
 
-/// Installs or upgrades the chart, with the images packed here.
-pub fn chart(cluster: &Cluster, images: &OwnImages) -> Result<()> {
-    let chart = cluster.places.repository.join("charts/chatbot-operator");
-    let mut helm = Command::new(cluster.places.programs().join("helm"));
-    helm.env("KUBECONFIG", cluster.places.kubeconfig())
-        .args(["upgrade", "--install", "chatbot-operator"])
-        .arg(&chart)
-        .args([
-            "--namespace",
-            OPERATOR_NAMESPACE,
-            "--create-namespace",
-            // The definition of the resource may have been applied by hand before.
-            "--take-ownership",
-        ])
-        .args(["--set", &format!("image.operator={}", images.operator.name)])
-        .args(["--set", &format!("image.chatbot={}", images.chatbot.name)])
-        .args(["--wait", "--timeout", "180s"]);
-    if let Err(error) = command::output(&mut helm) {
-        bail!("{error:#}\n{}", describe(cluster, OPERATOR_NAMESPACE));
-    }
-    Ok(())
+/// Installs or upgrades the chart with these images, and does not wait but when the arguments say so.
+pub fn chart(
+    access: &Access,
+    repository: &Path,
+    images: &References,
+    arguments: &[&str],
+) -> Result<()> {
+    let mut helm = access.helm();
+    helm.args(["upgrade", "--install", "chatbot-operator"])
+        .arg(repository.join("charts/chatbot-operator"))
+        .args(["--namespace", OPERATOR_NAMESPACE])
+        .args(images.operator.settings("operator"))
+        .args(images.chatbot.settings("chatbot"))
+        .args(arguments);
+    command::output(&mut helm).map(drop)
+}
+
+/// As [`chart`], on the cluster of this machine: the definition of the resource may have been applied by hand before.
+pub fn chart_here(cluster: &Cluster, images: &OwnImages) -> Result<()> {
+    let arguments = [
+        "--create-namespace",
+        "--take-ownership",
+        "--wait",
+        "--timeout=180s",
+    ];
+    let repository = &cluster.places.repository;
+    chart(
+        &cluster.access(),
+        repository,
+        &images.references()?,
+        &arguments,
+    )
+    .map_err(|error| error.context(describe(cluster, OPERATOR_NAMESPACE)))
 }
 
 /// Applies the sample, unless it is there: then it is as somebody wants it. Waits until it says Ready.
@@ -191,6 +223,12 @@ pub fn ask(address: SocketAddr) -> Result<(String, String)> {
 /// What is in a namespace and what happened there, for whoever has to find out why it failed.
 #[must_use]
 pub fn describe(cluster: &Cluster, namespace: &str) -> String {
+    describe_at(&cluster.access(), namespace)
+}
+
+/// As [`describe`], on any cluster.
+#[must_use]
+pub fn describe_at(access: &Access, namespace: &str) -> String {
     let mut text = String::new();
     for arguments in [
         vec!["get", "chatbotclusters", "--output=yaml"],
@@ -201,7 +239,7 @@ pub fn describe(cluster: &Cluster, namespace: &str) -> String {
         ],
         vec!["get", "events", "--sort-by=.lastTimestamp"],
     ] {
-        let mut kubectl = cluster.kubectl();
+        let mut kubectl = access.kubectl();
         kubectl.args(["--namespace", namespace]).args(&arguments);
         append(
             &mut text,
@@ -210,11 +248,11 @@ pub fn describe(cluster: &Cluster, namespace: &str) -> String {
         );
     }
     for (space, pods) in [
-        (namespace, pods(cluster, namespace)),
-        (OPERATOR_NAMESPACE, pods(cluster, OPERATOR_NAMESPACE)),
+        (namespace, pods(access, namespace)),
+        (OPERATOR_NAMESPACE, pods(access, OPERATOR_NAMESPACE)),
     ] {
         for pod in pods {
-            let mut kubectl = cluster.kubectl();
+            let mut kubectl = access.kubectl();
             kubectl.args([
                 "logs",
                 "--namespace",
@@ -234,8 +272,8 @@ pub fn describe(cluster: &Cluster, namespace: &str) -> String {
     text
 }
 
-fn pods(cluster: &Cluster, namespace: &str) -> Vec<String> {
-    let mut kubectl = cluster.kubectl();
+fn pods(access: &Access, namespace: &str) -> Vec<String> {
+    let mut kubectl = access.kubectl();
     kubectl.args(["get", "pods", "--namespace", namespace, "--output=name"]);
     let names = command::output(&mut kubectl).unwrap_or_default();
     names.lines().map(str::to_owned).collect()

@@ -9,7 +9,7 @@ use chatbot_e2e::cluster::MAX_NODES;
 use chatbot_e2e::forward::Forward;
 use chatbot_e2e::places::Places;
 use chatbot_e2e::steps::Steps;
-use chatbot_e2e::{bench, chat, down, lock, prerequisites, test, up};
+use chatbot_e2e::{bench, chat, down, elsewhere, images, lock, prerequisites, release, test, up};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -27,11 +27,27 @@ enum Command {
     /// Start the cluster, install the operator, apply the sample and ask one question (as root)
     Up {
         /// How many nodes
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
+        #[arg(long, default_value_t = 3, conflicts_with = "kubeconfig", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
         nodes: u8,
         /// Only the cluster: no operator, no chat
-        #[arg(long)]
+        #[arg(long, conflicts_with = "kubeconfig")]
         bare: bool,
+        #[command(flatten)]
+        elsewhere: elsewhere::Options,
+        #[command(flatten)]
+        sources: elsewhere::Sources,
+    },
+    /// Pack the operator's and the service's image as archives, for clusters elsewhere
+    Images {
+        /// The folder of the archives; absent: one in the cache
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// The registry, and the path in it, that they are to be pushed to
+        #[arg(long, default_value = images::LOCAL)]
+        repository: String,
+        /// What is in them as folders instead, for e2e/images/Containerfile
+        #[arg(long, hide = true)]
+        unpacked: bool,
     },
     /// Run every test, those that need no cluster first (as root)
     Test {
@@ -55,8 +71,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         more: Vec<String>,
     },
-    /// End the cluster and leave nothing of it
-    Down,
+    /// End the cluster and leave nothing of it; with --kubeconfig, remove what `up --kubeconfig` made
+    Down {
+        #[command(flatten)]
+        elsewhere: elsewhere::Options,
+    },
     /// Run the chat in one process: no cluster, no root (`cargo chat`)
     Chat {
         /// The port of 127.0.0.1 for the browser
@@ -94,7 +113,12 @@ fn run(command: Command) -> Result<ExitCode> {
     let this_program =
         std::env::current_exe().context("failed to find the path of this program")?;
     match command {
-        Command::Up { nodes, bare } => {
+        Command::Up {
+            elsewhere, sources, ..
+        } if elsewhere.is_given() => {
+            println!("{}", elsewhere::up(&places, &elsewhere, &sources)?);
+        }
+        Command::Up { nodes, bare, .. } => {
             prerequisites::check_machine(&places)?;
             let _lock = lock::take(&places)?;
             let purpose = if bare {
@@ -125,7 +149,18 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         },
         Command::BenchController(inside) => return bench::controller::inside(&inside),
-        Command::Down => {
+        Command::Images {
+            output,
+            repository,
+            unpacked,
+        } => {
+            let output = output.unwrap_or_else(|| release::default_folder(&places));
+            println!("{}", release::run(&places, &repository, &output, unpacked)?);
+        }
+        Command::Down { elsewhere } if elsewhere.is_given() => {
+            elsewhere::down(&places, &elsewhere)?;
+        }
+        Command::Down { .. } => {
             let _lock = lock::take(&places)?;
             down::down(&places, |line| eprintln!("{line}"))?;
             eprintln!("nothing of the cluster is left");

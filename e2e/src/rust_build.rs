@@ -9,15 +9,55 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 
 use crate::command;
+use crate::freshness::{self, Freshness};
 use crate::places::Places;
 use crate::prerequisites::{self, on_path};
 use crate::steps::Steps;
+
+/// In which way the programs are built. Each has crates of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// As quickly as it can be had.
+    #[default]
+    Plain,
+    /// Lints with it, and the tests.
+    Linted,
+    /// To be given to others.
+    Release,
+}
+
+impl Build {
+    /// A word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Linted => "linted",
+            Self::Release => "release",
+        }
+    }
+
+    /// Where cargo puts its programs.
+    #[must_use]
+    pub fn folder(self, places: &Places) -> PathBuf {
+        match self {
+            Self::Plain | Self::Linted => places.binaries.clone(),
+            Self::Release => places.binaries.with_file_name("release"),
+        }
+    }
+
+    /// What is to be done for a program.
+    #[must_use]
+    pub fn freshness(self, places: &Places, program: &str) -> Freshness {
+        freshness::of(&self.folder(places), program, self, &places.repository)
+    }
+}
 
 /// Environment for every cargo that is started from here.
 #[derive(Clone, Debug, Default)]
 pub struct Toolchain {
     variables: Vec<(&'static str, OsString)>,
-    with_tests: bool,
+    build: Build,
 }
 
 impl Toolchain {
@@ -50,7 +90,7 @@ impl Toolchain {
         }
         Ok(Self {
             variables,
-            with_tests: false,
+            build: Build::Plain,
         })
     }
 
@@ -58,7 +98,7 @@ impl Toolchain {
     /// built with the programs, since what they depend on gives the shared dependencies further features.
     #[must_use]
     pub fn for_tests(mut self) -> Self {
-        self.with_tests = true;
+        self.build = Build::Linted;
         self.variables
             .push(("RUSTC_WORKSPACE_WRAPPER", "clippy-driver".into()));
         let separator = "__CLIPPY_HACKERY__";
@@ -66,6 +106,13 @@ impl Toolchain {
             "CLIPPY_ARGS",
             format!("-D{separator}warnings{separator}").into(),
         ));
+        self
+    }
+
+    /// Build what others are to run.
+    #[must_use]
+    pub fn for_release(mut self) -> Self {
+        self.build = Build::Release;
         self
     }
 
@@ -91,15 +138,18 @@ impl Toolchain {
     ) -> Result<PathBuf> {
         let mut cargo = self.cargo(places);
         cargo.args(["build", "--workspace"]);
-        if self.with_tests {
-            cargo.args(["--bins", "--tests"]);
-        } else {
-            cargo.args(["--bin", program]);
-        }
+        match self.build {
+            Build::Plain => cargo.args(["--bin", program]),
+            Build::Linted => cargo.args(["--bins", "--tests"]),
+            Build::Release => cargo.args(["--release", "--bin", program]),
+        };
+        let folder = self.build.folder(places);
+        let begun = freshness::begin(&folder, program, self.build)?;
         let compiled = AtomicU32::new(0);
         command::watched(&mut cargo, |line| show(steps, step, &compiled, line))
             .with_context(|| format!("failed to build {program}"))?;
-        let path = places.binaries.join(program);
+        begun.succeeded()?;
+        let path = folder.join(program);
         if !path.exists() {
             bail!("cargo built {program}, but it is not at {}", path.display());
         }

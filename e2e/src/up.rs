@@ -13,7 +13,7 @@ use crate::install::{self, OwnImages};
 use crate::model;
 use crate::places::Places;
 use crate::prerequisites;
-use crate::rust_build::Toolchain;
+use crate::rust_build::{Build, Toolchain};
 use crate::steps::{Step, Steps};
 
 /// What the cluster is for.
@@ -36,6 +36,16 @@ pub struct Wish {
     pub purpose: Purpose,
 }
 
+impl Wish {
+    /// In which way the project's own programs are built for it.
+    fn build(self) -> Build {
+        match self.purpose {
+            Purpose::Try | Purpose::Bare => Build::Plain,
+            Purpose::Test => Build::Linted,
+        }
+    }
+}
+
 /// The project's own programs and the model.
 struct Own {
     toolchain: Toolchain,
@@ -56,7 +66,7 @@ struct BaseImages {
 pub fn plan(places: &Places, wish: Wish) -> Vec<Step> {
     let missing = prerequisites::missing_packages();
     let cost = |there: bool, minutes: f32| if there { 0.0 } else { minutes };
-    let built = places.binaries.join("chatbot-operator").exists();
+    let freshness = |program| wish.build().freshness(places, program);
     let packages = match missing.as_slice() {
         [] => "Debian packages: all there".to_owned(),
         missing => format!("apt-get install {}", missing.join(" ")),
@@ -92,10 +102,14 @@ pub fn plan(places: &Places, wish: Wish) -> Vec<Step> {
         model,
         "fetch a small language model (93 MB), convert it to 8 bits",
     ));
+    let chatbot = freshness("chatbot");
     plan.push(Step::new(
         "chatbot",
-        cost(built, 8.0),
-        "build the service and its inference engine (Rust)",
+        chatbot.minutes(1.5, 8.0),
+        format!(
+            "build the service and its inference engine (Rust){}",
+            chatbot.note()
+        ),
     ));
     if wish.purpose == Purpose::Try {
         plan.push(Step::new(
@@ -104,10 +118,11 @@ pub fn plan(places: &Places, wish: Wish) -> Vec<Step> {
             "start the chat in one process, to try while the rest is built",
         ));
     }
+    let operator = freshness("chatbot-operator");
     plan.push(Step::new(
         "operator",
-        cost(built, 3.0),
-        "build the operator (Rust)",
+        operator.minutes(1.0, 3.0),
+        format!("build the operator (Rust){}", operator.note()),
     ));
     plan.push(Step::new(
         "images",
@@ -209,7 +224,7 @@ pub fn start(
         cluster.import(&[images.operator.clone(), images.chatbot.clone()])?;
         Ok(images)
     })?;
-    steps.run("chart", || install::chart(cluster, &images))?;
+    steps.run("chart", || install::chart_here(cluster, &images))?;
     Ok(own.toolchain)
 }
 

@@ -15,3 +15,31 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
+
+{{- /* The reference of an image: (dict "of" "operator" "root" $). A digest is taken before a tag. */}}
+{{- define "chatbot-operator.image" -}}
+{{- $image := index .root.Values.image .of }}
+{{- $repository := required (printf "image.%s.repository must be set, such as registry.example.com/team/%s: `cargo e2e images` packs the image" .of .of) $image.repository }}
+{{- if regexMatch "@|:[^/]*$" $repository }}
+{{- fail (printf "image.%s.repository=%s: must have no tag and no digest; they are image.%s.tag and image.%s.digest" .of $repository .of .of) }}
+{{- end }}
+{{- if $image.digest }}{{ $repository }}@{{ $image.digest }}
+{{- else }}{{ $repository }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- /* What every pod of the chart is held to: Pod Security `restricted`. */}}
+{{- define "chatbot-operator.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "chatbot-operator.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
