@@ -4,6 +4,11 @@
 //! [`CONFIG_FILE`]; the pod parses it with unknown fields refused, so that a pod and an operator of different
 //! releases disagree loudly. A pod reports [`State`] as JSON at `GET :9090/state`.
 
+pub mod engine;
+mod tls;
+
+pub use tls::{ServedBy, TLS_CERTIFICATE, TLS_DIRECTORY, TLS_KEY, TlsConfig, TlsState};
+
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{self, ModelSource, Platform, Settings};
@@ -37,6 +42,9 @@ pub struct GatewayConfig {
     pub channels: Vec<ChannelConfig>,
     /// Messages one user may send in a minute; 0 is no limit.
     pub messages_per_user_per_minute: u32,
+    /// The certificate of the host that users reach, if TLS was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// One channel of the gateway.
@@ -119,6 +127,8 @@ pub struct InferenceConfig {
 pub struct State {
     /// The gateway's channels.
     pub channels: Vec<ChannelState>,
+    /// The certificate, where TLS was asked for; absent before it was looked for.
+    pub tls: Option<TlsState>,
     /// The last synthetic conversation; absent before the first has ended.
     pub probe: Option<ProbeState>,
     /// The model that an inference instance serves.
@@ -228,7 +238,7 @@ impl GatewayConfig {
             name: channel.name.clone(),
             platform: match &channel.platform {
                 Platform::WebChat { allowed_origins } => PlatformConfig::WebChat {
-                    allowed_origins: allowed_origins.clone(),
+                    allowed_origins: tls::with_host(allowed_origins, settings),
                 },
             },
         };
@@ -236,6 +246,7 @@ impl GatewayConfig {
             cluster: cluster(settings),
             channels: settings.channels.iter().map(channel).collect(),
             messages_per_user_per_minute: settings.conversation.messages_per_user_per_minute,
+            tls: TlsConfig::of(settings),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The rules that the schema states in CEL, for resources that no API server has seen. The messages are the same.
 
+pub(crate) mod engine;
+pub(crate) mod exposure;
 mod text;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -60,6 +62,15 @@ pub(crate) fn between(shortest: &str, longest: &str) -> String {
     format!("must be between '{shortest}' and '{longest}'")
 }
 
+/// A message with the values of the fields that it names, as the server says it.
+fn with_values<const FIELDS: usize>(message: &str, fields: [(&str, i32); FIELDS]) -> String {
+    fields
+        .into_iter()
+        .fold(message.to_owned(), |message, (field, value)| {
+            message.replacen(field, &format!("{field} ({value})"), 1)
+        })
+}
+
 /// Every rule that a resource breaks.
 pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
     let mut broken = Broken(Vec::new());
@@ -80,6 +91,10 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
             OBJECT_NAME,
         );
     }
+    if let Some(class) = &spec.priority_class_name {
+        let path = "spec.priorityClassName";
+        broken.unless(is_object_name(class), path, class, OBJECT_NAME);
+    }
     if let Some(metadata) = &spec.pod_metadata {
         broken.labels(
             "spec.podMetadata.labels",
@@ -94,12 +109,24 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
     for (index, channel) in spec.channels.iter().enumerate() {
         broken.channel(&format!("spec.channels[{index}]"), channel);
     }
+    if let Some(exposure) = &spec.exposure {
+        broken.exposure(exposure);
+    }
     broken.conversation(&spec.conversation);
     broken.unless(
         spec.conversation.max_answer_tokens < spec.inference.context_tokens,
         "spec.conversation.maxAnswerTokens",
         &spec.conversation.max_answer_tokens.to_string(),
-        ANSWER_FITS,
+        &with_values(
+            ANSWER_FITS,
+            [
+                (
+                    "`conversation.maxAnswerTokens`",
+                    spec.conversation.max_answer_tokens,
+                ),
+                ("`inference.contextTokens`", spec.inference.context_tokens),
+            ],
+        ),
     );
     broken.pods(
         "spec.adapters",
@@ -235,8 +262,18 @@ impl Broken {
             autoscaling.min_replicas <= autoscaling.max_replicas,
             &format!("{path}.autoscaling.minReplicas"),
             &autoscaling.min_replicas.to_string(),
-            MIN_MAX,
+            &with_values(
+                MIN_MAX,
+                [
+                    ("`minReplicas`", autoscaling.min_replicas),
+                    ("`maxReplicas`", autoscaling.max_replicas),
+                ],
+            ),
         );
+        if let Some(engine) = &inference.engine {
+            self.engine(&format!("{path}.engine"), engine);
+        }
+        self.rollout(&format!("{path}.rollout"), &inference.rollout);
         self.pods(
             path,
             inference.resources.as_ref(),

@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::core::crd::v1::CustomResourceExt;
 use serde_json::json;
 
-use crate::ChatBotCluster;
+use crate::{ChatBotCluster, rules};
 
 /// The definition of `ChatBotCluster`.
 #[must_use]
@@ -23,6 +23,7 @@ pub fn definition() -> CustomResourceDefinition {
             continue;
         };
         tidy(root);
+        show_values(root);
         // The rule about the name points at it, so the schema must know that it is there.
         let name = JSONSchemaProps {
             type_: Some("string".to_owned()),
@@ -85,6 +86,34 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
     for child in children(schema) {
         tidy(child);
+    }
+}
+
+/// Rules whose message says what the values are, where the server can: by the message for everybody else.
+const SHOWN: [(&str, &str); 2] = [
+    (
+        rules::MIN_MAX,
+        "'`minReplicas` (' + string(self.minReplicas) + ') must be less than or equal to `maxReplicas` (' + \
+         string(self.maxReplicas) + ')'",
+    ),
+    (
+        rules::ANSWER_FITS,
+        "'`conversation.maxAnswerTokens` (' + string(self.conversation.maxAnswerTokens) + ') must be less than \
+         `inference.contextTokens` (' + string(self.inference.contextTokens) + '): prompt and answer share the context'",
+    ),
+];
+
+/// Lets the rules of [`SHOWN`] say the values.
+fn show_values(schema: &mut JSONSchemaProps) {
+    for rule in schema.x_kubernetes_validations.iter_mut().flatten() {
+        let message = rule.message.as_deref();
+        let shown = SHOWN.iter().find(|(plain, _)| Some(*plain) == message);
+        if let Some((_, expression)) = shown {
+            rule.message_expression = Some((*expression).to_owned());
+        }
+    }
+    for child in children(schema) {
+        show_values(child);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The resource validated, in plain values: defaults filled in, quantities and durations parsed, unions as enums.
 
+mod engine;
+mod exposure;
 mod plain;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -8,9 +10,13 @@ use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource;
 
 use crate::spec::{
-    ChatBotCluster, ConfigMapKeyRef, ImagePullPolicy, Quantity, ServiceType, SessionAffinity,
+    ChatBotCluster, ConfigMapKeyRef, ImagePullPolicy, NetworkPolicyMode, Quantity, RunStrategy,
+    ServiceType, SessionAffinity,
 };
 use crate::{Faults, check, rules, spec};
+
+pub use engine::{Engine, Rollout};
+pub use exposure::{Exposure, Route};
 
 /// A resource that can be acted on.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,18 +29,26 @@ pub struct Settings {
     pub uid: String,
     /// `metadata.generation`; 0 in a file.
     pub generation: i64,
+    /// Whether it runs.
+    pub run: RunStrategy,
     /// Image of the pods; absent: the release's.
     pub image: Option<String>,
     /// When a node pulls the image.
     pub image_pull_policy: ImagePullPolicy,
     /// Secrets to pull the image with, by name.
     pub image_pull_secrets: Vec<String>,
+    /// Class of priority of every pod; absent: the installation's.
+    pub priority_class: Option<String>,
     /// Labels for every pod.
     pub pod_labels: BTreeMap<String, String>,
     /// Annotations for every pod.
     pub pod_annotations: BTreeMap<String, String>,
+    /// Whether `NetworkPolicy` objects are kept.
+    pub network_policy: NetworkPolicyMode,
     /// The ways in.
     pub channels: Vec<Channel>,
+    /// How it is reached from outside the cluster.
+    pub exposure: Option<Exposure>,
     /// How the assistant talks.
     pub conversation: Conversation,
     /// The pods that talk to the chat platforms.
@@ -119,6 +133,8 @@ pub struct Service {
 pub struct Inference {
     /// Where the model is.
     pub model: ModelSource,
+    /// What runs it; absent: the built-in server.
+    pub engine: Option<Engine>,
     /// Tokens the model sees.
     pub context_tokens: u32,
     /// Requests answered at once.
@@ -141,6 +157,8 @@ pub struct Inference {
     pub target_cpu_utilization_percentage: u32,
     /// How fast instances are added and removed; absent: as Kubernetes does.
     pub behavior: Option<spec::Behavior>,
+    /// How instances are replaced.
+    pub rollout: Rollout,
 }
 
 /// Where the model is.

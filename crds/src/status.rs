@@ -1,61 +1,101 @@
 //! What the operator tells. Nothing here ticks: at rest nothing is written.
 
 mod conditions;
+mod person;
+mod remedies;
 
 pub use conditions::{ConditionType, Reason, UnknownReason};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::spec::NodeCapacity;
 
-/// What is.
+/// What is. What another release wrote and this one cannot read is as if it had not been said: it is said anew, and
+/// never keeps the spec from being read.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatBotClusterStatus {
     /// The generation that the rest was said of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub observed_generation: Option<i64>,
 
     /// What is true of the resource, one condition per type.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 
     /// Figures for the columns of `kubectl get`; programs read the fields below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub summary: Option<Summary>,
 
-    /// Where the web chat is reached inside the cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Where people reach it: the host of `exposure`; without one, where it is reached inside the cluster.
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
 
     /// Image of the pods, in use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(length(max = 512))]
     pub image: Option<String>,
 
     /// Every channel.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub channels: Vec<ChannelStatus>,
 
     /// Every Deployment.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub workloads: Vec<WorkloadStatus>,
 
     /// The pods that run the model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub inference: Option<InferenceStatus>,
 
     /// The model that is served.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub model: Option<ModelStatus>,
 }
 
@@ -77,6 +117,11 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub model: Option<String>,
+
+    /// Fewest instances at present and who says so, such as `5 Spec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub floor: Option<String>,
 }
 
 /// One channel.
@@ -207,6 +252,16 @@ pub struct ModelStatus {
     /// Size of the model's file, such as `138Mi`.
     #[schemars(length(max = 32))]
     pub size: String,
+}
+
+/// What can be read of a field.
+fn readable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + DeserializeOwned,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 fn time_schema(_: &mut SchemaGenerator) -> Schema {

@@ -61,6 +61,48 @@ fn a_file_gets_the_defaults_of_the_api_server() {
     }
 }
 
+/// A resource as another release may have left it.
+fn stored(status: &Value) -> ChatBotCluster {
+    serde_json::from_value(json!({
+        "apiVersion": "chatbot.dev/v1alpha1", "kind": "ChatBotCluster", "metadata": { "name": "support" },
+        "spec": {
+            "channels": [{ "name": "web", "webChat": {} }],
+            "inference": { "model": { "source": {
+                "persistentVolumeClaim": { "claimName": "models", "path": "model.gguf" },
+            } } },
+        },
+        "status": status,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_status_of_another_release_never_keeps_a_spec_from_being_read() {
+    let definition = serde_json::to_value(schema::definition()).unwrap();
+    let fields = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+        ["properties"];
+    for field in fields.as_object().unwrap().keys() {
+        for other in [
+            json!(3.5),
+            json!("text"),
+            json!([3.5]),
+            json!({ "conditions": 1 }),
+        ] {
+            let cluster = stored(&json!({ "observedGeneration": 7, field: other }));
+            assert_eq!(cluster.spec.channels[0].name, "web");
+            let seen = cluster.status.unwrap().observed_generation;
+            assert!(field == "observedGeneration" || seen == Some(7), "{field}");
+        }
+    }
+    let transport =
+        json!({ "channels": [{ "name": "web", "transport": "Pigeon" }], "url": "http://a" });
+    let status = stored(&transport).status.unwrap();
+    assert_eq!(
+        (status.channels.len(), status.url.as_deref()),
+        (0, Some("http://a"))
+    );
+}
+
 #[test]
 fn a_status_that_nobody_wrote_says_that_nobody_has_looked() {
     let definition = serde_json::to_value(schema::definition()).unwrap();

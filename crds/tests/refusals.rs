@@ -1,7 +1,9 @@
 //! What is refused in a file, with which words. The API server is asked the same in `e2e/tests/crd.rs`.
 #![allow(clippy::unwrap_used, clippy::panic)] // A sample that cannot be read fails the test.
 
-use chatbot_crds::{Fault, ParseError, Settings, parse};
+use std::collections::BTreeSet;
+
+use chatbot_crds::{Fault, ParseError, Settings, parse, schema};
 use serde_json::Value;
 
 struct Sample {
@@ -100,4 +102,94 @@ fn every_fault_is_told_at_once() {
             "spec.inference.autoscaling.minReplicas",
         ],
     );
+}
+
+/// Every rule of a schema: where its fault is, and what it says.
+fn rules(schema: &Value, path: &str, found: &mut BTreeSet<(String, String)>) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for rule in schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let field = text(&rule["fieldPath"]);
+        let at = format!("{path}{field}");
+        found.insert((
+            at.trim_start_matches('.').to_owned(),
+            text(&rule["message"]),
+        ));
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        rules(property, &format!("{path}.{name}"), found);
+    }
+    for (part, suffix) in [("items", "[]"), ("additionalProperties", ".*")] {
+        if schema[part].is_object() {
+            rules(&schema[part], &format!("{path}{suffix}"), found);
+        }
+    }
+}
+
+/// A sample's path without indices, and its message without values.
+fn place(sample: &Sample) -> (String, String) {
+    let mut path = String::new();
+    for part in sample.path.split_inclusive(['[', ']']) {
+        let index = part
+            .strip_suffix(']')
+            .is_some_and(|index| index.parse::<u32>().is_ok());
+        path.push_str(if index { "]" } else { part });
+    }
+    let mut message = String::new();
+    for part in sample.message.split_inclusive(" (") {
+        match part.split_once(')') {
+            Some((value, rest)) if value.parse::<i64>().is_ok() && message.ends_with(" (") => {
+                message.truncate(message.len() - 2);
+                message.push_str(rest);
+            }
+            _ => message.push_str(part),
+        }
+    }
+    (path, message)
+}
+
+#[test]
+fn every_rule_has_a_sample_that_it_refuses() {
+    let definition = serde_json::to_value(schema::definition()).unwrap();
+    let root = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut found = BTreeSet::new();
+    rules(root, "", &mut found);
+    // The status is the operator's own.
+    found.retain(|(path, _)| !path.starts_with("status."));
+    assert!(found.len() > 50, "{found:#?}");
+    let places: Vec<_> = samples().1.iter().map(place).collect();
+    // A fault in a map is told at the map or at its key.
+    let is_of = |path: &str, rule: &str| match rule.strip_suffix(".*") {
+        Some(map) => path
+            .strip_prefix(map)
+            .is_some_and(|key| key.starts_with('.')),
+        None => {
+            path == rule
+                || path
+                    .strip_prefix(rule)
+                    .is_some_and(|key| key.starts_with('.'))
+        }
+    };
+    let without: Vec<_> = found
+        .iter()
+        .filter(|(rule, message)| {
+            let mut places = places.iter();
+            !places.any(|(path, said)| said == message && is_of(path, rule))
+        })
+        .collect();
+    assert!(without.is_empty(), "without a sample: {without:#?}");
+}
+
+#[test]
+fn every_message_says_what_it_is_about() {
+    let definition = serde_json::to_value(schema::definition()).unwrap();
+    let root = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut found = BTreeSet::new();
+    rules(root, "", &mut found);
+    for (path, message) in found {
+        assert!(!message.is_empty(), "{path} has a rule without a message");
+    }
 }

@@ -1,6 +1,7 @@
 //! A pod as the plan sees it: what matters of all that the cluster says about it.
 
 use chatbot_crds::Reason;
+use chatbot_crds::config::ADMIN_PORT;
 use chatbot_plan::names;
 use chatbot_plan::proposal::Component;
 use chatbot_plan::world::{PodSeen, Signal, Trouble};
@@ -16,14 +17,16 @@ const IMAGE_REASONS: [&str; 6] = [
     "ImageInspectError",
     "RegistryUnavailable",
 ];
+/// Why a container waits when its environment names what is not there.
+const REFERENCE_REASON: &str = "CreateContainerConfigError";
 /// Why a container waits when it cannot be made.
-const CREATE_REASONS: [&str; 3] = [
-    "CreateContainerConfigError",
+const CREATE_REASONS: [&str; 2] = [
     "CreateContainerError",
     "RunContainerError",
 ];
 
-/// A pod as the plan sees it; none when it belongs to no component that this release knows.
+/// A pod as the plan sees it; none when it belongs to no component that this release knows, or is over: its Deployment
+/// has made another, and only its record is left.
 #[must_use]
 pub fn seen(pod: &Pod) -> Option<PodSeen> {
     let component = Component::named(pod.labels().get(names::COMPONENT_LABEL)?)?;
@@ -33,6 +36,9 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
         .as_ref()
         .and_then(|status| status.phase.as_deref())
         .unwrap_or_default();
+    if matches!(phase, "Succeeded" | "Failed") {
+        return None;
+    }
     Some(PodSeen {
         name: pod.name_any(),
         uid: pod.uid()?,
@@ -49,14 +55,23 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
             .unwrap_or_default(),
         config_maps: config_maps(pod),
         ready,
-        ending: pod.metadata.deletion_timestamp.is_some()
-            || matches!(phase, "Succeeded" | "Failed"),
+        ending: pod.metadata.deletion_timestamp.is_some(),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-        ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
+        ip: address(pod),
         trouble: if ready { None } else { trouble(pod) },
         last_words: if ready { None } else { last_words(pod) },
         state: Signal::Unknown(Reason::Pending),
     })
+}
+
+/// Where a pod reports; a server that is not the product's own has no such port.
+fn address(pod: &Pod) -> Option<String> {
+    let mut containers = pod.spec.as_ref()?.containers.iter();
+    let reports = containers.any(|container| {
+        let mut ports = container.ports.iter().flatten();
+        ports.any(|port| port.container_port == i32::from(ADMIN_PORT))
+    });
+    pod.status.as_ref()?.pod_ip.clone().filter(|_| reports)
 }
 
 fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
@@ -107,10 +122,13 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
                 container.image
             )));
         }
+        let message = waiting
+            .and_then(|waiting| waiting.message.clone())
+            .unwrap_or_default();
+        if reason == REFERENCE_REASON {
+            return Some(Trouble::Reference(message));
+        }
         if CREATE_REASONS.contains(&reason) {
-            let message = waiting
-                .and_then(|waiting| waiting.message.clone())
-                .unwrap_or_default();
             return Some(Trouble::Crash(format!("{reason}: {message}")));
         }
         // A pod between two runs and one that runs again are in the same trouble.
@@ -206,6 +224,17 @@ mod tests {
         assert_eq!(waiting.trouble, running.trouble);
         assert_eq!(waiting.trouble, ended.trouble);
         assert_eq!(running.last_words.as_deref(), Some("no such file"));
+    }
+
+    #[test]
+    fn a_pod_that_names_what_is_not_there_says_what_it_is() {
+        let missing = json!({ "waiting": {
+            "reason": "CreateContainerConfigError", "message": "secret \"engine\" not found",
+        } });
+        assert_eq!(
+            pod(&container(&missing, &json!({}))).trouble,
+            Some(Trouble::Reference("secret \"engine\" not found".to_owned()))
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What is kept of an object in memory: its metadata, a fingerprint of what somebody wants of it, and the little of
 //! its state that a decision depends on.
 
+use chatbot_plan::http_route::{self, RouteSeen};
 use chatbot_plan::names;
-use chatbot_plan::world::{AutoscalerCondition, AutoscalerSeen, Child, DeploymentSeen};
+use chatbot_plan::world::{AutoscalerCondition, AutoscalerSeen, Child, DeploymentSeen, Identity};
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerStatus;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -26,6 +27,10 @@ pub fn shrink(kind: &str, object: &mut DynamicObject) {
         "HorizontalPodAutoscaler" => json!({
             "fingerprint": fingerprint(&object.data),
             "status": { "conditions": object.data.pointer("/status/conditions") },
+        }),
+        http_route::KIND => json!({
+            "fingerprint": fingerprint(&object.data),
+            "status": { "parents": object.data.pointer("/status/parents") },
         }),
         _ => json!({ "fingerprint": fingerprint(&object.data) }),
     };
@@ -70,6 +75,7 @@ pub fn shrink_pod(pod: &mut Pod) {
                 .map(|container| Container {
                     name: container.name,
                     resources: container.resources,
+                    ports: container.ports,
                     ..Container::default()
                 })
                 .collect(),
@@ -95,6 +101,19 @@ pub fn is_owned(object: &impl ResourceExt, owner_uid: &str) -> bool {
         .owner_references()
         .iter()
         .any(|owner| owner.controller == Some(true) && owner.uid == owner_uid)
+}
+
+/// Whether an object is ours to write: owned by this resource, or one of its children that has lost its owner. Such a
+/// one has no controller and every mark of our last write; whatever lacks one of them may be anybody's.
+#[must_use]
+pub fn is_ours(object: &impl ResourceExt, cluster: &Identity) -> bool {
+    let has = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
+    let is_marked = has(names::MANAGED_BY_LABEL, names::MANAGED_BY)
+        && has(names::CLUSTER_LABEL, &cluster.name)
+        && object.annotations().contains_key(names::HASH_ANNOTATION);
+    let mut owners = object.owner_references().iter();
+    is_owned(object, &cluster.uid)
+        || is_marked && owners.all(|owner| owner.controller != Some(true))
 }
 
 /// A Deployment as the plan sees it.
@@ -130,7 +149,21 @@ pub fn deployment(object: &DynamicObject) -> DeploymentSeen {
             .unwrap_or_default(),
         failure: condition("ReplicaFailure")
             .filter(|condition| condition.status == "True")
-            .map(|condition| condition.message.clone().unwrap_or_default()),
+            .map(|condition| nameless(condition.message.as_deref().unwrap_or_default())),
+    }
+}
+
+/// Why pods cannot be made, without the name of the one that was tried last: it changes with every try.
+fn nameless(failure: &str) -> String {
+    let name = failure
+        .strip_prefix("pods \"")
+        .and_then(|rest| rest.split_once('"'))
+        .and_then(|(name, _)| name.rsplit_once('-'));
+    match name {
+        Some((start, end)) => {
+            failure.replacen(&format!("{start}-{end}\""), &format!("{start}-*\""), 1)
+        }
+        None => failure.to_owned(),
     }
 }
 
@@ -153,6 +186,20 @@ pub fn autoscaler(object: &DynamicObject) -> AutoscalerSeen {
     AutoscalerSeen {
         active: condition("ScalingActive"),
         limited: condition("ScalingLimited"),
+    }
+}
+
+/// An `HTTPRoute` as the plan sees it.
+#[must_use]
+pub fn route(object: &DynamicObject) -> RouteSeen {
+    let parents = object.data.pointer("/status/parents");
+    let parents = parents.and_then(Value::as_array).into_iter().flatten();
+    RouteSeen {
+        generation: object.metadata.generation.unwrap_or_default(),
+        // A parent that is no Gateway of ours cannot be read, and is not asked about.
+        parents: parents
+            .filter_map(|parent| serde_json::from_value(parent.clone()).ok())
+            .collect(),
     }
 }
 
@@ -202,6 +249,42 @@ mod tests {
     fn a_deployment_is_read_from_its_projection() {
         let seen = deployment(&deployment_with(3, "a", 2));
         assert_eq!((seen.desired, seen.ready, seen.current), (3, 2, true));
+    }
+
+    #[test]
+    fn what_keeps_pods_from_being_made_is_told_in_the_same_words_at_every_try() {
+        let words = |pod: &str| format!("pods \"chat-{pod}\" is forbidden: exceeded quota: small");
+        assert_eq!(nameless(&words("6f4c-x7k2p")), words("6f4c-*"));
+        assert_eq!(nameless("pods \"x"), "pods \"x");
+        assert_eq!(nameless("no \"a-b\""), "no \"a-b\"");
+    }
+
+    #[test]
+    fn a_child_that_lost_its_owner_is_ours_and_nobody_else_s_object_is() {
+        let cluster = Identity {
+            namespace: "n".to_owned(),
+            name: "a".to_owned(),
+            uid: "1".to_owned(),
+            generation: 1,
+        };
+        let marked = |annotations: Value, owners: Value| {
+            let labels = json!({
+                names::MANAGED_BY_LABEL: names::MANAGED_BY, names::CLUSTER_LABEL: "a",
+            });
+            object(json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": { "name": "a", "labels": labels, "annotations": annotations, "ownerReferences": owners },
+            }))
+        };
+        let owner = |uid: &str, controller: bool| {
+            json!([{ "apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": controller }])
+        };
+        let hash = json!({ names::HASH_ANNOTATION: "h" });
+        assert!(is_ours(&marked(json!({}), owner("1", true)), &cluster));
+        assert!(is_ours(&marked(hash.clone(), json!([])), &cluster));
+        assert!(is_ours(&marked(hash.clone(), owner("2", false)), &cluster));
+        assert!(!is_ours(&marked(hash, owner("2", true)), &cluster));
+        assert!(!is_ours(&marked(json!({}), json!([])), &cluster));
     }
 
     #[test]

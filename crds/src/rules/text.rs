@@ -33,11 +33,28 @@ pub(super) fn is_object_name(text: &str) -> bool {
     )
 }
 
+/// Whether a text can be a host's name in DNS, and is no address.
+pub(super) fn is_host(text: &str) -> bool {
+    text.split('.')
+        .all(|label| label.len() <= 63 && is_label(label))
+        && text
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
+}
+
 pub(super) fn is_image(text: &str) -> bool {
     text.chars()
         .all(|character| is_word(character) || ":/@".contains(character))
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && !text.contains("//")
+}
+
+/// Whether a text can be the name of a variable of the environment.
+pub(super) fn is_env_name(text: &str) -> bool {
+    text.chars()
+        .all(|character| character.is_ascii_alphanumeric() || character == '_')
+        && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
 pub(super) fn is_origin(text: &str) -> bool {

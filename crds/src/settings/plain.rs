@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::Toleration;
 
+use super::engine::{plain_engine, plain_rollout};
 use super::{
-    Adapters, Channel, Conversation, Inference, ModelSource, NodeCapacity, Platform, Resources,
-    Service, Settings, SystemPrompt,
+    Adapters, Channel, Conversation, Exposure, Inference, ModelSource, NodeCapacity, Platform,
+    Resources, Service, Settings, SystemPrompt,
 };
 use crate::spec::{Autoscaling, ChatBotCluster};
 use crate::{Fault, rules, spec};
@@ -21,6 +22,7 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             .unwrap_or_else(|| "default".to_owned()),
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
+        run: spec.run_strategy,
         image: spec.image.clone(),
         image_pull_policy: spec.image_pull_policy,
         image_pull_secrets: spec
@@ -28,6 +30,7 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             .iter()
             .map(|secret| secret.name.clone())
             .collect(),
+        priority_class: spec.priority_class_name.clone(),
         pod_labels: spec
             .pod_metadata
             .as_ref()
@@ -38,12 +41,14 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             .as_ref()
             .and_then(|metadata| metadata.annotations.clone())
             .unwrap_or_default(),
+        network_policy: spec.network_policy.mode,
         channels: spec
             .channels
             .iter()
             .enumerate()
             .map(|(index, channel)| plain_channel(index, channel))
             .collect::<Result<_, _>>()?,
+        exposure: spec.exposure.as_ref().map(Exposure::of),
         conversation: plain_conversation(&spec.conversation)?,
         adapters: Adapters {
             resources: plain_resources(spec.adapters.resources.as_ref()),
@@ -129,6 +134,7 @@ fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
     } = &inference.autoscaling;
     Ok(Inference {
         model,
+        engine: inference.engine.as_ref().map(plain_engine).transpose()?,
         context_tokens: count(&at("contextTokens"), inference.context_tokens)?,
         max_concurrent_requests: count(
             &at("maxConcurrentRequests"),
@@ -150,6 +156,7 @@ fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
             *target_cpu_utilization_percentage,
         )?,
         behavior: behavior.clone(),
+        rollout: plain_rollout(&inference.rollout)?,
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Autoscaling, Quantity, Resources, Toleration, shapes};
+use super::{Autoscaling, Engine, Quantity, Resources, Rollout, Toleration, shapes};
 
 /// The pods that run the model: Deployment `<name>-inference`. Memory of an instance follows from the model's file,
 /// `contextTokens` and `maxConcurrentRequests`.
@@ -14,6 +14,10 @@ use super::{Autoscaling, Quantity, Resources, Toleration, shapes};
 pub struct Inference {
     /// The model.
     pub model: Model,
+
+    /// Another inference server than the built-in one. Absent: the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
 
     /// Tokens of a conversation that the model sees: prompt, history and answer together.
     #[serde(default = "context_tokens")]
@@ -53,6 +57,10 @@ pub struct Inference {
     /// How many instances there are.
     #[serde(default)]
     pub autoscaling: Autoscaling,
+
+    /// How they are replaced when something about them changes.
+    #[serde(default)]
+    pub rollout: Rollout,
 }
 
 /// The model.

@@ -7,10 +7,15 @@ mod autoscaling;
 mod channels;
 mod conversation;
 mod duration;
+mod engine;
+mod exposure;
 mod inference;
+mod network_policy;
 mod pods;
 mod quantity;
 mod references;
+mod rollout;
+mod run;
 pub(crate) mod shapes;
 
 pub use adapters::{Adapters, Service, ServiceType, SessionAffinity};
@@ -20,10 +25,15 @@ pub use autoscaling::{
 pub use channels::{Channel, WebChat};
 pub use conversation::{Conversation, SystemPromptSource};
 pub use duration::Duration;
+pub use engine::{Engine, EnvSource, EnvVar};
+pub use exposure::{Exposure, ExposureTls, HttpRouteExposure, IngressExposure, ParentRef};
 pub use inference::{ClaimSource, Inference, Model, ModelSource, NodeCapacity};
+pub use network_policy::{NetworkPolicy, NetworkPolicyMode};
 pub use pods::{PodMetadata, Resources, Toleration, TolerationEffect, TolerationOperator};
 pub use quantity::Quantity;
-pub use references::{ConfigMapKeyRef, SecretRef};
+pub use references::{ConfigMapKeyRef, SecretKeyRef, SecretRef};
+pub use rollout::{Amount, Rollout};
+pub use run::RunStrategy;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -88,6 +98,13 @@ use crate::status::ChatBotClusterStatus;
         priority = 1
     ),
     printcolumn(
+        name = "Floor",
+        type_ = "string",
+        json_path = ".status.summary.floor",
+        description = "Fewest instances at present, and who says so.",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].message",
@@ -107,11 +124,17 @@ use crate::status::ChatBotClusterStatus;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ChatBotClusterSpec {
+    /// `Always` runs it. `Paused` leaves everything as it is: the operator writes nothing but the status, and repairs
+    /// nothing. `Halted` takes no more messages, answers what it has begun, and brings every pod to 0; Services,
+    /// volumes and Secrets stay, and `Always` brings it back.
+    #[serde(default)]
+    pub run_strategy: RunStrategy,
+
     /// Image of the pods. Absent: the image of the operator's release, shown in `status.image`. A pinned image is not
     /// rolled by an upgrade of the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$') && !self.contains('//')").message(crate::rules::IMAGE))]
+    #[x_kube(validation = shapes::image())]
     pub image: Option<String>,
 
     /// When a node pulls the image: `Always`, `IfNotPresent` or `Never`.
@@ -124,14 +147,30 @@ pub struct ChatBotClusterSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<SecretRef>,
 
+    /// `PriorityClass` of every pod: whose place they may take, and who may take theirs. Absent: the class of the
+    /// operator's installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = shapes::object_name())]
+    pub priority_class_name: Option<String>,
+
     /// Labels and annotations for every pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_metadata: Option<PodMetadata>,
+
+    /// Who may talk to the pods, and whom they may talk to.
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
 
     /// The ways in: at least one chat platform.
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub channels: Vec<Channel>,
+
+    /// How the service is reached from outside the cluster. Absent: not at all, unless `adapters.service` is of a type
+    /// that is reached from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
 
     /// How the assistant talks.
     #[serde(default)]

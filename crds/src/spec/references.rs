@@ -15,6 +15,23 @@ pub struct SecretRef {
     pub name: String,
 }
 
+/// A key of a Secret.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = shapes::object_name())]
+    pub name: String,
+
+    /// The key.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(crate::rules::engine::SECRET_KEY)
+    )]
+    pub key: String,
+}
+
 /// A key of a `ConfigMap`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

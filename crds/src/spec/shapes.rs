@@ -11,6 +11,22 @@ pub(crate) fn object_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(rules::OBJECT_NAME)
 }
 
+/// The rule that a string can be the reference of an image.
+pub(crate) fn image() -> Rule {
+    Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$') && !self.contains('//')")
+        .message(rules::IMAGE)
+}
+
+/// Arguments of a program.
+pub(super) fn arguments(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "x-kubernetes-list-type": "atomic",
+        "items": { "type": "string", "maxLength": 4096 },
+    })
+}
+
 /// A name with an optional prefix, as the key of a label, an annotation or a taint.
 const QUALIFIED: &str =
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";

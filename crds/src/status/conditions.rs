@@ -106,10 +106,20 @@ names! {
         Valid,
         /// Nothing is under way.
         Settled,
+        /// The operator is told to leave everything as it is.
+        Paused,
+        /// The pods are being brought to an end, as asked for.
+        Halting,
+        /// Nothing runs, as asked for.
+        Halted,
         /// An object with a name that is needed belongs to somebody else.
         ObjectNotOwned,
         /// The API server forbids the operator something.
         Forbidden,
+        /// An admission policy or webhook refuses what is needed.
+        AdmissionDenied,
+        /// An admission webhook that is to be asked cannot be reached.
+        WebhookUnavailable,
         /// A quota forbids what is needed.
         QuotaExceeded,
         /// A roll-out took too long.
@@ -126,8 +136,18 @@ names! {
         ImagePullFailed,
         /// A pod stops again and again.
         CrashLooping,
+        /// A Secret or ConfigMap that a pod reads, or its key, is not there.
+        ReferenceMissing,
+        /// The API server lets nobody make the pods.
+        PodsForbidden,
         /// The ConfigMap with the system prompt, or its key, is not there.
         SystemPromptMissing,
+        /// The Secret with the certificate, or a key of it, is not there.
+        TLSSecretMissing,
+        /// The Secret with the certificate holds none that can be used.
+        TLSSecretInvalid,
+        /// A Gateway does not take the `HTTPRoute`, or nobody judges it.
+        RouteNotAccepted,
         /// The channel takes messages.
         Listening,
         /// The channel's gateway cannot be reached.
@@ -136,8 +156,16 @@ names! {
         Published,
         /// The model's file is not there.
         SourceNotFound,
+        /// The model's file cannot be read.
+        SourceUnreadable,
+        /// The model's file ends before its end.
+        SourceTruncated,
+        /// The model's file contradicts itself.
+        SourceDamaged,
         /// The file is not a model that can be served.
         UnsupportedFormat,
+        /// More is asked for than the model or the server can hold.
+        LimitExceeded,
         /// An instance has too little memory for the model.
         DoesNotFit,
         /// The model's volume is not there.
@@ -192,8 +220,8 @@ impl ConditionType {
             ],
             Self::Stalled => ["a person is needed", "none is", "never"],
             Self::AdaptersReady => [
-                "enough adapter pods work",
-                "they do not",
+                "enough adapter pods work, and so do certificate and route",
+                "one does not",
                 "the pods are unseen",
             ],
             Self::ChannelsReady => [
@@ -219,6 +247,25 @@ impl ConditionType {
         }
     }
 
+    /// Whether it is told of every resource, from the first look on. Others are told while their part of the spec is
+    /// there.
+    #[must_use]
+    pub const fn is_always_told(self) -> bool {
+        matches!(
+            self,
+            Self::Ready
+                | Self::Available
+                | Self::Accepted
+                | Self::Reconciling
+                | Self::Stalled
+                | Self::AdaptersReady
+                | Self::ChannelsReady
+                | Self::ModelReady
+                | Self::InferenceReady
+                | Self::ScalingActive
+        )
+    }
+
     /// Whether false is the good value.
     #[must_use]
     pub const fn is_abnormal_true(self) -> bool {
@@ -235,6 +282,8 @@ impl ConditionType {
                 R::InvalidSpec,
                 R::RollingOut,
                 R::Stalled,
+                R::Halted,
+                R::Paused,
                 R::NotAvailable,
                 R::AdaptersNotReady,
                 R::ChannelsNotReady,
@@ -248,14 +297,17 @@ impl ConditionType {
                 R::WorkerHopFailed,
                 R::InferenceHopFailed,
                 R::ReplyHopFailed,
+                R::Halted,
                 R::ProbeOverdue,
             ],
             Self::Accepted => &[R::Valid, R::InvalidSpec],
-            Self::Reconciling => &[R::RollingOut, R::Settled],
+            Self::Reconciling => &[R::RollingOut, R::Halting, R::Settled, R::Paused],
             Self::Stalled => &[
                 R::InvalidSpec,
                 R::ObjectNotOwned,
                 R::Forbidden,
+                R::AdmissionDenied,
+                R::WebhookUnavailable,
                 R::QuotaExceeded,
                 R::ProgressDeadlineExceeded,
                 R::NotStalled,
@@ -268,13 +320,23 @@ impl ConditionType {
                 R::ImagePullFailed,
                 R::CrashLooping,
                 R::QuotaExceeded,
+                R::PodsForbidden,
+                R::ReferenceMissing,
                 R::SystemPromptMissing,
+                R::TLSSecretMissing,
+                R::TLSSecretInvalid,
+                R::RouteNotAccepted,
+                R::Halted,
             ],
-            Self::ChannelsReady => &[R::AllReady, R::Listening, R::Disconnected],
+            Self::ChannelsReady => &[R::AllReady, R::Listening, R::Disconnected, R::Halted],
             Self::ModelReady => &[
                 R::Published,
                 R::SourceNotFound,
+                R::SourceUnreadable,
+                R::SourceTruncated,
+                R::SourceDamaged,
                 R::UnsupportedFormat,
+                R::LimitExceeded,
                 R::DoesNotFit,
                 R::StoreUnbound,
             ],
@@ -286,94 +348,26 @@ impl ConditionType {
                 R::ImagePullFailed,
                 R::CrashLooping,
                 R::QuotaExceeded,
+                R::PodsForbidden,
+                R::ReferenceMissing,
                 R::ModelNotReady,
+                R::Halted,
             ],
             Self::ScalingActive => &[
                 R::WithinBounds,
                 R::LimitedByMaximum,
                 R::MetricsUnavailable,
                 R::AutoscalerMissing,
+                R::Halted,
             ],
         };
         own.iter()
             .copied()
+            .chain(
+                Reason::of_persons()
+                    .filter(|reason| self == Self::Stalled && !own.contains(reason)),
+            )
             .chain((self != Self::Stalled).then_some(R::Pending))
             .collect()
-    }
-}
-
-impl Reason {
-    /// What a person can do; empty where there is nothing to do.
-    #[must_use]
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::AllReady
-            | Self::Answering
-            | Self::Valid
-            | Self::Settled
-            | Self::NotStalled
-            | Self::MinimumReplicasAvailable
-            | Self::Listening
-            | Self::Published
-            | Self::WithinBounds => "",
-            Self::Pending => {
-                "wait; when it stays, see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/name=chatbot-operator"
-            }
-            Self::InvalidSpec => "edit the field that the message names",
-            Self::RollingOut => "wait: kubectl wait --for=condition=Ready",
-            Self::Stalled => "see the condition Stalled",
-            Self::NotAvailable => "see the condition Available",
-            Self::AdaptersNotReady => "see the condition AdaptersReady",
-            Self::ChannelsNotReady => "see the condition ChannelsReady",
-            Self::ModelNotReady => "see the condition ModelReady",
-            Self::InferenceNotReady => "see the condition InferenceReady",
-            Self::AdapterHopFailed
-            | Self::QueueHopFailed
-            | Self::WorkerHopFailed
-            | Self::ReplyHopFailed => "see the log of the adapters' pod",
-            Self::InferenceHopFailed => {
-                "see the condition InferenceReady and the log of an inference pod"
-            }
-            Self::ProbeOverdue => {
-                "see whether the adapters' pod runs and the operator can reach its port 9090"
-            }
-            Self::ObjectNotOwned => {
-                "delete or rename the object that the message names, or rename the resource"
-            }
-            Self::Forbidden => {
-                "compare the operator's ClusterRole with its chart's; an admission policy may also forbid it"
-            }
-            Self::QuotaExceeded => {
-                "raise the namespace's ResourceQuota, or lower resources or autoscaling.minReplicas"
-            }
-            Self::ProgressDeadlineExceeded => {
-                "see the conditions of the parts; the pods' events say what holds them up"
-            }
-            Self::InsufficientReplicas => "see the pods' events: kubectl describe pod",
-            Self::Unschedulable => {
-                "free or add nodes, lower resources, raise instancesPerNode, or widen nodeSelector and tolerations"
-            }
-            Self::ImagePullFailed => "correct image, or name a Secret in imagePullSecrets",
-            Self::CrashLooping => "see the log of the last run: kubectl logs --previous",
-            Self::SystemPromptMissing => {
-                "make the ConfigMap with the key that conversation.systemPromptFrom names"
-            }
-            Self::Disconnected => "see whether the adapters' pod runs",
-            Self::SourceNotFound => "correct inference.model.source, or put the file on the volume",
-            Self::UnsupportedFormat => "give a GGUF file of a model that llama.cpp knows",
-            Self::DoesNotFit => {
-                "lower contextTokens, maxConcurrentRequests or instancesPerNode, raise resources, or take a smaller model"
-            }
-            Self::StoreUnbound => {
-                "make the PersistentVolumeClaim that inference.model.source names, or see why it is not bound"
-            }
-            Self::LimitedByMaximum => {
-                "raise inference.autoscaling.maxReplicas when answers are slow"
-            }
-            Self::MetricsUnavailable => {
-                "install metrics-server, or see why it has no figures: kubectl top pods"
-            }
-            Self::AutoscalerMissing => "see the HorizontalPodAutoscaler's events",
-        }
     }
 }

@@ -6,8 +6,10 @@ mod autoscaling;
 mod channels;
 mod cost;
 mod error_rate;
+mod exposure;
 mod inference;
 mod model_store;
+mod network_policy;
 mod prewarm;
 mod spot;
 mod standby;
@@ -41,12 +43,20 @@ pub const ALL: &[Capability] = &[
         propose: channels::propose,
     },
     Capability {
+        name: "exposure",
+        propose: exposure::propose,
+    },
+    Capability {
         name: "inference",
         propose: inference::propose,
     },
     Capability {
         name: "model_store",
         propose: model_store::propose,
+    },
+    Capability {
+        name: "network_policy",
+        propose: network_policy::propose,
     },
     Capability {
         name: "prewarm",

@@ -7,7 +7,7 @@
     clippy::return_self_not_must_use
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::config::{ChannelState, ModelState, ProbeState, State};
 use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
@@ -20,7 +20,7 @@ use crate::proposal::{Component, Plan};
 use crate::rollout::revision_of;
 use crate::status::{Outcome, compose};
 use crate::world::{
-    Child, DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, World,
+    Child, DeploymentSeen, Identity, NodeSeen, Observed, PodPeer, PodSeen, Release, Signal, World,
 };
 
 const SPEC: &str = r"
@@ -51,6 +51,14 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
         },
         release: Release {
             image: "chatbot:1".to_owned(),
+            priority_class: Some("chatbot-production".to_owned()),
+            pods: Some(PodPeer {
+                namespace: "chatbot-system".to_owned(),
+                labels: BTreeMap::from([(
+                    "app.kubernetes.io/name".to_owned(),
+                    "chatbot-operator".to_owned(),
+                )]),
+            }),
         },
         settings,
         foresight: Foresight::default(),
@@ -58,6 +66,8 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
             children: BTreeMap::new(),
             deployments: BTreeMap::new(),
             autoscalers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            absent_kinds: BTreeSet::new(),
             pods: Vec::new(),
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),

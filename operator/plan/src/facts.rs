@@ -27,6 +27,8 @@ pub struct Facts {
     pub hub_config: Configuration,
     /// The configuration of the instances; unknown while their share of a node is.
     pub inference_config: Option<Configuration>,
+    /// What is in it.
+    pub instance: Option<InferenceConfig>,
     /// What the next minutes will need.
     pub outlook: Outlook,
     /// What each node is for; `None` while the nodes are not known.
@@ -61,18 +63,20 @@ impl Facts {
             names::workload(&world.cluster, Component::Inference)
         );
         let hub = HubConfig::of(&world.settings, &url);
-        let inference_config = node_capacity.known().map(|capacity| {
+        let instance = node_capacity.known().map(|capacity| {
             let share = share(capacity, world.settings.inference.instances_per_node);
             let threads = threads(world, share);
-            let config =
-                InferenceConfig::of(&world.settings, &model_path(&world.settings), threads);
-            configuration(world, Component::Inference, &config)
+            InferenceConfig::of(&world.settings, &model_path(&world.settings), threads)
         });
+        let inference_config = instance
+            .as_ref()
+            .map(|config| configuration(world, Component::Inference, config));
         Self {
             node_capacity,
             taken_capacity,
             hub_config: configuration(world, Component::Adapters, &hub),
             inference_config,
+            instance,
             outlook: Outlook::of(world),
             uses: uses(world),
         }

@@ -1,6 +1,8 @@
 //! Golden worlds: for each, the whole plan as it reads. `INSTA_UPDATE=always cargo test -p chatbot-plan` records them
 //! anew; what changes is to be read line by line.
 
+mod exposure;
+
 use chatbot_crds::Reason;
 use serde_json::{Value, json};
 
@@ -116,6 +118,32 @@ fn half_way_through_a_rollout_the_old_configuration_stays() {
 fn an_edited_prompt_replaces_the_hub_alone() {
     let brief = edited(|yaml| format!("{yaml}\n  conversation: {{ systemPrompt: Be brief. }}\n"));
     insta::assert_yaml_snapshot!(planned(&brief));
+}
+
+#[test]
+fn while_it_is_paused_nothing_is_written_and_what_differs_is_told() {
+    let paused = edited(|yaml| {
+        yaml.replace("cpu: 8", "cpu: 64")
+            .replace("spec:\n", "spec:\n  runStrategy: Paused\n")
+    });
+    insta::assert_yaml_snapshot!(planned(&paused));
+}
+
+#[test]
+fn at_a_halt_whoever_takes_messages_ends_first() {
+    let halting = edited(|yaml| yaml.replace("spec:\n", "spec:\n  runStrategy: Halted\n"));
+    insta::assert_yaml_snapshot!(planned(&halting));
+}
+
+#[test]
+fn another_server_takes_the_place_of_the_built_in_one() {
+    let other = edited(|yaml| {
+        format!(
+            "{yaml}    engine: {{ image: 'server:1', args: ['--model=$(MODEL_PATH)'], port: 8080, \
+             env: [{{ name: KEY, valueFrom: {{ secretKeyRef: {{ name: engine, key: key }} }} }}] }}\n"
+        )
+    });
+    insta::assert_yaml_snapshot!(planned(&other));
 }
 
 #[test]

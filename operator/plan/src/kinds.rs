@@ -25,6 +25,8 @@ pub struct Kind {
     pub scope: Scope,
     /// What the operator does with it.
     pub verbs: &'static [&'static str],
+    /// What brings the kind to a cluster that does not have it; absent for Kubernetes' own.
+    pub provider: Option<&'static str>,
 }
 
 impl Kind {
@@ -47,6 +49,12 @@ pub const KINDS: &[Kind] = &[
     owned("", "v1", "ConfigMap", "configmaps"),
     owned("", "v1", "Service", "services"),
     owned(
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+    ),
+    owned(
         "policy",
         "v1",
         "PodDisruptionBudget",
@@ -59,6 +67,16 @@ pub const KINDS: &[Kind] = &[
         "HorizontalPodAutoscaler",
         "horizontalpodautoscalers",
     ),
+    owned("networking.k8s.io", "v1", "Ingress", "ingresses"),
+    Kind {
+        provider: Some("the Gateway API (https://gateway-api.sigs.k8s.io) and a controller of it"),
+        ..owned(
+            "gateway.networking.k8s.io",
+            "v1",
+            "HTTPRoute",
+            "httproutes",
+        )
+    },
 ];
 
 /// What the operator reads or writes besides its own children.
@@ -69,7 +87,7 @@ pub const SEEN: &[Kind] = &[
         "Pod",
         "pods",
         Scope::Namespaced,
-        &["get", "list", "watch"],
+        &["list", "watch"],
     ),
     seen(
         "",
@@ -79,7 +97,7 @@ pub const SEEN: &[Kind] = &[
         Scope::Namespaced,
         &["get"],
     ),
-    seen("", "v1", "Node", "nodes", Scope::Cluster, &["get", "list"]),
+    seen("", "v1", "Node", "nodes", Scope::Cluster, &["list"]),
     // Where the operator sets a number of replicas it writes this subresource: no applied Deployment carries one.
     seen(
         "apps",
@@ -87,7 +105,7 @@ pub const SEEN: &[Kind] = &[
         "Scale",
         "deployments/scale",
         Scope::Namespaced,
-        &["get", "patch"],
+        &["patch"],
     ),
     seen(
         "events.k8s.io",
@@ -106,6 +124,16 @@ pub fn order(kind: &str) -> usize {
         .iter()
         .position(|owned| owned.kind == kind)
         .unwrap_or(KINDS.len())
+}
+
+/// What to install where a kind is absent.
+#[must_use]
+pub fn provider(kind: &str) -> &'static str {
+    KINDS
+        .iter()
+        .find(|owned| owned.kind == kind)
+        .and_then(|owned| owned.provider)
+        .unwrap_or("what provides it")
 }
 
 const fn owned(
@@ -132,6 +160,7 @@ const fn seen(
         plural,
         scope,
         verbs,
+        provider: None,
     }
 }
 

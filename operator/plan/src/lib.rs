@@ -12,6 +12,7 @@ pub mod facts;
 pub mod foresight;
 #[cfg(test)]
 mod golden;
+pub mod http_route;
 pub mod kinds;
 pub mod manifest;
 pub mod memory;
@@ -24,6 +25,7 @@ pub mod proposal;
 pub mod recollection;
 pub mod render;
 pub mod rollout;
+mod run;
 pub mod schedule;
 pub mod signals;
 pub mod status;
@@ -98,8 +100,13 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         .iter()
         .flat_map(|proposal| proposal.objects.iter().cloned())
         .filter_map(|object| rendering.complete(object))
+        .filter(|object| run::is_wanted(world, object))
         .collect();
-    let rollout = Rollout::of(&objects, &world.observed, world.memory.completed.as_ref());
+    let mut rollout = Rollout::of(&objects, &world.observed, world.memory.completed.as_ref());
+    if run::is_halted(world) {
+        rollout.moving = run::running(world);
+        rollout.overdue.clear();
+    }
     let prober = rollout::last_probe(world.observed.pods_of(Component::Adapters))
         .map(|(pod, _)| pod)
         .or_else(|| {
@@ -110,7 +117,9 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         });
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
-        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober),
+        // What comes back from a halt is proven anew.
+        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober)
+            .filter(|_| !run::is_halted(world)),
         foresight: facts.recollection(proposals),
         ..Memory::default()
     };
@@ -119,10 +128,17 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
     let conditions = proposals
         .iter()
         .filter_map(|proposal| proposal.verdict.clone())
-        .map(|verdict| decide(verdict, world, &objects, &rollout, &settled))
+        .map(|verdict| decide(verdict, world, &objects, &rollout, &settled, proposals))
+        .map(|condition| {
+            if run::is_halted(world) {
+                run::at_halt(condition)
+            } else {
+                condition
+            }
+        })
         .collect();
     let prune = surplus(world, &objects, proposals, &rollout);
-    Plan {
+    let plan = Plan {
         cluster: world.cluster.clone(),
         prune,
         actions: actions(world, proposals, &settled),
@@ -141,6 +157,19 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         settled,
         rollout,
         memory,
+    };
+    if run::is_paused(world) {
+        // Nothing is written but what is told.
+        Plan {
+            objects: Vec::new(),
+            prune: Vec::new(),
+            actions: Vec::new(),
+            decisions: Vec::new(),
+            memory: world.memory.clone(),
+            ..plan
+        }
+    } else {
+        plan
     }
 }
 
@@ -183,6 +212,7 @@ fn decide(
     objects: &[Rendered],
     rollout: &Rollout,
     settled: &BTreeMap<Component, Settled>,
+    proposals: &[Proposal],
 ) -> Condition {
     match verdict {
         Verdict::Decided(condition) => condition,
@@ -201,6 +231,11 @@ fn decide(
                     component,
                     minimum,
                     hindrance: hindrance.as_ref(),
+                    impairment: proposals
+                        .iter()
+                        .flat_map(|proposal| &proposal.impairments)
+                        .find(|(of, _)| *of == component)
+                        .map(|(_, impairment)| impairment),
                 },
                 world,
                 objects,
@@ -215,6 +250,9 @@ fn actions(
     proposals: &[Proposal],
     settled: &BTreeMap<Component, Settled>,
 ) -> Vec<Action> {
+    if run::is_halted(world) {
+        return run::halt(world);
+    }
     let raise = proposals
         .iter()
         .flat_map(|proposal| &proposal.raise)

@@ -3,10 +3,12 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+use crate::http_route::{self, HttpRoute};
 use crate::proposal::Component;
 use crate::world::ObjectKey;
 
@@ -33,6 +35,12 @@ pub enum Manifest {
     Deployment(Box<Deployment>),
     /// Scaling by load. Its bounds are not set here.
     HorizontalPodAutoscaler(Box<HorizontalPodAutoscaler>),
+    /// Who may talk to pods.
+    NetworkPolicy(Box<NetworkPolicy>),
+    /// A way in, by an Ingress' controller.
+    Ingress(Box<Ingress>),
+    /// A way in, by a Gateway.
+    HttpRoute(Box<HttpRoute>),
 }
 
 impl Manifest {
@@ -45,6 +53,9 @@ impl Manifest {
             Self::PodDisruptionBudget(object) => ("PodDisruptionBudget", &object.metadata),
             Self::Deployment(object) => ("Deployment", &object.metadata),
             Self::HorizontalPodAutoscaler(object) => ("HorizontalPodAutoscaler", &object.metadata),
+            Self::NetworkPolicy(object) => ("NetworkPolicy", &object.metadata),
+            Self::Ingress(object) => ("Ingress", &object.metadata),
+            Self::HttpRoute(object) => (http_route::KIND, &object.metadata),
         };
         ObjectKey {
             kind,
@@ -60,6 +71,9 @@ impl Manifest {
             Self::PodDisruptionBudget(object) => &mut object.metadata,
             Self::Deployment(object) => &mut object.metadata,
             Self::HorizontalPodAutoscaler(object) => &mut object.metadata,
+            Self::NetworkPolicy(object) => &mut object.metadata,
+            Self::Ingress(object) => &mut object.metadata,
+            Self::HttpRoute(object) => &mut object.metadata,
         }
     }
 
@@ -71,6 +85,9 @@ impl Manifest {
             Self::PodDisruptionBudget(object) => serde_json::to_value(object),
             Self::Deployment(object) => serde_json::to_value(object),
             Self::HorizontalPodAutoscaler(object) => serde_json::to_value(object),
+            Self::NetworkPolicy(object) => serde_json::to_value(object),
+            Self::Ingress(object) => serde_json::to_value(object),
+            Self::HttpRoute(object) => serde_json::to_value(object),
         }
     }
 }

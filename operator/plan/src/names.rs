@@ -9,6 +9,11 @@ use crate::world::Identity;
 
 /// The name under which the operator writes with server-side apply.
 pub const FIELD_MANAGER: &str = "chatbot-operator";
+/// The Lease of the operator that leads, in the operators' own namespace.
+pub const LEASE: &str = "chatbot-operator";
+/// The resource version of what is not there: an apply with it creates, and is refused where there is something. No
+/// object ever has it, since a new store begins with it.
+pub const ABSENT: &str = "1";
 /// The resource a child belongs to.
 pub const CLUSTER_LABEL: &str = "chatbot.dev/cluster";
 /// The component a child belongs to.

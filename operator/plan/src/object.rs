@@ -13,6 +13,9 @@ use crate::names;
 use crate::proposal::Component;
 use crate::world::{Identity, World};
 
+/// The port of the adapters' Service where it is not the one of TLS.
+pub const SERVICE_PORT: i32 = 80;
+
 /// Metadata with a name.
 #[must_use]
 pub fn named(name: String) -> ObjectMeta {

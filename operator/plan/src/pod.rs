@@ -74,6 +74,7 @@ impl PodOf<'_> {
                     .map(|name| LocalObjectReference { name: name.clone() })
                     .collect::<Vec<_>>(),
             ),
+            priority_class_name: priority_class(world).cloned(),
             node_selector: some(self.node_selector.clone()),
             tolerations: some(self.tolerations.to_vec()),
             topology_spread_constraints: Some(vec![self.spread(world)]),
@@ -166,6 +167,13 @@ pub fn image(world: &World) -> &str {
         .image
         .as_deref()
         .unwrap_or(&world.release.image)
+}
+
+/// The class of priority of the pods.
+#[must_use]
+pub fn priority_class(world: &World) -> Option<&String> {
+    let named = world.settings.priority_class.as_ref();
+    named.or(world.release.priority_class.as_ref())
 }
 
 /// A mount of a volume.

@@ -133,6 +133,8 @@ pub struct Proposal {
     pub actions: Vec<Action>,
     /// Components whose replicas are raised to the settled floor at once, without waiting for an autoscaler.
     pub raise: Vec<Component>,
+    /// What is wrong with a component whether or not its pods work.
+    pub impairments: Vec<(Component, Hindrance)>,
     /// Its condition.
     pub verdict: Option<Verdict>,
     /// Its parts of the status; each has one author.

@@ -74,7 +74,12 @@ impl Rendering<'_> {
                 spec.min_replicas = i32::try_from(bounds.min).ok();
                 spec.max_replicas = i32::try_from(bounds.max).unwrap_or(i32::MAX);
             }
-            Manifest::ConfigMap(_) | Manifest::Service(_) | Manifest::PodDisruptionBudget(_) => {}
+            Manifest::ConfigMap(_)
+            | Manifest::Service(_)
+            | Manifest::PodDisruptionBudget(_)
+            | Manifest::NetworkPolicy(_)
+            | Manifest::Ingress(_)
+            | Manifest::HttpRoute(_) => {}
         }
         let metadata = manifest.metadata_mut();
         metadata.namespace = Some(self.cluster.namespace.clone());

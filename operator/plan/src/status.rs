@@ -1,16 +1,17 @@
 //! What is told: conditions with their transition times, and the rest of the status. Nothing in it ticks.
 
+#[cfg(test)]
+mod clock;
+mod figures;
 mod ready;
+mod stalled;
 #[cfg(test)]
 mod tests;
 
 use chatbot_crds::config::ModelState;
 use chatbot_crds::settings::NodeCapacity;
 use chatbot_crds::spec;
-use chatbot_crds::status::{
-    Bound, ChannelStatus, InferenceStatus, ModelStatus, Readiness, Summary, Transport,
-    WorkloadStatus,
-};
+use chatbot_crds::status::{ChannelStatus, ModelStatus, Readiness, Transport};
 use chatbot_crds::{ChatBotClusterStatus, ConditionType, Faults, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -58,10 +59,29 @@ pub struct Outcome {
     pub not_owned: Vec<String>,
     /// What the API server forbids.
     pub forbidden: Vec<String>,
+    /// What an admission policy or webhook refuses.
+    pub denied: Vec<String>,
+    /// What an admission webhook is to be asked about that cannot be reached.
+    pub unasked: Vec<String>,
     /// What a quota forbids.
     pub over_quota: Vec<String>,
     /// What failed and is tried again.
     pub failed: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether the API server, or whom it asks, has refused something.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        [
+            &self.forbidden,
+            &self.denied,
+            &self.unasked,
+            &self.over_quota,
+        ]
+        .iter()
+        .any(|refused| !refused.is_empty())
+    }
 }
 
 /// The status after a pass.
@@ -75,36 +95,33 @@ pub fn compose(world: &World, plan: &Plan, outcome: &Outcome) -> ChatBotClusterS
             reason: Reason::Valid,
             message: "the spec is usable".to_owned(),
         },
-        ready::available(&world.observed, world.now),
+        ready::available_in(world),
     ];
     conditions.extend(plan.conditions.iter().cloned());
-    let stalled = ready::stalled(plan, outcome, &conditions);
-    let reconciling = ready::reconciling(world, plan, outcome, &stalled);
+    let stalled = stalled::stalled(world, plan, outcome, &conditions);
+    let under_way = ready::under_way(world, plan, outcome);
+    let reconciling = ready::reconciling(world, &stalled, under_way.as_ref());
     conditions.push(stalled);
     conditions.push(reconciling);
-    let ready = ready::ready(&conditions);
+    let ready = ready::ready(world, &conditions, under_way.as_ref());
     conditions.push(ready);
     let mut status = ChatBotClusterStatus {
         observed_generation: Some(world.cluster.generation),
         conditions: dated(conditions, previous, world.cluster.generation, world.now),
-        url: Some(format!(
-            "http://{}.{}.svc",
-            names::workload(&world.cluster, Component::Adapters),
-            world.cluster.namespace
-        )),
+        url: Some(url(world)),
         image: Some(pod::image(world).to_owned()),
-        workloads: workloads(world),
-        inference: Some(inference(world, plan)),
+        workloads: figures::workloads(world),
+        inference: Some(figures::inference(world, plan)),
         ..ChatBotClusterStatus::default()
     };
     for section in &plan.sections {
         fill(&mut status, section, previous, world.now);
     }
     // A model that is served goes on being shown while its pods are replaced.
-    if status.model.is_none() {
+    if status.model.is_none() && world.settings.inference.engine.is_none() {
         status.model.clone_from(&previous.model);
     }
-    status.summary = Some(summary(&status));
+    status.summary = Some(figures::summary(world, plan, &status));
     status
 }
 
@@ -133,14 +150,32 @@ pub fn refused(
         },
         condition(ConditionType::Stalled, true, Reason::InvalidSpec),
     ];
-    let judged: Vec<_> = conditions.iter().map(|condition| condition.kind).collect();
-    conditions.extend(
-        ConditionType::ALL
-            .iter()
-            .filter(|kind| !judged.contains(kind))
-            .filter_map(|kind| undated(find(&observed.status, *kind)?, *kind)),
-    );
+    let told: Vec<_> = ConditionType::ALL
+        .iter()
+        .filter(|kind| conditions.iter().all(|condition| condition.kind != **kind))
+        .filter_map(|kind| find(&observed.status, *kind).cloned())
+        .collect();
+    let unseen = ConditionType::ALL.iter().filter(|kind| {
+        kind.is_always_told()
+            && conditions.iter().all(|condition| condition.kind != **kind)
+            && told.iter().all(|condition| condition.type_ != kind.as_str())
+    });
+    let unseen: Vec<_> = unseen
+        .map(|kind| Condition {
+            kind: *kind,
+            status: None,
+            reason: Reason::Pending,
+            message: "not looked at: the spec cannot be used".to_owned(),
+        })
+        .collect();
+    conditions.extend(unseen);
     status.conditions = dated(conditions, &observed.status, cluster.generation, now);
+    // What was said of the last good generation is said of that one.
+    status.conditions.extend(told);
+    status.conditions.sort_by_key(|condition| {
+        let mut all = ConditionType::ALL.iter();
+        all.position(|kind| kind.as_str() == condition.type_)
+    });
     status.observed_generation = Some(cluster.generation);
     status
 }
@@ -152,19 +187,6 @@ pub fn find(status: &ChatBotClusterStatus, kind: ConditionType) -> Option<&meta:
         .conditions
         .iter()
         .find(|condition| condition.type_ == kind.as_str())
-}
-
-fn undated(condition: &meta::Condition, kind: ConditionType) -> Option<Condition> {
-    Some(Condition {
-        kind,
-        status: match condition.status.as_str() {
-            "True" => Some(true),
-            "False" => Some(false),
-            _ => None,
-        },
-        reason: condition.reason.parse().ok()?,
-        message: condition.message.clone(),
-    })
 }
 
 /// Conditions in their order, each with the time when its status last changed.
@@ -288,75 +310,13 @@ fn channel(
     }
 }
 
-fn workloads(world: &World) -> Vec<WorkloadStatus> {
-    Component::ALL
-        .into_iter()
-        .filter_map(|component| {
-            let name = names::workload(&world.cluster, component);
-            let seen = world.observed.deployments.get(&name)?;
-            Some(WorkloadStatus {
-                name: component.as_str().to_owned(),
-                replicas: count(seen.replicas),
-                ready_replicas: count(seen.ready),
-                updated_replicas: count(seen.updated),
-            })
-        })
-        .collect()
-}
-
-fn inference(world: &World, plan: &Plan) -> InferenceStatus {
-    let name = names::workload(&world.cluster, Component::Inference);
-    let seen = world
-        .observed
-        .deployments
-        .get(&name)
-        .cloned()
-        .unwrap_or_default();
-    let selector = names::service_selector(&world.cluster, Component::Inference)
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect::<Vec<_>>();
-    InferenceStatus {
-        replicas: count(seen.replicas),
-        ready_replicas: count(seen.ready),
-        selector: Some(selector.join(",")),
-        node_capacity: world
-            .observed
-            .status
-            .inference
-            .as_ref()
-            .and_then(|inference| inference.node_capacity.clone()),
-        bounds: plan
-            .settled
-            .get(&Component::Inference)
-            .into_iter()
-            .flat_map(|settled| &settled.votes)
-            .map(|vote| Bound {
-                source: vote.by.to_owned(),
-                min_replicas: vote.floor.map(count),
-                max_replicas: vote.ceiling.map(count),
-                reason: vote.because.clone(),
-            })
-            .collect(),
-    }
-}
-
-fn summary(status: &ChatBotClusterStatus) -> Summary {
-    let working = status
-        .channels
-        .iter()
-        .filter(|channel| channel.ready == Readiness::True)
-        .count();
-    Summary {
-        replicas: status
-            .inference
-            .as_ref()
-            .map(|inference| format!("{}/{}", inference.ready_replicas, inference.replicas)),
-        channels: Some(format!("{working}/{}", status.channels.len())),
-        model: status.model.as_ref().map(|model| model.format.clone()),
-    }
-}
-
-fn count(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
+/// Where people reach it; where nobody has said, where it is reached inside the cluster.
+fn url(world: &World) -> String {
+    world.settings.exposure.as_ref().map_or_else(
+        || {
+            let service = names::workload(&world.cluster, Component::Adapters);
+            format!("http://{service}.{}.svc", world.cluster.namespace)
+        },
+        chatbot_crds::settings::Exposure::url,
+    )
 }

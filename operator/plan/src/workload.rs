@@ -7,6 +7,7 @@ use crate::names;
 use crate::proposal::{Component, Condition, Hindrance};
 use crate::render::Rendered;
 use crate::rollout::{Rollout, revision_of};
+use crate::run;
 use crate::world::{PodSeen, Trouble, World};
 
 /// What is judged.
@@ -20,6 +21,8 @@ pub struct Judged<'a> {
     pub minimum: u32,
     /// What keeps them from it, when that is known without them.
     pub hindrance: Option<&'a Hindrance>,
+    /// What is wrong with them even when they work.
+    pub impairment: Option<&'a Hindrance>,
 }
 
 /// Judges a component's pods. Only those count that are made from the planned template.
@@ -56,12 +59,16 @@ pub fn judge(
     let pods: Vec<&PodSeen> = world
         .observed
         .pods_of(judged.component)
-        .filter(|pod| pod.revision == revision)
+        // While nothing is written, what runs is all there is.
+        .filter(|pod| pod.revision == revision || run::is_paused(world))
         .collect();
     let ready = pods.iter().filter(|pod| pod.ready).count();
     let enough = u32::try_from(ready).unwrap_or(u32::MAX) >= judged.minimum;
-    let moving = rollout.moving.contains(&judged.component);
+    let moving = rollout.moving.contains(&judged.component) && !run::is_paused(world);
     if enough && !moving {
+        if let Some(impairment) = judged.impairment {
+            return condition(Some(false), impairment.reason, impairment.message.clone());
+        }
         return condition(
             Some(true),
             Reason::MinimumReplicasAvailable,
@@ -72,6 +79,8 @@ pub fn judge(
         if let Some(failure) = &deployment.failure {
             let reason = if failure.contains("exceeded quota") {
                 Reason::QuotaExceeded
+            } else if failure.contains("is forbidden") {
+                Reason::PodsForbidden
             } else {
                 Reason::InsufficientReplicas
             };
@@ -85,7 +94,7 @@ pub fn judge(
             let (reason, message) = explain(judged.kind, pod, trouble);
             return condition(Some(false), reason, message);
         }
-        if let Some(hindrance) = judged.hindrance {
+        if let Some(hindrance) = judged.hindrance.or(judged.impairment) {
             return condition(Some(false), hindrance.reason, hindrance.message.clone());
         }
     }
@@ -125,6 +134,10 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
         ),
         Trouble::Unschedulable(message) => (
             Reason::Unschedulable,
+            format!("pod {}: {message}", pod.name),
+        ),
+        Trouble::Reference(message) => (
+            Reason::ReferenceMissing,
             format!("pod {}: {message}", pod.name),
         ),
         Trouble::OutOfMemory(limit) => (Reason::CrashLooping, out_of_memory(pod, limit.as_deref())),
@@ -212,7 +225,8 @@ mod tests {
         for (kind, reason) in [
             (ConditionType::ModelReady, "DoesNotFit"),
             (ConditionType::InferenceReady, "CrashLooping"),
-            (ConditionType::Ready, "RollingOut"),
+            (ConditionType::Ready, "Stalled"),
+            (ConditionType::Stalled, "DoesNotFit"),
         ] {
             let (said, message) = told(&world, kind);
             assert_eq!(said, reason, "{kind}");

@@ -7,6 +7,7 @@ use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 use jiff::Timestamp;
 
 use crate::foresight::Foresight;
+use crate::http_route::RouteSeen;
 use crate::memory::Memory;
 use crate::proposal::Component;
 use crate::signals::Signals;
@@ -44,10 +45,23 @@ pub struct Identity {
 }
 
 /// The operator's release.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     /// The image of the pods when the resource names none.
     pub image: String,
+    /// The class of priority of the pods when the resource names none; absent: the cluster's default.
+    pub priority_class: Option<String>,
+    /// The operator's own pods; absent when it runs outside the cluster.
+    pub pods: Option<PodPeer>,
+}
+
+/// Pods that can be told by their namespace and labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodPeer {
+    /// Their namespace.
+    pub namespace: String,
+    /// Their labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Something looked up. Unknown is never zero.
@@ -92,6 +106,10 @@ pub struct Observed {
     pub deployments: BTreeMap<String, DeploymentSeen>,
     /// Autoscalers among the children, by name.
     pub autoscalers: BTreeMap<String, AutoscalerSeen>,
+    /// HTTPRoutes among the children, by name.
+    pub routes: BTreeMap<String, RouteSeen>,
+    /// Kinds of [`crate::kinds::KINDS`] that the cluster does not have.
+    pub absent_kinds: BTreeSet<&'static str>,
     /// Pods, by name.
     pub pods: Vec<PodSeen>,
     /// Nodes; looked up only when their capacity is asked for.
@@ -178,11 +196,11 @@ pub struct PodSeen {
     pub config_maps: Vec<String>,
     /// Whether it is ready.
     pub ready: bool,
-    /// Whether it is on its way out, or over.
+    /// Whether it is on its way out.
     pub ending: bool,
     /// The node that it is on.
     pub node: Option<String>,
-    /// The address of its network.
+    /// The address at which it reports, when it does.
     pub ip: Option<String>,
     /// What keeps it from working, when something does.
     pub trouble: Option<Trouble>,
@@ -197,6 +215,8 @@ pub struct PodSeen {
 pub enum Trouble {
     /// Its image cannot be pulled; the node's message.
     ImagePull(String),
+    /// A Secret or ConfigMap that it reads is not there; the node's message.
+    Reference(String),
     /// It was ended because it needs more memory than it may have; its limit, when it has one.
     OutOfMemory(Option<String>),
     /// It ends again and again; the reason of the last end.

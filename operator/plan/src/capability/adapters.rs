@@ -18,13 +18,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::facts::Facts;
 use crate::manifest::{Manifest, Object};
 use crate::names;
-use crate::object::{budget, config_map, named, service};
+use crate::object::{SERVICE_PORT, budget, config_map, named, service};
 use crate::pod::{PodOf, mount};
 use crate::proposal::{Action, Component, Hindrance, Proposal, Verdict};
 use crate::world::World;
 
 const REPLICAS: u32 = 1;
-const SERVICE_PORT: i32 = 80;
+/// Where browsers look for TLS.
+const TLS_PORT: i32 = 443;
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     Proposal {
@@ -146,6 +147,11 @@ fn entrance(world: &World) -> Object {
     let spec = service.spec.get_or_insert_default();
     for port in spec.ports.iter_mut().flatten() {
         port.port = SERVICE_PORT;
+        if serves_tls(world) {
+            // Nothing else is served, so that nobody finds the chat without it.
+            port.name = Some("https".to_owned());
+            port.port = TLS_PORT;
+        }
     }
     spec.type_ = Some(format!("{:?}", wanted.type_));
     spec.session_affinity = Some(
@@ -163,6 +169,11 @@ fn entrance(world: &World) -> Object {
         component: Some(Component::Adapters),
         manifest: Manifest::Service(Box::new(service)),
     }
+}
+
+fn serves_tls(world: &World) -> bool {
+    let exposure = world.settings.exposure.as_ref();
+    exposure.is_some_and(|exposure| exposure.served_by_pods().is_some())
 }
 
 fn keep_one(world: &World) -> Option<Action> {

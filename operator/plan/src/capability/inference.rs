@@ -1,5 +1,7 @@
 //! The pods that run the model.
 
+mod engine;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::config::INFERENCE_PORT;
@@ -20,6 +22,9 @@ use crate::proposal::{Component, Hindrance, Proposal, Verdict};
 use crate::status::Section;
 use crate::world::{ObjectKey, World};
 
+/// The port's name: by it the Service finds the port, whatever its number is.
+const PORT: &str = "http";
+
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let verdict = Some(Verdict::Pods {
         kind: ConditionType::InferenceReady,
@@ -33,7 +38,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             manifest: Manifest::Service(Box::new(service(
                 world,
                 Component::Inference,
-                "http",
+                PORT,
                 INFERENCE_PORT,
             ))),
         },
@@ -56,17 +61,21 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     objects.push(config_map(Component::Inference, config));
     objects.push(deployment(world));
     let inference = &world.settings.inference;
-    let pod = PodOf {
+    let mut pod = PodOf {
         component: Component::Inference,
         command: "inference",
-        port: ("http", INFERENCE_PORT),
+        port: (PORT, INFERENCE_PORT),
         config: &config.name,
         resources: resources(world, capacity),
         node_selector: &inference.node_selector,
         tolerations: &inference.tolerations,
-    };
+    }
+    .spec(world);
+    if let (Some(engine), Some(config)) = (&inference.engine, &facts.instance) {
+        engine::put_in(&mut pod, engine, PORT, config);
+    }
     Proposal {
-        pods: BTreeMap::from([(Component::Inference, pod.spec(world))]),
+        pods: BTreeMap::from([(Component::Inference, pod)]),
         objects,
         verdict,
         sections: vec![Section::NodeCapacity(capacity.clone())],
@@ -91,6 +100,7 @@ fn resources(world: &World, capacity: &NodeCapacity) -> Resources {
 }
 
 fn deployment(world: &World) -> Object {
+    let rollout = &world.settings.inference.rollout;
     Object {
         component: Some(Component::Inference),
         manifest: Manifest::Deployment(Box::new(Deployment {
@@ -99,8 +109,8 @@ fn deployment(world: &World) -> Object {
                 strategy: Some(DeploymentStrategy {
                     type_: Some("RollingUpdate".to_owned()),
                     rolling_update: Some(RollingUpdateDeployment {
-                        max_surge: Some(IntOrString::String("25%".to_owned())),
-                        max_unavailable: Some(IntOrString::Int(0)),
+                        max_surge: Some(rollout.max_surge.clone()),
+                        max_unavailable: Some(rollout.max_unavailable.clone()),
                     }),
                 }),
                 revision_history_limit: Some(2),
@@ -158,17 +168,41 @@ mod tests {
     use crate::example::{world, world_with};
     use crate::world::{ClaimSeen, Signal};
 
+    fn strategy(world: &World) -> RollingUpdateDeployment {
+        let objects = propose(world, &Facts::of(world)).objects.into_iter();
+        let mut strategies = objects.filter_map(|object| match object.manifest {
+            Manifest::Deployment(deployment) => deployment.spec?.strategy?.rolling_update,
+            _ => None,
+        });
+        strategies.next().unwrap()
+    }
+
+    /// The model as the status shows it.
+    pub(super) fn shown_model() -> Option<chatbot_crds::status::ModelStatus> {
+        world().settled().observed.status.model
+    }
+
     #[test]
     fn no_answer_is_lost_by_a_rollout() {
-        let world = world();
-        let strategy = propose(&world, &Facts::of(&world))
-            .objects
-            .into_iter()
-            .find_map(|object| match object.manifest {
-                Manifest::Deployment(deployment) => deployment.spec?.strategy?.rolling_update,
-                _ => None,
-            });
-        assert_eq!(strategy.unwrap().max_unavailable, Some(IntOrString::Int(0)));
+        let strategy = strategy(&world());
+        assert_eq!(strategy.max_unavailable, Some(IntOrString::Int(0)));
+        assert_eq!(
+            strategy.max_surge,
+            Some(IntOrString::String("25%".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_full_cluster_s_rollout_takes_before_it_gives() {
+        let full = world_with(|yaml| {
+            format!("{yaml}    rollout: {{ maxSurge: 0, maxUnavailable: 25% }}\n")
+        });
+        let strategy = strategy(&full);
+        assert_eq!(strategy.max_surge, Some(IntOrString::Int(0)));
+        assert_eq!(
+            strategy.max_unavailable,
+            Some(IntOrString::String("25%".to_owned()))
+        );
     }
 
     #[test]

@@ -42,7 +42,12 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         verdict: Some(Verdict::Decided(condition(
             world, claim_name, &current, model,
         ))),
-        sections: model.cloned().map(Section::Model).into_iter().collect(),
+        sections: model
+            .filter(|_| world.settings.inference.engine.is_none())
+            .cloned()
+            .map(Section::Model)
+            .into_iter()
+            .collect(),
         ..Proposal::default()
     }
 }
@@ -86,7 +91,13 @@ fn condition(
         reason,
         message,
     };
-    if let Some(model) = model {
+    // Another server reports nothing of its model: it answers, or it does not.
+    let engine = world.settings.inference.engine.as_ref();
+    if let Some(engine) = engine.filter(|_| current.iter().any(|pod| pod.ready)) {
+        let message = format!("the model is served by {}", engine.image);
+        return condition(Some(true), Reason::Published, message);
+    }
+    if let Some(model) = model.filter(|_| engine.is_none()) {
         let message = format!("{} is served as {}", model.name, model.format);
         return condition(Some(true), Reason::Published, message);
     }
@@ -175,7 +186,7 @@ mod tests {
         let running = || world().passed().rolled_out(2);
         let unsupported = r#"{"reason":"UnsupportedFormat","message":"no GGUF"}"#;
         let foreign = r#"{"reason":"QuotaExceeded","message":"not the model's"}"#;
-        for (world, status, reason) in [
+        for (world, status, reason) in vec![
             (running(), Some(true), Reason::Published),
             (claimed(running(), None), Some(true), Reason::Published),
             (

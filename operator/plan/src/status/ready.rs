@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Outcome, find};
 use crate::proposal::{Component, Condition, Plan};
 use crate::rollout::last_probe;
+use crate::run;
 use crate::world::{Observed, Signal, World};
 
 /// Seconds without a new synthetic conversation after which the last one says nothing any more.
@@ -22,13 +23,23 @@ const PARTS: [(ConditionType, Reason); 5] = [
 ];
 
 /// What may hold a rollout up, causes before effects.
-const CAUSES: [ConditionType; 5] = [
+pub(super) const CAUSES: [ConditionType; 5] = [
     ConditionType::ModelReady,
     ConditionType::InferenceReady,
     ConditionType::AdaptersReady,
     ConditionType::ChannelsReady,
     ConditionType::Available,
 ];
+
+/// Whether users are answered now, by whatever generation. Who is not to run takes no messages from then on.
+pub(super) fn available_in(world: &World) -> Condition {
+    let available = available(&world.observed, world.now);
+    if run::is_halted(world) {
+        run::at_halt(available)
+    } else {
+        available
+    }
+}
 
 /// Whether users are answered now, by whatever generation.
 pub(super) fn available(observed: &Observed, now: Timestamp) -> Condition {
@@ -95,60 +106,11 @@ fn failed(hop: Hop) -> Reason {
     }
 }
 
-/// Whether a person is needed.
-pub(super) fn stalled(plan: &Plan, outcome: &Outcome, conditions: &[Condition]) -> Condition {
-    let over_quota = conditions
-        .iter()
-        .filter(|condition| condition.reason == Reason::QuotaExceeded)
-        .map(|condition| condition.message.clone());
-    let over_quota: Vec<String> = outcome
-        .over_quota
-        .iter()
-        .cloned()
-        .chain(over_quota)
-        .collect();
-    let overdue = (!plan.rollout.overdue.is_empty()).then(|| {
-        format!(
-            "Deployment {} makes no progress",
-            plan.rollout.overdue.join(", ")
-        )
-    });
-    let (status, reason, message) = if !outcome.not_owned.is_empty() {
-        let message = format!(
-            "{} belongs to somebody else: delete or rename it, or rename the resource",
-            outcome.not_owned.join(", ")
-        );
-        (true, Reason::ObjectNotOwned, message)
-    } else if !over_quota.is_empty() {
-        (true, Reason::QuotaExceeded, over_quota.join("; "))
-    } else if !outcome.forbidden.is_empty() {
-        (true, Reason::Forbidden, outcome.forbidden.join("; "))
-    } else if let Some(message) = overdue {
-        (true, Reason::ProgressDeadlineExceeded, message)
-    } else {
-        (false, Reason::NotStalled, "nobody is needed".to_owned())
-    };
-    Condition {
-        kind: ConditionType::Stalled,
-        status: Some(status),
-        reason,
-        message,
-    }
-}
-
-/// Whether a change of the spec is under way: until every object is applied, every old pod gone, and a synthetic
-/// conversation has been held after that.
-pub(super) fn reconciling(
-    world: &World,
-    plan: &Plan,
-    outcome: &Outcome,
-    stalled: &Condition,
-) -> Condition {
+/// What is still to come until the spec is as it is asked for: every object applied, every old pod gone, and a
+/// synthetic conversation held after that.
+pub(super) fn under_way(world: &World, plan: &Plan, outcome: &Outcome) -> Option<(Reason, String)> {
     let rollout = &plan.rollout;
-    let under_way = if stalled.status == Some(true) {
-        // A person, not time, is needed: those who wait for an end need to hear of it.
-        None
-    } else if !rollout.unapplied.is_empty() {
+    if !rollout.unapplied.is_empty() {
         let failed = outcome
             .failed
             .first()
@@ -158,21 +120,52 @@ pub(super) fn reconciling(
             few @ ([_] | [_, _]) => few.join(", "),
             many => format!("{} objects", many.len()),
         };
-        Some(format!("{objects} to be applied{failed}"))
+        Some((
+            Reason::RollingOut,
+            format!("{objects} to be applied{failed}"),
+        ))
+    } else if run::is_halted(world) {
+        let running = &rollout.moving[..];
+        (!running.is_empty()).then(|| (Reason::Halting, run::halting(running)))
     } else if !rollout.moving.is_empty() {
         let moving: Vec<_> = rollout
             .moving
             .iter()
             .map(|component| component.as_str())
             .collect();
-        Some(format!("{} rolling out", moving.join(" and ")))
+        Some((
+            Reason::RollingOut,
+            format!("{} rolling out", moving.join(" and ")),
+        ))
     } else if is_unproven(world, plan) {
-        Some("waiting for a synthetic conversation through the new revision".to_owned())
+        let message = "waiting for a synthetic conversation through the new revision";
+        Some((Reason::RollingOut, message.to_owned()))
     } else {
         None
-    };
+    }
+}
+
+/// Whether a change of the spec is under way.
+pub(super) fn reconciling(
+    world: &World,
+    stalled: &Condition,
+    under_way: Option<&(Reason, String)>,
+) -> Condition {
     let (status, reason, message) = match under_way {
-        Some(message) => (true, Reason::RollingOut, message),
+        _ if run::is_paused(world) => (
+            false,
+            Reason::Paused,
+            under_way.map_or("runStrategy is Paused".to_owned(), |(_, what)| {
+                format!("runStrategy is Paused; {what}")
+            }),
+        ),
+        Some((reason, message)) if stalled.status != Some(true) => (true, *reason, message.clone()),
+        // A person, not time, is needed: those who wait for an end need to hear of it.
+        Some((_, message)) => (
+            false,
+            Reason::Settled,
+            format!("waits for a person, as the condition Stalled says: {message}"),
+        ),
         None => (
             false,
             Reason::Settled,
@@ -204,7 +197,11 @@ fn is_unproven(world: &World, plan: &Plan) -> bool {
 }
 
 /// Whether this generation is rolled out and works: the first thing that is missing, in a fixed order.
-pub(super) fn ready(conditions: &[Condition]) -> Condition {
+pub(super) fn ready(
+    world: &World,
+    conditions: &[Condition],
+    under_way: Option<&(Reason, String)>,
+) -> Condition {
     let get = |kind| conditions.iter().find(|condition| condition.kind == kind);
     let blocked = |kind, reason| {
         get(kind)
@@ -222,7 +219,20 @@ pub(super) fn ready(conditions: &[Condition]) -> Condition {
             .map(|condition| condition.message.clone())
     };
     let detail = || CAUSES.iter().find_map(failing);
+    let halted = || {
+        let message = match under_way {
+            Some((_, what)) => format!("runStrategy is Halted: {what}"),
+            None => "runStrategy is Halted: nothing runs".to_owned(),
+        };
+        (Reason::Halted, message)
+    };
+    let paused = || {
+        let (_, what) = under_way.filter(|_| run::is_paused(world))?;
+        let message = format!("runStrategy is Paused; {what}");
+        Some((Reason::Paused, message))
+    };
     let missing = blocked(ConditionType::Reconciling, Reason::RollingOut)
+        .filter(|_| !run::is_halted(world))
         // What holds a rollout up is of more use than that there is one.
         .map(|(reason, message)| {
             (
@@ -231,6 +241,8 @@ pub(super) fn ready(conditions: &[Condition]) -> Condition {
             )
         })
         .or_else(|| blocked(ConditionType::Stalled, Reason::Stalled))
+        .or_else(|| run::is_halted(world).then(halted))
+        .or_else(paused)
         .or_else(|| PARTS.into_iter().find_map(part));
     let (status, reason, message) = match missing {
         Some((reason, message)) => (false, reason, message),

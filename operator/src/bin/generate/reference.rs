@@ -112,6 +112,9 @@ fn inner(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
 
 fn type_of(schema: &JSONSchemaProps) -> String {
     let simple = |schema: &JSONSchemaProps| match schema.type_.as_deref() {
+        None if rules_of(schema).iter().any(|rule| rule.contains("percentage")) => {
+            "number or percentage".to_owned()
+        }
         None => "quantity".to_owned(),
         Some("string") if schema.format.as_deref() == Some("date-time") => "time".to_owned(),
         Some(type_) => type_.to_owned(),
@@ -223,16 +226,21 @@ fn conditions(text: &mut String) {
 }
 
 fn reasons(text: &mut String) {
-    text.push_str("\n## Reasons\n\n| reason | what it says | what to do |\n|---|---|---|\n");
+    text.push_str("\n## Reasons\n\n| reason | what it says | what to do | a person is needed |\n|---|---|---|---|\n");
     for reason in Reason::ALL {
         let remedy = if reason.remedy().is_empty() {
             "nothing"
         } else {
             reason.remedy()
         };
+        let person = match reason.needs_person_after() {
+            None => String::new(),
+            Some(0) => "at once".to_owned(),
+            Some(seconds) => format!("after {} minutes", seconds / 60),
+        };
         let _ = writeln!(
             text,
-            "| `{reason}` | {} | {} |",
+            "| `{reason}` | {} | {} | {person} |",
             reason.says(),
             cell(remedy)
         );

@@ -1,0 +1,359 @@
+//! Who may talk to the pods, and whom they may talk to: one NetworkPolicy for each component.
+//!
+//! Every hop that is used, and what lets it through:
+//! - users, an Ingress' or a Gateway's proxy → the adapters' chat port: from anywhere;
+//! - adapters → inference API: egress of the one, ingress of the other;
+//! - operator → `/state` of both: by its namespace and labels;
+//! - any pod of the cluster → metrics of inference, which hold nothing of anybody;
+//! - adapters → DNS, and → platforms, where a channel's platform is called;
+//! - kubelet → probes, volumes, logs, port-forward: a node always reaches its own pods, or reaches them from inside;
+//! - the adapters' synthetic conversation: inside the pod.
+
+use std::collections::BTreeMap;
+
+use chatbot_crds::config::{ADMIN_PORT, HTTP_PORT, INFERENCE_PORT};
+use chatbot_crds::settings::Platform;
+use chatbot_crds::spec::NetworkPolicyMode;
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::facts::Facts;
+use crate::manifest::{Manifest, Object};
+use crate::names;
+use crate::object::named;
+use crate::proposal::{Component, Proposal};
+use crate::world::{Release, World};
+
+/// Where names are resolved: by some clusters' resolvers at another port than their Service's.
+const DNS_PORTS: [u16; 2] = [53, 5353];
+const HTTPS_PORT: u16 = 443;
+/// The label that Kubernetes gives every namespace.
+const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
+
+pub(super) fn propose(world: &World, _: &Facts) -> Proposal {
+    match world.settings.network_policy {
+        NetworkPolicyMode::None => Proposal::default(),
+        NetworkPolicyMode::Managed => Proposal {
+            objects: vec![adapters(world), inference(world)],
+            ..Proposal::default()
+        },
+    }
+}
+
+fn adapters(world: &World) -> Object {
+    let ingress = vec![
+        allowed_in(None, &[HTTP_PORT]),
+        allowed_in(operator(&world.release), &[ADMIN_PORT]),
+    ];
+    let mut egress = vec![
+        allowed_out(
+            Some(pods_of(world, Component::Inference)),
+            vec![port("TCP", inference_port(world))],
+        ),
+        dns(),
+    ];
+    let mut channels = world.settings.channels.iter();
+    if channels.any(|channel| is_called(&channel.platform)) {
+        egress.push(allowed_out(None, vec![port("TCP", HTTPS_PORT)]));
+    }
+    policy(world, Component::Adapters, ingress, egress)
+}
+
+/// An instance calls nobody: its model is on a volume, which its node mounts. An engine of the user's that does is given
+/// leave by a policy of the user's.
+fn inference(world: &World) -> Object {
+    let anywhere_in_the_cluster = NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    };
+    let ingress = vec![
+        allowed_in(
+            Some(pods_of(world, Component::Adapters)),
+            &[inference_port(world)],
+        ),
+        allowed_in(
+            operator(&world.release).and(Some(anywhere_in_the_cluster)),
+            &[ADMIN_PORT],
+        ),
+    ];
+    policy(world, Component::Inference, ingress, Vec::new())
+}
+
+/// The port of the inference API, whichever server it is of.
+fn inference_port(world: &World) -> u16 {
+    let engine = world.settings.inference.engine.as_ref();
+    engine.map_or(INFERENCE_PORT, |engine| engine.port)
+}
+
+/// Whether the adapters call a platform, over HTTPS.
+fn is_called(platform: &Platform) -> bool {
+    match platform {
+        // Its users come to us.
+        Platform::WebChat { .. } => false,
+    }
+}
+
+/// The operator's pods. None when it runs outside the cluster: where it asks from cannot be told then, so that its port
+/// is open.
+fn operator(release: &Release) -> Option<NetworkPolicyPeer> {
+    let pods = release.pods.as_ref()?;
+    Some(NetworkPolicyPeer {
+        namespace_selector: Some(matching([(
+            NAMESPACE_LABEL.to_owned(),
+            pods.namespace.clone(),
+        )])),
+        pod_selector: Some(matching(pods.labels.clone())),
+        ip_block: None,
+    })
+}
+
+fn pods_of(world: &World, component: Component) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(selector(world, component)),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+/// A component's pods, those on their way out with them.
+fn selector(world: &World, component: Component) -> LabelSelector {
+    matching(names::service_selector(&world.cluster, component))
+}
+
+fn matching(labels: impl Into<BTreeMap<String, String>>) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(labels.into()),
+        ..LabelSelector::default()
+    }
+}
+
+fn dns() -> NetworkPolicyEgressRule {
+    let ports = ["UDP", "TCP"]
+        .into_iter()
+        .flat_map(|protocol| DNS_PORTS.map(|number| port(protocol, number)));
+    allowed_out(None, ports.collect())
+}
+
+fn allowed_in(from: Option<NetworkPolicyPeer>, ports: &[u16]) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: from.map(|peer| vec![peer]),
+        ports: Some(ports.iter().map(|number| port("TCP", *number)).collect()),
+    }
+}
+
+fn allowed_out(
+    to: Option<NetworkPolicyPeer>,
+    ports: Vec<NetworkPolicyPort>,
+) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: to.map(|peer| vec![peer]),
+        ports: Some(ports),
+    }
+}
+
+/// By number: not every network knows the names of ports.
+fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(i32::from(number))),
+        end_port: None,
+    }
+}
+
+fn policy(
+    world: &World,
+    component: Component,
+    ingress: Vec<NetworkPolicyIngressRule>,
+    egress: Vec<NetworkPolicyEgressRule>,
+) -> Object {
+    Object {
+        component: Some(component),
+        manifest: Manifest::NetworkPolicy(Box::new(NetworkPolicy {
+            metadata: named(names::workload(&world.cluster, component)),
+            spec: Some(NetworkPolicySpec {
+                pod_selector: Some(selector(world, component)),
+                policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+                ingress: Some(ingress),
+                egress: (!egress.is_empty()).then_some(egress),
+            }),
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{world, world_with};
+    use crate::names::service_selector;
+
+    /// Who talks: a pod, with the labels of its namespace and its own, or somebody outside the cluster.
+    enum Peer {
+        Pod(BTreeMap<String, String>, BTreeMap<String, String>),
+        Outside,
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn pod(namespace: &str, own: BTreeMap<String, String>) -> Peer {
+        Peer::Pod(labels(&[(NAMESPACE_LABEL, namespace)]), own)
+    }
+
+    fn part(component: Component) -> Peer {
+        pod("chat", service_selector(&world().cluster, component))
+    }
+
+    fn operator_pod() -> Peer {
+        pod(
+            "chatbot-system",
+            labels(&[("app.kubernetes.io/name", "chatbot-operator"), ("x", "y")]),
+        )
+    }
+
+    fn spec(world: &World, component: Component) -> NetworkPolicySpec {
+        let objects = propose(world, &Facts::of(world)).objects.into_iter();
+        let mut specs = objects
+            .filter(|object| object.component == Some(component))
+            .filter_map(|object| match object.manifest {
+                Manifest::NetworkPolicy(policy) => policy.spec,
+                _ => None,
+            });
+        specs.next().unwrap()
+    }
+
+    fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+        let wanted = selector.match_labels.iter().flatten();
+        wanted
+            .into_iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+    }
+
+    /// As Kubernetes reads a rule's peers: none are all; a selector alone is of the policy's own namespace.
+    fn is_peer(peers: Option<&Vec<NetworkPolicyPeer>>, peer: &Peer) -> bool {
+        let Some(peers) = peers else { return true };
+        let Peer::Pod(namespace, own) = peer else {
+            return false;
+        };
+        peers.iter().any(|peer| {
+            let in_namespace = match &peer.namespace_selector {
+                Some(selector) => selects(selector, namespace),
+                None => namespace.get(NAMESPACE_LABEL).map(String::as_str) == Some("chat"),
+            };
+            let is_pod = peer
+                .pod_selector
+                .as_ref()
+                .is_none_or(|selector| selects(selector, own));
+            in_namespace && is_pod
+        })
+    }
+
+    fn has_port(ports: Option<&Vec<NetworkPolicyPort>>, wanted: (&str, u16)) -> bool {
+        let wanted = port(wanted.0, wanted.1);
+        ports.is_none_or(|ports| ports.contains(&wanted))
+    }
+
+    fn lets_in(world: &World, to: Component, from: &Peer, port: u16) -> bool {
+        let rules = spec(world, to).ingress.unwrap_or_default();
+        rules.iter().any(|rule| {
+            is_peer(rule.from.as_ref(), from) && has_port(rule.ports.as_ref(), ("TCP", port))
+        })
+    }
+
+    fn lets_out(world: &World, from: Component, to: &Peer, port: (&str, u16)) -> bool {
+        let rules = spec(world, from).egress.unwrap_or_default();
+        rules
+            .iter()
+            .any(|rule| is_peer(rule.to.as_ref(), to) && has_port(rule.ports.as_ref(), port))
+    }
+
+    #[test]
+    fn every_hop_that_is_used_is_let_through() {
+        let world = world();
+        let (adapters, inference) = (Component::Adapters, Component::Inference);
+        for user in [Peer::Outside, pod("ingress", labels(&[]))] {
+            assert!(lets_in(&world, adapters, &user, HTTP_PORT));
+        }
+        let api = ("TCP", INFERENCE_PORT);
+        assert!(lets_out(&world, adapters, &part(inference), api));
+        assert!(lets_in(&world, inference, &part(adapters), INFERENCE_PORT));
+        for component in Component::ALL {
+            assert!(lets_in(&world, component, &operator_pod(), ADMIN_PORT));
+        }
+        let scraper = pod("monitoring", labels(&[("app", "prometheus")]));
+        assert!(lets_in(&world, inference, &scraper, ADMIN_PORT));
+        let resolver = pod("kube-system", labels(&[("k8s-app", "kube-dns")]));
+        for resolver in [resolver, Peer::Outside] {
+            for protocol in ["UDP", "TCP"] {
+                assert!(lets_out(&world, adapters, &resolver, (protocol, 53)));
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_else_is_let_through() {
+        let world = world();
+        let (adapters, inference) = (Component::Adapters, Component::Inference);
+        let stranger = pod("chat", labels(&[("app", "other")]));
+        let namesake = pod(
+            "elsewhere",
+            service_selector(&world.cluster, Component::Adapters),
+        );
+        let impostor = pod(
+            "chat",
+            labels(&[("app.kubernetes.io/name", "chatbot-operator")]),
+        );
+        for peer in [&stranger, &namesake, &Peer::Outside, &operator_pod()] {
+            assert!(!lets_in(&world, inference, peer, INFERENCE_PORT));
+        }
+        for peer in [&stranger, &impostor, &Peer::Outside, &part(inference)] {
+            assert!(!lets_in(&world, adapters, peer, ADMIN_PORT));
+        }
+        assert!(!lets_in(&world, inference, &Peer::Outside, ADMIN_PORT));
+        for peer in [&stranger, &Peer::Outside] {
+            assert!(!lets_out(&world, adapters, peer, ("TCP", INFERENCE_PORT)));
+            assert!(!lets_out(&world, adapters, peer, ("TCP", HTTPS_PORT)));
+            assert!(!lets_out(&world, inference, peer, ("UDP", 53)));
+        }
+        for component in Component::ALL {
+            let types = spec(&world, component).policy_types.unwrap();
+            assert_eq!(types, ["Ingress", "Egress"]);
+        }
+    }
+
+    #[test]
+    fn an_operator_outside_the_cluster_is_not_shut_out() {
+        let mut world = world();
+        world.release.pods = None;
+        for component in Component::ALL {
+            assert!(lets_in(&world, component, &Peer::Outside, ADMIN_PORT));
+        }
+    }
+
+    #[test]
+    fn another_engine_is_reached_at_its_own_port() {
+        let world = world_with(|yaml| format!("{yaml}    engine: {{ image: e, port: 9000 }}\n"));
+        let (adapters, inference) = (Component::Adapters, Component::Inference);
+        assert!(lets_in(&world, inference, &part(adapters), 9000));
+        assert!(lets_out(&world, adapters, &part(inference), ("TCP", 9000)));
+        assert!(!lets_in(&world, inference, &part(adapters), INFERENCE_PORT));
+    }
+
+    #[test]
+    fn where_none_are_wanted_those_that_were_there_go() {
+        let none = |yaml: String| format!("{yaml}\n  networkPolicy: {{ mode: None }}\n");
+        let before = world().settled();
+        let mut after = world_with(none);
+        after.observed = before.observed;
+        after.memory = before.memory;
+        let plan = crate::plan(&after);
+        let pruned: Vec<_> = plan.prune.iter().map(|surplus| surplus.key.kind).collect();
+        assert_eq!(pruned, ["NetworkPolicy"; 2]);
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether a person is needed.
+
+use chatbot_crds::{ConditionType, Reason};
+
+use super::{Outcome, find, ready::CAUSES};
+use crate::proposal::{Condition, Plan};
+use crate::world::World;
+
+/// Whether a person is needed: what the API server refuses, what a part lacks that time does not bring, what takes too
+/// long.
+pub(super) fn stalled(
+    world: &World,
+    plan: &Plan,
+    outcome: &Outcome,
+    conditions: &[Condition],
+) -> Condition {
+    let over_quota = conditions
+        .iter()
+        .filter(|condition| condition.reason == Reason::QuotaExceeded)
+        .map(|condition| condition.message.clone());
+    let over_quota: Vec<String> = outcome
+        .over_quota
+        .iter()
+        .cloned()
+        .chain(over_quota)
+        .collect();
+    let overdue = (!plan.rollout.overdue.is_empty()).then(|| {
+        format!(
+            "Deployment {} makes no progress",
+            plan.rollout.overdue.join(", ")
+        )
+    });
+    let (status, reason, message) = if !outcome.not_owned.is_empty() {
+        let message = format!(
+            "{} belongs to somebody else: delete or rename it, or rename the resource",
+            outcome.not_owned.join(", ")
+        );
+        (true, Reason::ObjectNotOwned, message)
+    } else if !over_quota.is_empty() {
+        let reason = Reason::QuotaExceeded;
+        (true, reason, with_remedy(&over_quota, reason))
+    } else if let Some((reason, message)) = refused(outcome) {
+        (true, reason, message)
+    } else if let Some((reason, message)) = lacking(world, conditions) {
+        (true, reason, message)
+    } else if let Some(message) = overdue {
+        (true, Reason::ProgressDeadlineExceeded, message)
+    } else {
+        let message = "no person is needed yet".to_owned();
+        (false, Reason::NotStalled, message)
+    };
+    Condition {
+        kind: ConditionType::Stalled,
+        status: Some(status),
+        reason,
+        message,
+    }
+}
+
+/// What the API server, or whom it asks, refuses the operator.
+fn refused(outcome: &Outcome) -> Option<(Reason, String)> {
+    let refusals = [
+        (&outcome.forbidden, Reason::Forbidden),
+        (&outcome.denied, Reason::AdmissionDenied),
+        (&outcome.unasked, Reason::WebhookUnavailable),
+    ];
+    let (refused, reason) = refusals
+        .into_iter()
+        .find(|(refused, _)| !refused.is_empty())?;
+    Some((reason, with_remedy(refused, reason)))
+}
+
+fn with_remedy(refused: &[String], reason: Reason) -> String {
+    format!("{}: {}", refused.join("; "), reason.remedy())
+}
+
+/// The first part, causes before effects, that does not work for want of a person, with its own reason.
+fn lacking(world: &World, conditions: &[Condition]) -> Option<(Reason, String)> {
+    let parts = CAUSES.into_iter().filter(|kind| kind.needs_persons());
+    let mut parts = parts.flat_map(|kind| {
+        conditions
+            .iter()
+            .filter(move |condition| condition.kind == kind && condition.status == Some(false))
+    });
+    let part = parts.find(|part| {
+        let patience = part.reason.needs_person_after().map(i64::from);
+        patience.is_some_and(|patience| seconds_so(world, part.kind) >= patience)
+    })?;
+    Some((part.reason, part.message.clone()))
+}
+
+/// For how many seconds a condition has been false, by the status as it was last written.
+fn seconds_so(world: &World, kind: ConditionType) -> i64 {
+    let told = find(&world.observed.status, kind).filter(|told| told.status == "False");
+    told.map_or(0, |told| {
+        world.now.as_second() - told.last_transition_time.0.as_second()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::world;
+    use crate::proposal::Component;
+    use crate::world::{Signal, Trouble};
+
+    /// A world whose instances are in this trouble, looked at twice.
+    fn troubled(trouble: &Trouble, last_words: Option<&str>) -> World {
+        let mut world = world().settled();
+        let instances = world.observed.pods.iter_mut();
+        for pod in instances.filter(|pod| pod.component == Component::Inference) {
+            pod.ready = false;
+            pod.state = Signal::Unknown(Reason::Pending);
+            pod.trouble = Some(trouble.clone());
+            pod.last_words = last_words.map(str::to_owned);
+        }
+        world.passed()
+    }
+
+    fn told(world: &World) -> (String, String) {
+        let status = world.status();
+        let stalled = find(&status, ConditionType::Stalled).unwrap();
+        (stalled.status.clone(), stalled.reason.clone())
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_told_at_once_with_its_own_reason() {
+        let crash = Trouble::Crash("exit code 1".to_owned());
+        for reason in [
+            "SourceNotFound",
+            "SourceUnreadable",
+            "SourceTruncated",
+            "SourceDamaged",
+            "UnsupportedFormat",
+            "LimitExceeded",
+        ] {
+            let words = format!(r#"{{"reason":"{reason}","message":"as it is"}}"#);
+            let world = troubled(&crash, Some(&words));
+            assert_eq!(told(&world), ("True".to_owned(), reason.to_owned()));
+        }
+        for (trouble, reason) in [
+            (Trouble::OutOfMemory(None), "DoesNotFit"),
+            (Trouble::ImagePull("no".to_owned()), "ImagePullFailed"),
+            (Trouble::Reference("no".to_owned()), "ReferenceMissing"),
+        ] {
+            let world = troubled(&trouble, None);
+            assert_eq!(told(&world), ("True".to_owned(), reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_time_may_mend_is_given_time() {
+        for (trouble, patience, reason) in [
+            (
+                Trouble::Crash("exit code 1".to_owned()),
+                120,
+                "CrashLooping",
+            ),
+            (
+                Trouble::Unschedulable("0/3 nodes".to_owned()),
+                600,
+                "Unschedulable",
+            ),
+        ] {
+            let world = troubled(&trouble, None);
+            let waiting = world.clone().later(patience - 1);
+            assert_eq!(
+                told(&waiting),
+                ("False".to_owned(), "NotStalled".to_owned())
+            );
+            let over = world.later(patience);
+            assert_eq!(told(&over), ("True".to_owned(), reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn one_instance_of_several_in_trouble_needs_nobody_while_enough_work() {
+        let mut world = world().settled();
+        let mut third = world.observed.pods[1].clone();
+        third.name = "inference-9".to_owned();
+        third.ready = false;
+        third.trouble = Some(Trouble::ImagePull("no".to_owned()));
+        world.observed.pods.push(third);
+        assert_eq!(told(&world), ("False".to_owned(), "NotStalled".to_owned()));
+    }
+}
