@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use chatbot_crds::Settings;
 use chatbot_crds::config::{HubConfig, InferenceConfig};
 use chatbot_crds::settings::{ModelSource, Platform, SystemPrompt};
+use chatbot_crds::spec::RunStrategy;
 use chatbot_telemetry::{Telemetry, log, shutdown};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,13 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Runs the resource until Ctrl-C.
 pub async fn run(options: Run) -> Result<()> {
     log::init("warn")?;
-    let settings = settings(&options.file)?;
+    let mut settings = settings(&options.file, options.address)?;
+    if let Some(exposure) = settings.exposure.take() {
+        eprintln!(
+            "one process: it is reached at --address and not at {}: spec.exposure is for a cluster",
+            exposure.host
+        );
+    }
     let model = model(&settings, &options)?;
     let threads = options.threads.unwrap_or_else(half_of_the_cpus);
     let listener = listen(options.address).await?;
@@ -69,13 +76,42 @@ pub async fn run(options: Run) -> Result<()> {
     }
 }
 
-fn settings(file: &Path) -> Result<Settings> {
+fn settings(file: &Path, address: SocketAddr) -> Result<Settings> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| {
+    let bytes = std::fs::read(file).with_context(|| {
         format!("failed to read `{shown}`: name the resource's file with --file")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..place]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        anyhow!("`{shown}` is not UTF-8 in line {line}: save it as UTF-8")
     })?;
     let cluster = chatbot_crds::parse(&text).with_context(|| shown.to_string())?;
     let settings = Settings::of(&cluster).with_context(|| shown.to_string())?;
+    if settings.run != RunStrategy::Always {
+        bail!(
+            "{shown}: spec.runStrategy: {:?} runs nothing here: set it to Always, or leave it out",
+            settings.run
+        );
+    }
+    if let Some(exposure) = &settings.exposure
+        && exposure.tls.is_some()
+        && !address.ip().is_loopback()
+    {
+        bail!(
+            "{shown}: spec.exposure.tls asks for TLS, and its Secret is in a cluster: listen on 127.0.0.1, which nobody \
+             else reaches, or leave it out"
+        );
+    }
+    if settings.inference.engine.is_some() {
+        bail!(
+            "{shown}: spec.inference.engine is an image, and none can be run here: leave it out, and the built-in \
+             server is used"
+        );
+    }
     if matches!(
         settings.conversation.system_prompt,
         Some(SystemPrompt::ConfigMap(_))
@@ -108,6 +144,7 @@ fn model(settings: &Settings, options: &Run) -> Result<String> {
         "one process: the model is {named} in place of `{path}` on the claim `{claim_name}`; replicas, resources and \
          nodes are for a cluster"
     );
+
     Ok(named.to_owned())
 }
 

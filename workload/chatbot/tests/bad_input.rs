@@ -98,6 +98,50 @@ fn a_file_that_is_no_chatbotcluster_says_what_it_is() {
 }
 
 #[test]
+fn a_file_in_another_encoding_is_told_as_that() {
+    let folder = Folder::new();
+    let mut bytes = RESOURCE
+        .replace("name: web", "name: b\u{fc}ro")
+        .into_bytes();
+    let place = bytes
+        .windows(2)
+        .position(|pair| pair == [0xc3, 0xbc])
+        .unwrap();
+    bytes.splice(place..place + 2, [0xfc]);
+    let file = folder.file("file.yaml", &bytes);
+    let error = fails(&["run", "-f", &file]);
+    assert!(
+        error.contains("file.yaml` is not UTF-8 in line 7") && error.contains("save it as UTF-8"),
+        "{error}"
+    );
+    assert!(!error.contains("--file"), "{error}");
+}
+
+#[test]
+fn tls_is_never_left_out_where_others_can_reach_it() {
+    let folder = Folder::new();
+    let exposure =
+        "spec:\n  exposure: { host: chat.example.com, tls: { secretRef: { name: chat } } }\n";
+    let file = folder.file(
+        "file.yaml",
+        RESOURCE.replace("spec:\n", exposure).as_bytes(),
+    );
+    let error = fails(&[
+        "run",
+        "-f",
+        &file,
+        "--model",
+        "any.gguf",
+        "--address",
+        "0.0.0.0:0",
+    ]);
+    assert!(
+        error.contains("spec.exposure.tls") && error.contains("127.0.0.1"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_wrong_field_is_named_with_its_place() {
     run_says(
         &RESOURCE.replace("contextTokens", "contextToken"),
@@ -122,6 +166,19 @@ fn what_only_a_cluster_has_is_refused_and_not_ignored() {
     run_says(
         &RESOURCE.replace("spec:\n", prompt),
         &["systemPromptFrom", "spec.conversation.systemPrompt"],
+    );
+    for (strategy, word) in [("Paused", "Always"), ("Halted", "Always")] {
+        run_says(
+            &RESOURCE.replace("spec:\n", &format!("spec:\n  runStrategy: {strategy}\n")),
+            &["spec.runStrategy", strategy, word],
+        );
+    }
+    run_says(
+        &RESOURCE.replace(
+            "inference:\n",
+            "inference:\n    engine: { image: server }\n",
+        ),
+        &["spec.inference.engine", "built-in"],
     );
 }
 
@@ -150,6 +207,26 @@ fn a_model_that_is_missing_cut_or_none_is_refused() {
         cut.contains("cut.gguf` is truncated") && cut.contains("fetch it again"),
         "{cut}"
     );
+    for (name, bytes) in [
+        ("zeros.gguf", [0; 100]),
+        (
+            "header.gguf",
+            std::array::from_fn(|at| b"GGUF\x03".get(at).copied().unwrap_or(0)),
+        ),
+        (
+            "begun.gguf",
+            std::array::from_fn(|at| *b"GGUF\x03\0\0\0\x01".get(at).unwrap_or(&1)),
+        ),
+    ] {
+        let small = run(&folder.file(name, &bytes));
+        for word in [name, "100 bytes", ": "] {
+            assert!(small.contains(word), "{word} is not in {small}");
+        }
+        assert!(
+            small.contains("fetch it again") || small.contains("convert the model"),
+            "{small}"
+        );
+    }
     let none = run(&file);
     assert!(none.contains("is not a GGUF file"), "{none}");
 }

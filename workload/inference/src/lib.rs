@@ -22,12 +22,19 @@ pub use serve::{Server, run};
 use chatbot_engine::LoadError;
 use chatbot_engine::gguf::Broken;
 
-/// The reason of the condition `ModelReady` for a model that cannot be served.
+/// The reason of the condition `ModelReady` for a model that cannot be served, or of another part's.
 #[must_use]
 pub fn reason(error: &LoadError) -> &'static str {
     match error {
         LoadError::File(Broken::Missing { .. }) => "SourceNotFound",
+        LoadError::File(Broken::Unreadable { .. }) => "SourceUnreadable",
+        LoadError::File(Broken::Truncated { .. }) => "SourceTruncated",
+        LoadError::File(Broken::Damaged { .. }) => "SourceDamaged",
+        LoadError::File(Broken::NotGguf { .. } | Broken::Version { .. })
+        | LoadError::Unsupported { .. } => "UnsupportedFormat",
+        LoadError::ContextTooLong { .. } | LoadError::TooManySequences { .. } => "LimitExceeded",
         LoadError::Context { .. } => "DoesNotFit",
-        _ => "UnsupportedFormat",
+        // Not the model's fault: the condition of the instances tells it.
+        LoadError::Start { .. } => "Error",
     }
 }
