@@ -2,11 +2,42 @@
 //! write it. What is refused in a file is asked of `chatbot-crds` with the same table.
 #![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
 
+use std::ops::Deref;
+
 use chatbot_e2e::command;
+use chatbot_e2e::plane::Plane;
 use chatbot_e2e::scenario::{self, Namespace};
 use serde_json::{Value, json};
 
 const TABLE: &str = include_str!("../../crds/tests/refused.yaml");
+const DEFINITION: &str = include_str!("../../crds/chatbotclusters.yaml");
+
+/// A namespace of a control plane of its own, which knows the resource. No node is needed for what is refused.
+struct Here {
+    space: Namespace,
+    _plane: Plane,
+}
+
+impl Deref for Here {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        &self.space
+    }
+}
+
+fn here(name: &str) -> Here {
+    let plane = Plane::start().unwrap();
+    plane.apply(DEFINITION).unwrap();
+    let mut established = plane.kubectl();
+    established.args(["wait", "--for=condition=Established", "--timeout=60s"]);
+    established.arg("customresourcedefinition/chatbotclusters.chatbot.dev");
+    command::output(&mut established).unwrap();
+    Here {
+        space: plane.namespace(name).unwrap(),
+        _plane: plane,
+    }
+}
 
 fn table() -> Value {
     serde_yaml::from_str(TABLE).unwrap()
@@ -58,9 +89,9 @@ fn smallest() -> Value {
 }
 
 #[test]
-#[ignore = "needs the cluster: cargo e2e test"]
+#[ignore = "needs the programs of Kubernetes"]
 fn every_sample_is_refused_with_its_message() {
-    let space = scenario::namespace("e2e-crd-refused").unwrap();
+    let space = here("e2e-crd-refused");
     let table = table();
     create(&space, &table["base"], &["--dry-run=server"]).unwrap();
     let samples = table["refused"].as_array().unwrap();
@@ -86,9 +117,9 @@ fn every_sample_is_refused_with_its_message() {
 }
 
 #[test]
-#[ignore = "needs the cluster: cargo e2e test"]
+#[ignore = "needs the programs of Kubernetes"]
 fn the_shortest_resource_gets_every_default_and_a_status_that_nobody_has_looked() {
-    let space = scenario::namespace("e2e-crd-defaults").unwrap();
+    let space = here("e2e-crd-defaults");
     let stored = create(&space, &table()["base"], &["--dry-run=server"]).unwrap();
     let spec = &stored["spec"];
     assert_eq!(
@@ -99,6 +130,11 @@ fn the_shortest_resource_gets_every_default_and_a_status_that_nobody_has_looked(
     assert_eq!(
         spec["adapters"]["service"],
         json!({ "type": "ClusterIP", "sessionAffinity": "ClientIP" })
+    );
+    assert_eq!(spec["runStrategy"], "Always");
+    assert_eq!(
+        spec["inference"]["rollout"],
+        json!({ "maxSurge": "25%", "maxUnavailable": 0 })
     );
     let conditions = stored["status"]["conditions"].as_array().unwrap();
     let told: Vec<_> = conditions
@@ -115,9 +151,9 @@ fn the_shortest_resource_gets_every_default_and_a_status_that_nobody_has_looked(
 }
 
 #[test]
-#[ignore = "needs the cluster: cargo e2e test"]
+#[ignore = "needs the programs of Kubernetes"]
 fn a_null_is_the_same_as_absence() {
-    let space = scenario::namespace("e2e-crd-null").unwrap();
+    let space = here("e2e-crd-null");
     let without = create(&space, &table()["base"], &["--dry-run=server"]).unwrap();
     let mut resource = table()["base"].clone();
     for part in [
@@ -126,6 +162,10 @@ fn a_null_is_the_same_as_absence() {
         "imagePullSecrets",
         "podMetadata",
         "conversation",
+        "runStrategy",
+        "priorityClassName",
+        "exposure",
+        "networkPolicy",
     ] {
         resource["spec"][part] = Value::Null;
     }
@@ -133,14 +173,33 @@ fn a_null_is_the_same_as_absence() {
         json!({ "resources": null, "service": { "type": null, "annotations": null } });
     resource["spec"]["inference"]["nodeCapacity"] = Value::Null;
     resource["spec"]["inference"]["autoscaling"] = json!({ "minReplicas": null, "behavior": null });
+    resource["spec"]["inference"]["engine"] = Value::Null;
+    resource["spec"]["inference"]["rollout"] = json!({ "maxSurge": null, "maxUnavailable": null });
     let with = create(&space, &resource, &["--dry-run=server"]).unwrap();
     assert_eq!(with["spec"], without["spec"]);
 }
 
 #[test]
-#[ignore = "needs the cluster: cargo e2e test"]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_null_inside_another_server_is_the_same_as_absence() {
+    let space = here("e2e-crd-engine");
+    let with = |engine: Value| {
+        let mut resource = table()["base"].clone();
+        resource["spec"]["inference"]["engine"] = engine;
+        create(&space, &resource, &["--dry-run=server"]).unwrap()["spec"].clone()
+    };
+    let stored = with(json!({ "image": "server", "env": [{ "name": "A" }] }));
+    let nulls = json!({ "image": "server", "port": null, "args": null, "env": [
+        { "name": "A", "value": null, "valueFrom": null },
+    ] });
+    assert_eq!(with(nulls), stored);
+    assert_eq!(stored["inference"]["engine"]["port"], 8000);
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
 fn scale_moves_the_fewest_instances_and_no_further_than_the_most() {
-    let space = scenario::namespace("e2e-crd-scale").unwrap();
+    let space = here("e2e-crd-scale");
     create(&space, &smallest(), &[]).unwrap();
     let scale = |replicas: &str| {
         space.kubectl(&["scale", "chatbotcluster", "support", "--replicas", replicas])
@@ -155,15 +214,15 @@ fn scale_moves_the_fewest_instances_and_no_further_than_the_most() {
     );
     let said = format!("{:#}", scale("50").unwrap_err());
     assert!(
-        said.contains("`minReplicas` must be less than or equal to `maxReplicas`"),
+        said.contains("`minReplicas` (50) must be less than or equal to `maxReplicas` (2)"),
         "{said}"
     );
 }
 
 #[test]
-#[ignore = "needs the cluster: cargo e2e test"]
+#[ignore = "needs the programs of Kubernetes"]
 fn two_managers_each_keep_their_own_channel() {
-    let space = scenario::namespace("e2e-crd-managers").unwrap();
+    let space = here("e2e-crd-managers");
     create(&space, &smallest(), &["--field-manager=first"]).unwrap();
     let apply = |channels: Value| {
         let second = json!({
