@@ -2,6 +2,15 @@
 //!
 //! One WebSocket per page, text frames of one JSON object each, told apart by `type`. Version 1.
 //!
+//! # Opening the socket
+//! `GET /channels/<channel>/socket`, a WebSocket handshake. It must carry exactly one `Origin`: that of the page itself
+//! (its host is that of `Host`), the channel's `allowedOrigins`, or the host of `exposure`. Anything else, and none at
+//! all, is answered by 403, since a browser would let any page in the world open the socket with its user's network.
+//! Browsers send it by themselves; a client that is no browser has to set it:
+//! ```text
+//! websocat --origin https://chat.example.com wss://chat.example.com/channels/web/socket
+//! ```
+//!
 //! # States
 //! ```text
 //! connected ──hello──▶ resuming ──ready──▶ live ──▶ closed
@@ -46,12 +55,14 @@
 //! A question counts once its `ack` was sent, which is after the queue has it. Without an `ack` the page asks again
 //! with the same `id`, for ever; the copy is recognised. A reply can come twice, and has the same `message` then.
 
+mod frames;
+
+pub use frames::{Ask, AskKind, Code, Frame, Hello, HelloKind, PastTurn};
+
 use std::sync::Arc;
 
 use chatbot_crds::config::PlatformConfig;
 use chatbot_message::{Account, Message, Outcome, Reply, message_id};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{Delivery, Fault, Parsed, Part, Platform, ProtocolAdapter, Refusal, Transport};
 
@@ -72,155 +83,6 @@ pub const MAX_CHARACTERS: usize = 4_000;
 pub const MAX_FRAME: usize = 64 * 1024;
 /// The longest age of a question that is believed: 7 days.
 const MAX_AGE: i64 = 7 * 24 * 60 * 60 * 1_000;
-
-/// The first frame of a page.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hello {
-    /// Always `hello`.
-    #[serde(rename = "type")]
-    pub kind: HelloKind,
-    /// Of the protocol.
-    pub version: u32,
-    /// The user's random id.
-    pub user: String,
-    /// What the gateway last sent, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<serde_json::Value>,
-    /// Whether the page wants the conversation so far.
-    #[serde(default)]
-    pub history: bool,
-    /// The secret by which the gateway knows its own synthetic conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<String>,
-}
-
-/// A question.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ask {
-    /// Always `ask`.
-    #[serde(rename = "type")]
-    pub kind: AskKind,
-    /// The page's random id of it.
-    pub id: String,
-    /// What is asked.
-    pub text: String,
-    /// Milliseconds since it was asked first: of one clock, so that the page's clock need not be right.
-    #[serde(default)]
-    pub age: i64,
-}
-
-/// The `type` of [`Hello`].
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum HelloKind {
-    Hello,
-}
-
-/// The `type` of [`Ask`].
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum AskKind {
-    Ask,
-}
-
-/// A frame of the gateway.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-#[allow(missing_docs)] // The module's table describes them, once.
-pub enum Frame {
-    Welcome {
-        version: u32,
-        cluster: String,
-        max_characters: usize,
-    },
-    History {
-        turns: Vec<PastTurn>,
-        complete: bool,
-    },
-    Ready {
-        cursor: serde_json::Value,
-    },
-    Ack {
-        id: String,
-        message: Uuid,
-    },
-    Refused {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        id: Option<String>,
-        code: Code,
-        message: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        retry_after_ms: Option<u64>,
-    },
-    Question {
-        id: String,
-        message: Uuid,
-        text: String,
-    },
-    Preview {
-        message: Uuid,
-        text: String,
-    },
-    Reply {
-        id: String,
-        message: Uuid,
-        position: u64,
-        question: String,
-        answer: String,
-        fallback: bool,
-    },
-    Cursor {
-        cursor: serde_json::Value,
-    },
-    Alive,
-    Error {
-        code: Code,
-        message: String,
-        reload: bool,
-    },
-}
-
-/// One turn of the history.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // As in the frame `reply`.
-pub struct PastTurn {
-    pub message: Uuid,
-    pub position: u64,
-    pub question: String,
-    pub answer: String,
-    pub fallback: bool,
-}
-
-/// Why a question or a connection is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[allow(missing_docs)] // The names are the documentation.
-pub enum Code {
-    Malformed,
-    TooLong,
-    TooManyMessages,
-    Unavailable,
-    Overloaded,
-    Version,
-    TooSlow,
-    Restarting,
-}
-
-impl Frame {
-    /// The frame's text.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
 
 /// The format of the web chat.
 struct WebChat;

@@ -8,11 +8,13 @@
 //! - `rooms`: which sockets an account has here.
 //! - `socket`, `resume`: the web chat's protocol (`chatbot_adapters::web_chat`); a page that lost its connection asks
 //!   for what follows its cursor.
+//! - `certificate`: TLS, where the gateway itself serves it.
 //! - `probe`: a synthetic conversation through every hop, the ground of what `/state` says.
 //!
 //! It keeps nothing that it could not lose: sockets, and copies of what the log holds. It knows no platform's format
 //! and never talks to a model.
 
+mod certificate;
 mod delivery;
 mod http;
 mod intake;
@@ -36,7 +38,7 @@ use chatbot_adapters::{ProtocolAdapter, Transport};
 use chatbot_crds::config::{ChannelState, GatewayConfig, PlatformConfig};
 use chatbot_queue::{Log, Previews};
 use chatbot_store::View;
-use chatbot_telemetry::Telemetry;
+use chatbot_telemetry::{Health, Telemetry};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -44,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use certificate::Certificate;
 use delivery::Consumer;
 use intake::Intake;
 use metrics::Metrics;
@@ -79,6 +82,8 @@ pub struct Limits {
     pub view: Duration,
     /// How long a shutdown waits for sockets to close.
     pub drain: Duration,
+    /// How often the mounted certificate is looked at.
+    pub certificate: Duration,
     /// Pause before the first synthetic conversation.
     pub probe_first: Duration,
     /// Pause after a synthetic conversation that failed.
@@ -104,6 +109,7 @@ impl Default for Limits {
             silence: Duration::from_secs(45),
             view: Duration::from_secs(2),
             drain: Duration::from_secs(15),
+            certificate: Duration::from_secs(5),
             probe_first: Duration::from_millis(500),
             probe_again: Duration::from_secs(5),
             probe: Duration::from_secs(20),
@@ -124,6 +130,7 @@ pub struct Gateway {
     metrics: Metrics,
     rooms: Rooms,
     intake: Intake,
+    certificate: Option<Arc<Certificate>>,
     /// By which a socket is known to be the gateway's own synthetic conversation.
     probe_secret: String,
     /// Places for sockets.
@@ -199,6 +206,7 @@ impl Gateway {
                 metrics.clone(),
             ),
             rooms: Rooms::default(),
+            certificate: config.tls.map(Certificate::new).map(Arc::new),
             probe_secret: uuid::Uuid::new_v4().simple().to_string(),
             open: Arc::new(Semaphore::new(limits.sockets)),
             replays: Semaphore::new(REPLAYS),
@@ -219,11 +227,16 @@ impl Gateway {
             .local_addr()
             .context("failed to learn the address listened on")?;
         let health = self.telemetry.part("gateway");
+        let serving = self.tls().map(|_| self.telemetry.part("certificate"));
         let gateway = Arc::new(self);
         let reported = Arc::clone(&gateway);
         gateway.telemetry.report(move |state| {
             state.channels.extend(reported.channel_states());
             reported.metrics.report(state);
+            state.tls = reported
+                .certificate
+                .as_ref()
+                .and_then(|found| found.state());
         });
 
         let tasks = TaskTracker::new();
@@ -234,12 +247,13 @@ impl Gateway {
             }
         }
         tasks.spawn(Arc::clone(&gateway).forward_previews());
+        tasks.spawn(Arc::clone(&gateway).follow_certificate(serving));
         tasks.spawn(probe::run(Arc::clone(&gateway), address));
 
         health.ready();
         info!(%address, "listening");
         let app = http::router(&gateway);
-        serve::serve(listener, app, &gateway.limits, shutdown).await;
+        serve::serve(listener, app, &gateway.limits, gateway.tls(), shutdown).await;
 
         health.unready("draining");
         gateway.stop.cancel();
@@ -256,6 +270,21 @@ impl Gateway {
             tracing::warn!("some sockets did not close in time; their pages connect again");
         }
         Ok(())
+    }
+
+    /// The certificate that this gateway serves, when it does.
+    pub(crate) fn tls(&self) -> Option<&Arc<Certificate>> {
+        self.certificate
+            .as_ref()
+            .filter(|certificate| certificate.is_served())
+    }
+
+    async fn follow_certificate(self: Arc<Self>, serving: Option<Health>) {
+        let Some(certificate) = &self.certificate else {
+            return;
+        };
+        let following = certificate.follow(self.limits.certificate, serving);
+        let _stopped = self.stop.run_until_cancelled(following).await;
     }
 
     async fn forward_previews(self: Arc<Self>) {

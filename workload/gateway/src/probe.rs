@@ -1,8 +1,11 @@
 //! A synthetic conversation: a question of the gateway's own, through its real entrance, the queue, a worker and the
 //! model, and back. Its result is what `/state` says, and the operator's `Ready` rests on it.
 
+mod connection;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chatbot_adapters::web_chat::{Ask, AskKind, Frame, Hello, HelloKind, VERSION};
 use chatbot_crds::config::{Hop, ProbeState};
@@ -10,15 +13,13 @@ use chatbot_message::Account;
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
 use futures::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::tungstenite::Message;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::{Gateway, locked, now_ms};
+use crate::{Gateway, Limits, locked, now_ms};
+use connection::{NoConnection, Socket, connect};
 
 const QUESTION: &str = "Answer with one word: are you there?";
 
@@ -47,16 +48,20 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listening: SocketAddr) {
             let result = Conversation::hold(&gateway, &channel, address).await;
             let well = result.is_ok();
             record(&gateway, &last, result);
-            // Often at first: the rollout that this gateway is part of waits for the first conversation after its end.
-            let pause = if well && begun.elapsed() > gateway.limits.probe {
-                gateway.limits.probe
-            } else {
-                gateway.limits.probe_again
-            };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause(&gateway.limits, well, begun.elapsed())).await;
         }
     };
     stop.run_until_cancelled(conversing).await;
+}
+
+/// Until the next conversation, after one that went well or not, so long after the first one began. Often at first: the
+/// rollout that this gateway is part of waits for the first conversation after its end.
+fn pause(limits: &Limits, well: bool, since_first: Duration) -> Duration {
+    if well && since_first > limits.probe {
+        limits.probe
+    } else {
+        limits.probe_again
+    }
 }
 
 fn record(gateway: &Gateway, last: &Mutex<Option<ProbeState>>, result: Result<(), Failed>) {
@@ -99,7 +104,7 @@ fn reachable(listening: IpAddr) -> IpAddr {
 struct Conversation<'a> {
     gateway: &'a Gateway,
     account: Account,
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     deadline: Instant,
 }
 
@@ -115,9 +120,12 @@ impl<'a> Conversation<'a> {
             Ok(end) => end,
             Err(error) => return Err(failed(Hop::Queue, error.to_string())),
         };
-        let connecting = connect(channel, address);
+        let connecting = connect(channel, address, gateway.tls());
         let socket = match timeout_at(deadline, connecting).await {
             Ok(Ok(socket)) => socket,
+            Ok(Err(NoConnection::NoCertificate(message))) => {
+                return Err(failed(Hop::Adapter, message));
+            }
             Ok(Err(error)) => {
                 let message = format!("the hub cannot reach its own socket at {address}: {error}");
                 return Err(failed(Hop::Adapter, message));
@@ -298,25 +306,37 @@ async fn was_answered(
     Ok(false)
 }
 
-async fn connect(
-    channel: &str,
-    address: SocketAddr,
-) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, tungstenite::Error> {
-    let mut request = format!("ws://{address}/channels/{channel}/socket").into_client_request()?;
-    let origin = format!("http://{address}").parse().map_err(http_error)?;
-    request.headers_mut().insert("origin", origin);
-    let (socket, _) = tokio_tungstenite::connect_async(request).await?;
-    Ok(socket)
-}
-
-fn http_error(error: axum::http::header::InvalidHeaderValue) -> tungstenite::Error {
-    tungstenite::Error::HttpFormat(error.into())
-}
-
 fn random_id() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
 fn failed(hop: Hop, message: String) -> Failed {
     Failed { hop, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds after the first conversation at which each begins, if those with these numbers fail.
+    fn begin_at(failing: &[usize]) -> Vec<u64> {
+        let limits = Limits::default();
+        let mut at = Duration::ZERO;
+        let begun = (0..10).map(|number| {
+            let begins = at.as_secs();
+            at += pause(&limits, !failing.contains(&number), at);
+            begins
+        });
+        begun.collect()
+    }
+
+    #[test]
+    fn conversations_are_held_often_at_first_and_as_long_as_they_fail() {
+        let at_first = [0, 5, 10, 15, 20];
+        let begun = begin_at(&[]);
+        assert_eq!(begun[..5], at_first);
+        assert_eq!(begun[5..], [25, 45, 65, 85, 105]);
+        let begun = begin_at(&[5, 6]);
+        assert_eq!(begun[5..], [25, 30, 35, 55, 75]);
+    }
 }

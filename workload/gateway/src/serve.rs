@@ -1,4 +1,5 @@
-//! Accepts connections: as many at once as fit, each with a limit on how long its headers may take.
+//! Accepts connections: as many at once as fit, each with a limit on how long its headers may take. Where TLS was asked
+//! for, a connection without it is none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +8,15 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::Limits;
+use crate::certificate::Certificate;
 
 /// Headers of one request, at most.
 const MAX_HEADERS: usize = 64;
@@ -26,6 +30,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     limits: &Limits,
+    tls: Option<&Arc<Certificate>>,
     shutdown: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(limits.connections));
@@ -46,7 +51,20 @@ pub(crate) async fn serve(
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let connection = connection(stream, app.clone(), limits.hello, shutdown.clone());
+        // Previews are small frames at short intervals: none may wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let (app, within) = (app.clone(), limits.hello);
+        let (tls, shutdown) = (tls.cloned(), shutdown.clone());
+        let connection = async move {
+            match tls {
+                None => connection(stream, app, within, shutdown).await,
+                Some(certificate) => {
+                    if let Some(stream) = secured(stream, &certificate, within).await {
+                        connection(stream, app, within, shutdown).await;
+                    }
+                }
+            }
+        };
         tokio::spawn(async move {
             connection.await;
             drop(place);
@@ -54,14 +72,29 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection(
+/// The connection under TLS; none when there is no certificate, or when the other side does not speak TLS.
+async fn secured(
     stream: TcpStream,
+    certificate: &Certificate,
+    within: Duration,
+) -> Option<TlsStream<TcpStream>> {
+    let served = certificate.served()?;
+    match tokio::time::timeout(within, served.acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(%error, "a connection without TLS was dropped");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     app: Router,
     headers_within: Duration,
     shutdown: CancellationToken,
 ) {
-    // Previews are small frames at short intervals: none may wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(headers_within)

@@ -53,6 +53,7 @@ pub fn config() -> GatewayConfig {
         cluster: "shop/support".to_owned(),
         channels: vec![channel("web", &[])],
         messages_per_user_per_minute: 0,
+        tls: None,
     }
 }
 

@@ -8,5 +8,6 @@ mod entrance;
 mod hub;
 mod page;
 mod resuming;
+mod secured;
 mod synthetic;
 mod talking;

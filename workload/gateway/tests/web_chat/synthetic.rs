@@ -94,6 +94,16 @@ async fn the_fallback_text_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_failed_says_what_the_worker_says_of_inference() {
+    let backing = Backing::new();
+    let answerer = Answerer::start(&backing).await;
+    answerer.answer_with_the_fallback();
+    let hub = Hub::with(config(), quick(), &backing).await;
+    let probe = first_result(&hub).await;
+    assert!(probe.message.starts_with("answer to "), "{probe:?}");
+}
+
+#[tokio::test]
 async fn one_conversation_is_held_at_a_time() {
     let backing = Backing::new();
     let mut limits = quick();
