@@ -1,6 +1,10 @@
 //! What the page of the web chat does as long as it is open: it connects again when a connection is lost, asks again
 //! under the same id what has no answer, and drops what it knows. A second answer to one question is an error here.
 
+mod ledger;
+
+pub use ledger::Reply;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::web_chat::{Page, random_id};
+use ledger::Ledger;
 
 /// Pause before a lost connection is made again.
 const RECONNECT: Duration = Duration::from_millis(250);
@@ -37,40 +42,7 @@ pub struct Conversation {
     connections: u32,
     /// Why the last connection ended or was not made.
     loss: String,
-    waiting: BTreeMap<String, Question>,
-    replies: BTreeMap<String, Reply>,
-}
-
-/// A question without an answer.
-struct Question {
-    text: String,
-    asked: Instant,
-    /// When it is to be sent next; absent while the gateway has it.
-    send_at: Option<Instant>,
-    message: Option<Value>,
-    preview: usize,
-    beginnings: u32,
-}
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The question's id in the queue.
-    pub message: String,
-    /// Where it stands in the log.
-    pub position: u64,
-    /// What was asked.
-    pub question: String,
-    /// What was answered.
-    pub answer: String,
-    /// Whether it is the text that stands in for an answer.
-    pub fallback: bool,
-    /// How often the answer was begun, as far as it was seen to grow.
-    pub beginnings: u32,
-    /// When it was asked first.
-    pub asked: Instant,
-    /// When the answer came.
-    pub answered: Instant,
+    ledger: Ledger,
 }
 
 impl Conversation {
@@ -85,8 +57,7 @@ impl Conversation {
             ready: false,
             connections: 0,
             loss: "none was lost".to_owned(),
-            waiting: BTreeMap::new(),
-            replies: BTreeMap::new(),
+            ledger: Ledger::default(),
         })
     }
 
@@ -99,46 +70,43 @@ impl Conversation {
     /// Every answer so far, by the question's id.
     #[must_use]
     pub fn replies(&self) -> &BTreeMap<String, Reply> {
-        &self.replies
+        &self.ledger.replies
     }
 
     /// Asks, and gives the question's id. It is sent, as often as needed, while something is waited for.
     pub fn ask(&mut self, text: &str) -> Result<String> {
         let id = random_id()?;
-        let question = Question {
-            text: text.to_owned(),
-            asked: Instant::now(),
-            send_at: Some(Instant::now()),
-            message: None,
-            preview: 0,
-            beginnings: 0,
-        };
-        self.waiting.insert(id.clone(), question);
+        self.ledger.asked(&id, text);
         Ok(id)
     }
 
     /// Goes on until the answer to a question is there.
     pub fn answer(&mut self, id: &str, limit: Duration) -> Result<Reply> {
-        self.until(limit, |page| page.replies.contains_key(id))
+        self.until(limit, |page| page.ledger.replies.contains_key(id))
             .with_context(|| format!("failed to see an answer to question {id}"))?;
-        self.replies.get(id).cloned().context("the answer is gone")
+        self.ledger
+            .replies
+            .get(id)
+            .cloned()
+            .context("the answer is gone")
     }
 
     /// Goes on until a part of an answer is there; false when the whole answer came first.
     pub fn begun(&mut self, id: &str, limit: Duration) -> Result<bool> {
         self.until(limit, |page| {
-            page.waiting
+            page.ledger
+                .waiting
                 .get(id)
                 .is_none_or(|question| question.preview > 0)
         })
         .with_context(|| format!("failed to see the beginning of an answer to question {id}"))?;
-        Ok(self.waiting.contains_key(id))
+        Ok(self.ledger.waiting.contains_key(id))
     }
 
     /// Whether an answer is still missing, after reading what has come in the meantime.
     pub fn is_waiting(&mut self, id: &str) -> Result<bool> {
         while self.step(Duration::from_millis(1))? {}
-        Ok(self.waiting.contains_key(id))
+        Ok(self.ledger.waiting.contains_key(id))
     }
 
     /// Asks one question after another until told to stop, and gives how many. Each is answered before the next.
@@ -170,11 +138,12 @@ impl Conversation {
         };
         let turns = history["turns"].as_array().map_or(&[][..], Vec::as_slice);
         ensure!(
-            turns.len() <= self.replies.len(),
+            turns.len() <= self.ledger.replies.len(),
             "the history has turns that were not seen: {history}"
         );
         for turn in turns {
             let seen = self
+                .ledger
                 .replies
                 .values()
                 .find(|reply| turn["message"] == reply.message);
@@ -190,7 +159,11 @@ impl Conversation {
             ensure!(copies.count() == 1, "the history has a turn twice: {turn}");
         }
         // Not by position: a hub that restarts counts anew.
-        let newest = self.replies.values().max_by_key(|reply| reply.answered);
+        let newest = self
+            .ledger
+            .replies
+            .values()
+            .max_by_key(|reply| reply.answered);
         if let Some(newest) = newest {
             ensure!(
                 turns.iter().any(|turn| turn["message"] == newest.message),
@@ -241,7 +214,7 @@ impl Conversation {
             }
             return Ok(false);
         };
-        let mut due = self.waiting.iter_mut().filter(|(_, question)| {
+        let mut due = self.ledger.waiting.iter_mut().filter(|(_, question)| {
             self.ready && question.send_at.is_some_and(|at| at <= Instant::now())
         });
         let sent = due.try_for_each(|(id, question)| {
@@ -262,9 +235,7 @@ impl Conversation {
     fn lose(&mut self, error: &anyhow::Error) {
         self.loss = format!("{error:#}");
         self.page = None;
-        for question in self.waiting.values_mut() {
-            question.send_at = Some(Instant::now());
-        }
+        self.ledger.unsent();
     }
 
     fn take(&mut self, frame: &Value) -> Result<()> {
@@ -274,128 +245,8 @@ impl Conversation {
                 self.cursor = Some(frame["cursor"].clone());
             }
             Some("cursor") => self.cursor = Some(frame["cursor"].clone()),
-            Some("ack") => {
-                if let Some(question) = frame["id"].as_str().and_then(|id| self.waiting.get_mut(id))
-                {
-                    question.message = Some(frame["message"].clone());
-                }
-            }
-            Some("preview") => {
-                let length = frame["text"].as_str().map_or(0, str::len);
-                for question in self.waiting.values_mut() {
-                    if question.message.as_ref() == Some(&frame["message"]) {
-                        // An answer only grows, unless somebody else has begun it anew.
-                        question.beginnings +=
-                            u32::from(question.preview == 0 || length < question.preview);
-                        question.preview = length;
-                    }
-                }
-            }
-            Some("refused") => self.refused(frame)?,
-            Some("reply") => self.replied(frame)?,
-            _ => {}
+            _ => self.ledger.take(frame)?,
         }
         Ok(())
-    }
-
-    fn refused(&mut self, frame: &Value) -> Result<()> {
-        let question = frame["id"].as_str().and_then(|id| self.waiting.get_mut(id));
-        match (question, frame["retryAfterMs"].as_u64()) {
-            (Some(question), Some(pause)) => {
-                question.send_at = Some(Instant::now() + Duration::from_millis(pause));
-                Ok(())
-            }
-            _ => bail!("a question was refused: {frame}"),
-        }
-    }
-
-    fn replied(&mut self, frame: &Value) -> Result<()> {
-        let text = |field: &str| {
-            frame[field]
-                .as_str()
-                .map(str::to_owned)
-                .with_context(|| format!("a reply without {field}: {frame}"))
-        };
-        let (id, message, answer) = (text("id")?, text("message")?, text("answer")?);
-        let position = frame["position"]
-            .as_u64()
-            .context("a reply without a position")?;
-        if let Some(known) = self.replies.get(&id) {
-            let same =
-                known.message == message && known.position == position && known.answer == answer;
-            ensure!(
-                same,
-                "a question was answered twice: {known:?}, then {frame}"
-            );
-            return Ok(());
-        }
-        let question = self.waiting.remove(&id);
-        let question = question
-            .with_context(|| format!("an answer to a question that was never asked: {frame}"))?;
-        let reply = Reply {
-            message,
-            position,
-            question: text("question")?,
-            answer,
-            fallback: frame["fallback"] == true,
-            beginnings: question.beginnings,
-            asked: question.asked,
-            answered: Instant::now(),
-        };
-        self.replies.insert(id, reply);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn asked() -> (Conversation, String) {
-        let mut page = Conversation::new(SocketAddr::from(([127, 0, 0, 1], 1)), "web").unwrap();
-        let id = page.ask("hello").unwrap();
-        page.take(&json!({ "type": "ack", "id": id, "message": "m" }))
-            .unwrap();
-        (page, id)
-    }
-
-    fn reply(id: &str, position: u64, answer: &str) -> Value {
-        json!({
-            "type": "reply", "id": id, "message": "m", "position": position, "question": "hello",
-            "answer": answer, "fallback": false,
-        })
-    }
-
-    #[test]
-    fn a_copy_of_an_answer_is_dropped_and_another_answer_is_an_error() {
-        let (mut page, id) = asked();
-        page.take(&reply(&id, 3, "hi")).unwrap();
-        page.take(&reply(&id, 3, "hi")).unwrap();
-        assert_eq!(page.replies()[&id].answer, "hi");
-        assert!(page.take(&reply(&id, 3, "ho")).is_err());
-        assert!(page.take(&reply(&id, 4, "hi")).is_err());
-        assert!(page.take(&reply("other", 5, "hi")).is_err());
-    }
-
-    #[test]
-    fn an_answer_that_shrinks_was_begun_anew() {
-        let (mut page, id) = asked();
-        for text in ["a", "a b", "a b c", "d", "d e f g"] {
-            page.take(&json!({ "type": "preview", "message": "m", "text": text }))
-                .unwrap();
-        }
-        page.take(&reply(&id, 3, "d e f g h")).unwrap();
-        assert_eq!(page.replies()[&id].beginnings, 2);
-    }
-
-    #[test]
-    fn a_refusal_without_a_time_to_try_again_is_an_error() {
-        let (mut page, id) = asked();
-        let mut refused = json!({ "type": "refused", "id": id, "code": "Overloaded", "message": "", "retryAfterMs": 5 });
-        page.take(&refused).unwrap();
-        assert!(page.waiting[&id].send_at.is_some());
-        refused["retryAfterMs"] = Value::Null;
-        assert!(page.take(&refused).is_err());
     }
 }

@@ -153,6 +153,7 @@ fn gateway() -> GatewayConfig {
             },
         }],
         messages_per_user_per_minute: 0,
+        tls: None,
     }
 }
 

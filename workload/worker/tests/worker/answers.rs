@@ -227,6 +227,32 @@ async fn a_synthetic_conversation_without_an_answer_is_over_after_a_while() {
 }
 
 #[tokio::test]
+async fn a_synthetic_conversation_that_failed_carries_the_reason_and_a_user_s_does_not() {
+    let synthetic = || Message {
+        synthetic: true,
+        ..message("alice", "probe")
+    };
+    let bench = Bench::new(1).await;
+    bench.model.will([const { Behaviour::Refuse }; 3]);
+    let _worker = bench.worker();
+    bench.put(synthetic()).await;
+    let replies = bench.replies(1).await;
+    assert_eq!(replies[0].outcome, Outcome::Fallback);
+    let reason = &replies[0].answer;
+    assert!(reason.contains("too long for me"), "{reason}");
+    bench.model.will([const { Behaviour::Refuse }; 3]);
+    bench.ask("alice", "one").await;
+    assert_eq!(bench.replies(2).await[1].answer, "sorry");
+
+    let mut bench = Bench::with_model_at(1, Model::default(), "http://127.0.0.1:1");
+    bench.limits.synthetic_patience = Duration::from_millis(200);
+    let _worker = bench.worker();
+    bench.put(synthetic()).await;
+    let reason = &bench.replies(1).await[0].answer;
+    assert!(reason.contains("127.0.0.1:1"), "{reason}");
+}
+
+#[tokio::test]
 async fn nothing_is_answered_before_the_system_prompt_is_there_and_its_changes_are_seen() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("system-prompt");
