@@ -45,12 +45,14 @@ pub enum Broken {
         source: io::Error,
     },
     /// It is something else.
-    #[error("`{}` is not a GGUF file ({found}): name a GGUF file, or convert the model to GGUF first", path.display())]
+    #[error("`{}` ({bytes} bytes) is not a GGUF file ({found}): name a GGUF file, or convert the model to GGUF first", path.display())]
     NotGguf {
         /// The path.
         path: PathBuf,
         /// What it is instead.
         found: String,
+        /// Its size.
+        bytes: u64,
     },
     /// It is a version that the engine does not read.
     #[error("`{}` is GGUF version {version}, and versions 2 and 3 can be read: convert the model anew", path.display())]
@@ -71,12 +73,14 @@ pub enum Broken {
         needs: u64,
     },
     /// Its header contradicts itself.
-    #[error("the model `{}` is damaged: {what}: copy or fetch it again", path.display())]
+    #[error("the model `{}` ({bytes} bytes) is damaged: {what}: copy or fetch it again", path.display())]
     Damaged {
         /// The path.
         path: PathBuf,
         /// What is wrong.
         what: String,
+        /// Its size.
+        bytes: u64,
     },
 }
 
@@ -98,6 +102,7 @@ pub fn read(path: &Path) -> Result<Header, Broken> {
         return Err(Broken::NotGguf {
             path: path.to_owned(),
             found,
+            bytes: metadata.len(),
         });
     }
     let mut reader = Reader {
@@ -109,6 +114,7 @@ pub fn read(path: &Path) -> Result<Header, Broken> {
         Fault::Damaged(what) => Broken::Damaged {
             path: path.to_owned(),
             what,
+            bytes: metadata.len(),
         },
         Fault::Input(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
             Broken::Truncated {
@@ -181,6 +187,7 @@ impl Reader {
         Err(Fault::Broken(Broken::NotGguf {
             path: path.to_owned(),
             found,
+            bytes: self.bytes,
         }))
     }
 
