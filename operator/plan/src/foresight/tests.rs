@@ -299,7 +299,7 @@ proptest! {
     #[test]
     fn what_is_unknown_is_never_taken_for_nothing(draw in draw()) {
         let mut world = drawn(&draw);
-        **world.observed.signals = Signals::default();
+        *world.observed.signals = Signals::default();
         world.observed.nodes = Signal::Unknown(chatbot_crds::Reason::Pending);
         let blind = plan(&world);
         prop_assert!(blind.decisions.iter().all(is_harmless), "{:?}", blind.decisions);
