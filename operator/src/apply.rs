@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chatbot_plan::kinds::{KINDS, Kind};
-use chatbot_plan::names::{FIELD_MANAGER, HASH_ANNOTATION};
+use chatbot_plan::names::{ABSENT, FIELD_MANAGER, HASH_ANNOTATION};
 use chatbot_plan::proposal::{Action, Plan, Surplus};
 use chatbot_plan::render::Rendered;
 use chatbot_plan::status::Outcome;
@@ -20,7 +20,9 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{Error, in_full};
-use crate::project::{fingerprint_of, is_owned, shrink};
+use crate::gate::Shut;
+use crate::project::{fingerprint_of, is_ours, is_owned, shrink};
+use crate::refusal::Refusal;
 use crate::watch::api_resource;
 
 /// What came of applying a plan.
@@ -64,11 +66,15 @@ impl Applier<'_> {
         for object in &self.plan.objects {
             if let Err(error) = self.object(object).await {
                 let is_memory = object.component.is_none();
-                let stop = is_memory || matches!(error, Error::Outdated { .. });
+                let stop = is_memory || error.is_end_of_pass();
                 self.fail(error);
                 if stop {
                     return;
                 }
+            }
+            // What follows from the memory is not done without it.
+            if object.component.is_none() && self.applied.outcome.is_refused() {
+                return;
             }
         }
         // What could not be made may be what replaces something else.
@@ -100,7 +106,7 @@ impl Applier<'_> {
         let Some(seen) = self.children.get(&object.key) else {
             return self.first_sight(&api, object).await;
         };
-        if !is_owned(seen.as_ref(), &self.plan.cluster.uid) {
+        if !is_ours(seen.as_ref(), &self.plan.cluster) {
             self.applied.outcome.not_owned.push(named(&object.key));
             return Ok(());
         }
@@ -116,16 +122,13 @@ impl Applier<'_> {
         api: &Api<DynamicObject>,
         object: &Rendered,
     ) -> Result<(), Error> {
-        let found = api
-            .get_metadata_opt(&object.key.name)
-            .await
-            .map_err(|source| Error::Observe {
-                what: named(&object.key),
-                source,
-            })?;
+        let found = match api.get_metadata_opt(&object.key.name).await {
+            Ok(found) => found,
+            Err(error) => return self.refused(&object.key, error),
+        };
         match found {
             None => self.write(api, object, None).await,
-            Some(found) if is_owned(&found, &self.plan.cluster.uid) => {
+            Some(found) if is_ours(&found, &self.plan.cluster) => {
                 self.write(api, object, Some(&found.metadata)).await
             }
             Some(_) => {
@@ -135,7 +138,7 @@ impl Applier<'_> {
         }
     }
 
-    /// It carries the plan's hash, and nobody has changed since what we wrote.
+    /// It is owned, carries the plan's hash, and nobody has changed since what we wrote.
     fn is_as_planned(&self, object: &Rendered, seen: &DynamicObject) -> bool {
         let known = self.context.desk(&self.plan.cluster.uid, |desk| {
             desk.fingerprints.get(&object.key).cloned()
@@ -149,7 +152,8 @@ impl Applier<'_> {
                 .flatten()
                 .all(|(key, value)| present.get(key).map(String::as_str) == value.as_str())
         };
-        seen.annotations().get(HASH_ANNOTATION) == Some(&object.hash)
+        is_owned(seen, &self.plan.cluster.uid)
+            && seen.annotations().get(HASH_ANNOTATION) == Some(&object.hash)
             && known.as_deref() == Some(fingerprint_of(seen))
             && kept("labels", seen.labels())
             && kept("annotations", seen.annotations())
@@ -168,6 +172,8 @@ impl Applier<'_> {
         }
         let mut body = object.manifest.clone();
         let mut params = PatchParams::apply(FIELD_MANAGER);
+        // Nothing is there, as far as was seen: made meanwhile by whomever, it is to be looked at first.
+        body["metadata"]["resourceVersion"] = json!(ABSENT);
         if let Some(seen) = seen {
             body["metadata"]["uid"] = json!(seen.uid);
             body["metadata"]["resourceVersion"] = json!(seen.resource_version);
@@ -176,7 +182,9 @@ impl Applier<'_> {
         }
         let name = &object.key.name;
         let result = match api.patch(name, &params, &Patch::Apply(&body)).await {
-            Err(kube::Error::Api(status)) if status.code == 422 && seen.is_some() => {
+            Err(kube::Error::Api(status))
+                if status.code == 422 && seen.is_some() && Refusal::of(&status).is_none() =>
+            {
                 mend(api, name, &body).await
             }
             result => result,
@@ -206,33 +214,42 @@ impl Applier<'_> {
 
     /// What a person must change is told; what another pass may mend is an error.
     fn refused(&mut self, key: &ObjectKey, error: kube::Error) -> Result<(), Error> {
-        match &error {
-            kube::Error::Api(status) if status.code == 409 => {
-                Err(Error::Outdated { object: named(key) })
-            }
-            kube::Error::Api(status) if status.code == 403 => {
-                let message = format!("{}: {}", named(key), status.message);
-                if status.message.contains("exceeded quota") {
-                    self.applied.outcome.over_quota.push(message);
-                } else {
-                    self.applied.outcome.forbidden.push(message);
-                }
-                Ok(())
-            }
-            _ => Err(Error::Apply {
-                object: named(key),
-                source: error,
-            }),
+        if let Some(source) = Shut::cause_of(&error) {
+            let object = named(key);
+            return Err(Error::Shut { object, source });
         }
+        let refusal = match &error {
+            kube::Error::Api(status) => Refusal::of(status),
+            _ => None,
+        };
+        let object = named(key);
+        let told = |words: String| format!("{object}: {words}");
+        let outcome = &mut self.applied.outcome;
+        match refusal {
+            Some(Refusal::Changed) => return Err(Error::Outdated { object }),
+            Some(Refusal::Leaving) => return Err(Error::Leaving { object }),
+            Some(Refusal::Quota(words)) => outcome.over_quota.push(told(words)),
+            Some(Refusal::Denied(words)) => outcome.denied.push(told(words)),
+            Some(Refusal::Forbidden(words)) => outcome.forbidden.push(told(words)),
+            Some(Refusal::Unasked(words)) => outcome.unasked.push(told(words)),
+            None => {
+                return Err(Error::Apply {
+                    object,
+                    source: error,
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn prune(&mut self, surplus: &Surplus) -> Result<(), Error> {
         let Some(kind) = KINDS.iter().find(|kind| kind.kind == surplus.key.kind) else {
             return Ok(());
         };
+        let seen = self.children.get(&surplus.key);
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: Some(surplus.uid.clone()),
-            resource_version: None,
+            resource_version: seen.and_then(|seen| seen.resource_version()),
         });
         match self.api(kind).delete(&surplus.key.name, &params).await {
             Ok(_) => {
@@ -302,7 +319,7 @@ impl Applier<'_> {
     }
 
     fn fail(&mut self, error: Error) {
-        if !matches!(error, Error::Outdated { .. }) {
+        if !error.is_end_of_pass() {
             self.applied.outcome.failed.push(in_full(&error));
         }
         self.applied.error.get_or_insert(error);

@@ -2,30 +2,33 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use chatbot_plan::world::{ObjectKey, Release};
-use kube::Client;
-use kube::ResourceExt;
-use kube::api::DynamicObject;
-use kube::runtime::events::Recorder;
-
+use crate::events::Events;
+use crate::gate::Gate;
 use crate::project::fingerprint_of;
 use crate::serve::Metrics;
 use crate::state::Reports;
 use crate::watch::{Caches, Guarded};
+use chatbot_plan::world::{ObjectKey, Release};
+use kube::Client;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
 
 /// What passes share.
 pub struct Context {
-    /// The API server.
+    /// The API server; every write by way of the gate.
     pub client: Client,
+    /// Whether anything may be written.
+    pub gate: Gate,
     /// What the operator keeps in memory of the cluster.
     pub caches: Caches,
     /// What the pods report.
     pub reports: Reports,
     /// The operator's release.
     pub release: Release,
-    /// Where events go.
-    pub events: Recorder,
+    /// The events told lately.
+    pub events: Events,
     /// What is counted.
     pub metrics: Metrics,
     /// By the resource's identity.
@@ -44,6 +47,12 @@ pub struct Desk {
     pub reported: Option<Arc<Guarded>>,
     /// Passes that failed in a row.
     pub failures: u32,
+    /// Passes in a row of which the API server refused something.
+    pub refusals: u32,
+    /// Until when the API server has asked to be left alone.
+    pub hold: Option<Instant>,
+    /// The newest generation that was looked at: an older one comes from a server that lags.
+    pub generation: i64,
 }
 
 impl Context {
@@ -51,14 +60,16 @@ impl Context {
     #[must_use]
     pub fn new(
         client: Client,
+        gate: Gate,
         caches: Caches,
         reports: Reports,
         release: Release,
-        events: Recorder,
+        events: Events,
         metrics: Metrics,
     ) -> Self {
         Self {
-            client,
+            client: gate.guard(client),
+            gate,
             caches,
             reports,
             release,
@@ -78,6 +89,11 @@ impl Context {
         self.desks().remove(uid);
     }
 
+    /// Forgets everything: while another operator led, anything may have been written.
+    pub fn clear_all(&self) {
+        self.desks().clear();
+    }
+
     fn desks(&self) -> MutexGuard<'_, HashMap<String, Desk>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,6 +105,13 @@ impl Desk {
         self.fingerprints
             .insert(key.clone(), fingerprint_of(&object).to_owned());
         self.written.insert(key.clone(), Arc::new(object));
+    }
+
+    /// How long the API server is still to be left alone.
+    #[must_use]
+    pub fn rest(&self) -> Option<Duration> {
+        let rest = self.hold?.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(rest)
     }
 
     /// The newer one of what the cache has and what we wrote.

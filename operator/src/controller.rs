@@ -1,7 +1,7 @@
 //! One pass: observe, plan, apply, report. Always in this order, for one resource at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chatbot_crds::{ChatBotClusterStatus, ConditionType};
 use chatbot_plan::status;
@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::apply::apply;
 use crate::context::Context;
-use crate::error::{Error, in_full};
+use crate::error::{Error, in_full, pause};
 use crate::observe::observe;
 use crate::report::report;
 use crate::watch::Guarded;
@@ -31,7 +31,15 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
         context.clear(&uid);
         return Ok(Action::await_change());
     }
-    let started = std::time::Instant::now();
+    if context.gate.check().is_err() {
+        // Whoever begins to lead looks at everything.
+        return Ok(Action::await_change());
+    }
+    if let Some(rest) = context.desk(&uid, |desk| desk.rest()) {
+        // Whatever has happened meanwhile: the API server has asked to be left alone.
+        return Ok(Action::requeue(rest));
+    }
+    let started = Instant::now();
     let result = pass(&resource, &context).await;
     let outcome = result.as_ref().map_or_else(Error::kind, |_| "done");
     context.metrics.passed(outcome, started.elapsed());
@@ -43,23 +51,36 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
 
 async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
     let sight = observe(resource, context).await?;
-    let previous = &sight.observed.status;
     let world = match sight.world(context) {
         Ok(world) => world,
         Err(faults) => {
             let status = status::refused(&sight.cluster, &sight.observed, &faults, sight.now);
-            report(&sight.cluster, previous, &status, context).await?;
+            report(&sight, &status, context).await?;
             // Nothing is tried until it is edited; whether it still answers is looked at all the same.
             return Ok(Action::requeue(REST));
         }
     };
     let plan = chatbot_plan::plan(&world);
-    let applied = apply(&plan, &sight.children, context).await;
+    let mut applied = apply(&plan, &sight.children, context).await;
+    if let Some(error @ Error::Leaving { .. }) = applied.error {
+        return Err(error); // who would read it?
+    }
+    applied.outcome.forbidden.extend(sight.forbidden.clone());
+    applied.outcome.forbidden.extend(context.caches.refused());
+    let refusals = context.desk(&sight.cluster.uid, |desk| {
+        desk.refusals = if applied.outcome.is_refused() {
+            desk.refusals.saturating_add(1)
+        } else {
+            0
+        };
+        desk.refusals
+    });
     let status = status::compose(&world, &plan, &applied.outcome);
     // Reported even when applying failed: it may be all that a person gets to see.
-    report(&sight.cluster, previous, &status, context).await?;
+    report(&sight, &status, context).await?;
     match applied.error {
         Some(error) => Err(error),
+        None if refusals > 0 => Ok(Action::requeue(pause(refusals))),
         None => Ok(Action::requeue(next_look(&status, plan.wake_at, sight.now))),
     }
 }
@@ -84,9 +105,14 @@ fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) 
 /// When to look again after a pass that failed.
 #[allow(clippy::needless_pass_by_value)] // the controller's signature
 pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    if let Error::Shut { .. } = error {
+        tracing::info!(error = %in_full(error), "a pass was broken off");
+        return Action::await_change();
+    }
     let uid = resource.uid().unwrap_or_default();
     let failures = context.desk(&uid, |desk| {
         desk.failures = desk.failures.saturating_add(1);
+        desk.hold = error.asked_for().map(|asked| Instant::now() + asked);
         desk.failures
     });
     let wait = error.retry_after(failures);
@@ -94,7 +120,7 @@ pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) ->
         resource.namespace().unwrap_or_default(),
         resource.name_any(),
     );
-    if matches!(error, Error::Outdated { .. }) {
+    if error.is_end_of_pass() {
         tracing::debug!(namespace, cluster, error = %error, "looking again");
     } else {
         tracing::warn!(namespace, cluster, error = %in_full(error), failures, ?wait, "a pass failed");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::gate::Shut;
+
 /// A pass that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +35,20 @@ pub enum Error {
         /// Why.
         source: kube::Error,
     },
+    /// It was not written: this operator does not lead, or ends.
+    #[error("did not write {object}")]
+    Shut {
+        /// Which.
+        object: String,
+        /// Why.
+        source: Shut,
+    },
+    /// The namespace is being deleted: what is in it goes, and nothing more is made there.
+    #[error("{object} is in a namespace that is being deleted")]
+    Leaving {
+        /// Which.
+        object: String,
+    },
     /// What was to be written is no JSON object.
     #[error("failed to serialise {object}")]
     Serialise {
@@ -48,24 +64,41 @@ pub enum Error {
 
 /// The shortest time to the next try.
 const SHORTEST: Duration = Duration::from_millis(250);
-/// The longest time to the next try.
-const LONGEST: Duration = Duration::from_mins(1);
+/// The longest time to the next try: nothing may be stale for more than a minute.
+const LONGEST: Duration = Duration::from_secs(45);
+/// The longest time to the next try when the server asks for it.
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 impl Error {
     /// When to try again after the given number of failures in a row. What has merely changed is looked at again at
     /// once; what the server asks to wait for is waited for; everything else waits twice as long each time.
     #[must_use]
     pub fn retry_after(&self, failures: u32) -> Duration {
-        let doubled = SHORTEST
-            .saturating_mul(1 << failures.clamp(1, 16))
-            .min(LONGEST);
         match self {
             Self::Outdated { .. } if failures <= 3 => SHORTEST,
-            Self::Observe { source, .. } | Self::Apply { source, .. } | Self::Report { source } => {
-                asked_for(source).map_or(doubled, |asked| asked.clamp(doubled, LONGEST))
-            }
-            Self::Outdated { .. } | Self::Serialise { .. } | Self::Ending => doubled,
+            Self::Leaving { .. } => LONGEST,
+            _ => self.asked_for().unwrap_or_default().max(pause(failures)),
         }
+    }
+
+    /// How long the API server asks to be left alone, if it does.
+    #[must_use]
+    pub fn asked_for(&self) -> Option<Duration> {
+        match self {
+            Self::Observe { source, .. } | Self::Apply { source, .. } | Self::Report { source } => {
+                asked_for(source).map(|asked| asked.min(LONGEST_ASKED))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it makes the rest of a pass pointless, and says nothing that a person must know.
+    #[must_use]
+    pub const fn is_end_of_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Outdated { .. } | Self::Shut { .. } | Self::Leaving { .. }
+        )
     }
 
     /// A name for metrics.
@@ -74,12 +107,22 @@ impl Error {
         match self {
             Self::Observe { .. } => "observe",
             Self::Outdated { .. } => "outdated",
+            Self::Leaving { .. } => "leaving",
             Self::Apply { .. } => "apply",
             Self::Report { .. } => "report",
+            Self::Shut { .. } => "shut",
             Self::Serialise { .. } => "serialise",
             Self::Ending => "ending",
         }
     }
+}
+
+/// How long to wait after so many tries in a row that came to nothing: ever longer, up to a limit.
+#[must_use]
+pub fn pause(tries: u32) -> Duration {
+    SHORTEST
+        .saturating_mul(1 << tries.clamp(1, 16))
+        .min(LONGEST)
 }
 
 fn asked_for(error: &kube::Error) -> Option<Duration> {
@@ -126,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_waits_longer_up_to_a_minute() {
+    fn each_failure_waits_longer_up_to_a_limit() {
         let waits: Vec<_> = (1..20)
             .map(|failures| refused(0).retry_after(failures))
             .collect();
@@ -138,7 +181,7 @@ mod tests {
     #[test]
     fn the_server_is_waited_for_as_long_as_it_asks() {
         assert_eq!(refused(7).retry_after(1), Duration::from_secs(7));
-        assert_eq!(refused(3600).retry_after(1), LONGEST);
+        assert_eq!(refused(3600).retry_after(1), LONGEST_ASKED);
     }
 
     #[test]

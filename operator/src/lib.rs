@@ -4,13 +4,22 @@
 //! told, is the plan's.
 
 pub mod apply;
+pub mod check;
+pub mod connect;
 pub mod context;
 pub mod controller;
 pub mod error;
+pub mod events;
+pub mod gate;
+pub mod lease;
 pub mod observe;
+pub mod peer;
 mod pods;
+mod presence;
 mod project;
+pub mod refusal;
 pub mod report;
 pub mod serve;
 pub mod state;
+pub mod term;
 pub mod watch;

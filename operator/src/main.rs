@@ -2,29 +2,47 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use chatbot_operator::check::check;
+use chatbot_operator::connect::connect;
 use chatbot_operator::context::Context;
 use chatbot_operator::controller::{on_error, reconcile};
+use chatbot_operator::events::Events;
+use chatbot_operator::gate::{Budget, Gate};
+use chatbot_operator::lease::{self, Candidate};
+use chatbot_operator::peer::Place;
 use chatbot_operator::serve::{Metrics, Told, serve};
 use chatbot_operator::state::Reports;
+use chatbot_operator::term::Term;
 use chatbot_operator::watch;
-use chatbot_plan::names::FIELD_MANAGER;
 use chatbot_plan::world::Release;
-use clap::Parser;
+use chatbot_trace::forecast::Forecast;
+use clap::{Parser, Subcommand};
+use futures::Stream;
 use kube::runtime::controller::Config;
-use kube::runtime::events::{Recorder, Reporter};
-use kube::{Client, Config as ClientConfig};
 use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Keeps every `ChatBotCluster` of a Kubernetes cluster as it is asked for.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Image of the pods of a resource that names none.
-    #[arg(long, env = "CHATBOT_IMAGE")]
-    image: String,
+    #[arg(long, env = "CHATBOT_IMAGE", required = true)]
+    image: Option<String>,
+    /// `PriorityClass` of the pods of a resource that names none. Absent: the cluster's default.
+    #[arg(long, env = "CHATBOT_PRIORITY_CLASS")]
+    priority_class: Option<String>,
     /// Address of /livez, /readyz and /metrics.
     #[arg(long, default_value = "0.0.0.0:8080")]
     metrics_address: SocketAddr,
@@ -34,6 +52,30 @@ struct Arguments {
     /// Resources worked on at the same time.
     #[arg(long, default_value_t = 8)]
     concurrency: u16,
+    /// Seconds after which everything is listed anew, whatever the watches have told.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    relist_seconds: u64,
+    /// Namespace of the Lease that tells which of several operators leads. Absent: this one's own; out of a cluster,
+    /// that of the kubeconfig's context.
+    #[arg(long)]
+    lease_namespace: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// How long a write that is under way is waited for at the end.
+const LAST_WRITE: Duration = Duration::from_secs(10);
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether an installation works: the definition, a dry run of a resource, the operator.
+    Check {
+        /// Where the operator tells about itself, such as `http://chatbot-operator-metrics:8080`.
+        #[arg(long)]
+        operator: String,
+    },
+    /// Show how well a recorded load would have been forecast: a table and a picture. Needs no cluster.
+    Forecast(Forecast),
 }
 
 #[tokio::main]
@@ -51,24 +93,46 @@ async fn main() -> anyhow::Result<()> {
         .with_span_list(false)
         .with_env_filter(filter)
         .init();
+    if let Some(Command::Forecast(forecast)) = &arguments.command {
+        return forecast.run();
+    }
     let client = connect().await?;
-    let (controller, caches) = watch::controller(&client);
+    if let Some(Command::Check { operator }) = arguments.command {
+        for found in check(&client, &operator).await? {
+            println!("ok: {found}");
+        }
+        return Ok(());
+    }
+    let image = arguments.image.context("--image must be set")?;
+    let (controller, caches) =
+        watch::controller(&client, Duration::from_secs(arguments.relist_seconds));
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let told = Told::new(registry);
+    let (term, identity) = (Term::default(), lease::identity());
+    let gate = Gate::new(term.clone(), Budget::default());
+    let namespace = arguments.lease_namespace.as_deref();
+    let namespace = namespace.unwrap_or(client.default_namespace());
+    let candidate = Candidate::new(client.clone(), namespace, identity.clone(), term);
     let context = Arc::new(Context::new(
         client.clone(),
+        gate.clone(),
         caches.clone(),
         Reports::new().context("failed to prepare asking pods for their state")?,
         Release {
-            image: arguments.image,
+            image,
+            priority_class: arguments.priority_class.filter(|class| !class.is_empty()),
+            pods: arguments.place.pods(),
         },
-        Recorder::new(client, Reporter::from(FIELD_MANAGER)),
+        Events::new(identity),
         metrics,
     ));
+    let (leads, led) = tokio::sync::watch::channel(false);
+    let end = CancellationToken::new();
+    let election = tokio::spawn(candidate.run(leads, end.clone()));
     let work = controller
         .with_config(Config::default().concurrency(arguments.concurrency))
-        .shutdown_on_signal()
+        .reconcile_all_on(terms(led, context.clone()))
         .run(reconcile, on_error, context);
     let work = std::pin::pin!(work);
     let readiness = {
@@ -82,20 +146,48 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-    tokio::select! {
-        () = watch::drain(work) => tracing::info!("ended"),
-        served = serve(arguments.metrics_address, told) => served?,
-        () = readiness => {}
-    }
-    Ok(())
+    let outcome = tokio::select! {
+        () = watch::drain(work) => Ok(()),
+        served = serve(arguments.metrics_address, told) => served,
+        stopped = stopped(&gate) => stopped,
+        () = readiness => Ok(()),
+    };
+    // Given back as the very last, when nothing of this operator is under way any more.
+    end.cancel();
+    election.await.context("failed to give the lease back")?;
+    tracing::info!("ended");
+    outcome
 }
 
-async fn connect() -> anyhow::Result<Client> {
-    let mut config = ClientConfig::infer()
+/// Each beginning of a term. What was remembered from before is forgotten: another operator may have led meanwhile.
+fn terms(led: tokio::sync::watch::Receiver<bool>, context: Arc<Context>) -> impl Stream<Item = ()> {
+    futures::stream::unfold((led, context), |(mut led, context)| async move {
+        loop {
+            led.changed().await.ok()?;
+            let leads = *led.borrow_and_update();
+            context.metrics.lead(leads);
+            if leads {
+                context.clear_all();
+                return Some(((), (led, context)));
+            }
+        }
+    })
+}
+
+/// Waits until the process is told to end, and then for the writes under way.
+async fn stopped(gate: &Gate) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen to signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen to signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to end");
+    if tokio::time::timeout(LAST_WRITE, gate.close())
         .await
-        .context("failed to find a cluster: run in a pod, or set KUBECONFIG")?;
-    // A pass that fails is repeated as a whole, on a fresh view of the world: not one request of it for minutes.
-    config.default_retry = false;
-    config.connect_timeout = Some(std::time::Duration::from_secs(5));
-    Client::try_from(config).context("failed to prepare a client for the cluster")
+        .is_err()
+    {
+        tracing::warn!("a write is still without an answer");
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
     ClaimSeen, Identity, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
 };
-use chatbot_plan::{facts, names, status};
+use chatbot_plan::{facts, http_route, names, status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim};
 use kube::api::{DynamicObject, ListParams};
@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::context::{Context, is_newer};
 use crate::error::Error;
 use crate::project;
+use crate::report::{status_of, whole};
 use crate::watch::Guarded;
 
 /// What a pass finds.
@@ -31,19 +32,32 @@ pub struct Sight {
     pub observed: Observed,
     /// Children as they are, for comparing and for writing.
     pub children: BTreeMap<ObjectKey, Arc<DynamicObject>>,
+    /// The version of the resource that was looked at.
+    pub version: Option<String>,
     /// When.
     pub now: Timestamp,
     /// What is wanted, or why that cannot be told.
     pub settings: Result<Settings, Faults>,
+    /// What the operator may not read, in the API server's words: it is unknown, and everything else goes on.
+    pub forbidden: Vec<String>,
 }
 
 /// Looks at everything that concerns a resource.
 pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Error> {
     context.caches.wait().await?;
     let cluster = identity(resource);
+    let newest = context.desk(&cluster.uid, |desk| {
+        desk.generation = desk.generation.max(cluster.generation);
+        desk.generation
+    });
+    if cluster.generation < newest {
+        return Err(Error::Outdated {
+            object: format!("ChatBotCluster {}", cluster.name),
+        });
+    }
     let settings = settings(resource);
     let children = children(&cluster, context);
-    let status = last_status(resource, context);
+    let (status, version) = last_status(resource, &cluster, context).await?;
     let now = Timestamp::now();
     let seen = |kind: &'static str| {
         children
@@ -58,6 +72,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         claim(&cluster, settings.as_ref().ok(), &status, context, now),
         system_prompt(&cluster, settings.as_ref().ok(), &status, context, now),
     );
+    let mut forbidden = Vec::new();
     let observed = Observed {
         children: children
             .iter()
@@ -69,10 +84,14 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         autoscalers: seen("HorizontalPodAutoscaler")
             .map(|(name, object)| (name, project::autoscaler(object)))
             .collect(),
+        routes: seen(http_route::KIND)
+            .map(|(name, object)| (name, project::route(object)))
+            .collect(),
+        absent_kinds: context.caches.absent(),
         pods,
-        nodes: nodes?,
-        claim: claim?,
-        system_prompt: system_prompt?,
+        nodes: allowed(nodes, &mut forbidden)?,
+        claim: allowed(claim, &mut forbidden)?,
+        system_prompt: allowed(system_prompt, &mut forbidden)?,
         signals: Box::default(),
         status,
     };
@@ -80,9 +99,28 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         cluster,
         observed,
         children,
+        version,
         now,
         settings,
+        forbidden,
     })
+}
+
+/// What may not be read is not known, and told; what cannot be read for another reason ends the pass.
+fn allowed<T>(
+    looked: Result<Signal<T>, Error>,
+    forbidden: &mut Vec<String>,
+) -> Result<Signal<T>, Error> {
+    match looked {
+        Err(Error::Observe {
+            source: kube::Error::Api(status),
+            ..
+        }) if status.code == 403 => {
+            forbidden.push(status.message);
+            Ok(Signal::Unknown(Reason::Forbidden))
+        }
+        looked => looked,
+    }
 }
 
 impl Sight {
@@ -120,21 +158,28 @@ fn settings(resource: &Guarded) -> Result<Settings, Faults> {
     }
 }
 
-/// The status as it was last written, by the cache's account or by our own when that is newer.
-fn last_status(resource: &Guarded, context: &Context) -> ChatBotClusterStatus {
-    let reported = context.desk(&resource.uid().unwrap_or_default(), |desk| {
-        desk.reported.clone()
-    });
+/// The status as it was last written, by the cache's account or by our own when that is newer, and its version.
+async fn last_status(
+    resource: &Guarded,
+    cluster: &Identity,
+    context: &Context,
+) -> Result<(ChatBotClusterStatus, Option<String>), Error> {
+    let reported = context.desk(&cluster.uid, |desk| desk.reported.clone());
     let newest = match &reported {
         Some(reported) if is_newer(reported.as_ref(), resource) => reported,
         _ => resource,
     };
-    newest
-        .0
-        .as_ref()
-        .ok()
-        .and_then(|cluster| cluster.status.clone())
-        .unwrap_or_default()
+    match &newest.0 {
+        Ok(cluster) => Ok((
+            cluster.status.clone().unwrap_or_default(),
+            newest.resource_version(),
+        )),
+        // The cache keeps nothing of what cannot be read. Without its status every pass would seem to be the first.
+        Err(_) => Ok(whole(cluster, context).await?.map_or_else(
+            || (ChatBotClusterStatus::default(), newest.resource_version()),
+            |found| (status_of(&found), found.resource_version()),
+        )),
+    }
 }
 
 fn children(cluster: &Identity, context: &Context) -> BTreeMap<ObjectKey, Arc<DynamicObject>> {
@@ -170,7 +215,7 @@ fn memory(cluster: &Identity, children: &BTreeMap<ObjectKey, Arc<DynamicObject>>
     };
     let text = children
         .get(&key)
-        .filter(|object| project::is_owned(object.as_ref(), &cluster.uid))
+        .filter(|object| project::is_ours(object.as_ref(), cluster))
         .and_then(|object| object.data.get("memory").and_then(Value::as_str));
     match text.map(Memory::read) {
         Some(Ok(memory)) => memory,

@@ -7,13 +7,16 @@ use chatbot_plan::names::FIELD_MANAGER;
 use chatbot_plan::status::find;
 use chatbot_plan::world::Identity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
-use kube::{Api, Resource};
-use serde_json::json;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, in_full};
+use crate::events::News;
+use crate::gate::Shut;
+use crate::observe::Sight;
 use crate::watch::Guarded;
 
 /// Conditions whose change is worth an event; the others follow from them.
@@ -26,43 +29,124 @@ const TOLD: [ConditionType; 6] = [
     ConditionType::ModelReady,
 ];
 
+/// Conditions that are told although nothing was said before.
+const NEEDS_A_PERSON: [ConditionType; 2] = [ConditionType::Accepted, ConditionType::Stalled];
+
 /// Writes the status if it says something new.
 pub async fn report(
-    cluster: &Identity,
-    previous: &ChatBotClusterStatus,
+    sight: &Sight,
     status: &ChatBotClusterStatus,
     context: &Context,
 ) -> Result<(), Error> {
+    let previous = &sight.observed.status;
     if own(previous) == *status {
         return Ok(());
     }
-    let api = Api::<Guarded>::namespaced(context.client.clone(), &cluster.namespace);
-    let body = json!({
-        "apiVersion": ChatBotCluster::api_version(&()),
-        "kind": ChatBotCluster::kind(&()),
-        // Of this identity alone: a resource of the same name made meanwhile is another one.
-        "metadata": { "name": cluster.name, "uid": cluster.uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api
-        .patch_status(&cluster.name, &params, &Patch::Apply(&body))
-        .await
-    {
-        Ok(written) => {
-            context.metrics.wrote("Status");
-            context.desk(&cluster.uid, |desk| desk.reported = Some(Arc::new(written)));
-        }
-        // It is gone, or another one has its name: there is nobody to tell.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-        Err(source) => return Err(Error::Report { source }),
-    }
+    let cluster = &sight.cluster;
+    let Some(written) = write(sight, status, context).await? else {
+        return Ok(()); // it is gone: there is nobody to tell
+    };
+    context.metrics.wrote("Status");
+    context.desk(&cluster.uid, |desk| desk.reported = Some(Arc::new(written)));
     for kind in TOLD {
-        if let Some(event) = change(find(previous, kind), find(status, kind)) {
-            publish(cluster, &event, context).await;
+        if let Some(news) = change(find(previous, kind), find(status, kind)) {
+            publish(cluster, news, context).await;
         }
     }
     Ok(())
+}
+
+/// Writes the status over the one that was looked at, and over no other.
+async fn write(
+    sight: &Sight,
+    status: &ChatBotClusterStatus,
+    context: &Context,
+) -> Result<Option<Guarded>, Error> {
+    let (cluster, mut version) = (&sight.cluster, sight.version.clone());
+    let api = Api::<Guarded>::namespaced(context.client.clone(), &cluster.namespace);
+    let object = || format!("ChatBotCluster {}", cluster.name);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    for _ in 0..2 {
+        let metadata =
+            json!({ "name": cluster.name, "uid": cluster.uid, "resourceVersion": version });
+        let body = json!({
+            "apiVersion": ChatBotCluster::api_version(&()),
+            "kind": ChatBotCluster::kind(&()),
+            "metadata": metadata,
+            "status": status,
+        });
+        let patch = Patch::Apply(&body);
+        let source = match api.patch_status(&cluster.name, &params, &patch).await {
+            Ok(written) => return Ok(Some(written)),
+            Err(source) => source,
+        };
+        if let Some(source) = Shut::cause_of(&source) {
+            let object = object();
+            return Err(Error::Shut { object, source });
+        }
+        match &source {
+            kube::Error::Api(refusal) if refusal.code == 404 => return Ok(None),
+            kube::Error::Api(refusal) if refusal.code == 409 => {}
+            _ => return Err(Error::Report { source }),
+        }
+        // Somebody who often touches the rest of it must not keep the status from being told.
+        match newer_version(sight, context).await? {
+            Newer::Touched(newer) => version = Some(newer),
+            Newer::Changed => break,
+            Newer::Gone => return Ok(None),
+        }
+    }
+    Err(Error::Outdated { object: object() })
+}
+
+/// What a resource is that is not of the version that was looked at.
+enum Newer {
+    /// Spec and status are as they were looked at.
+    Touched(String),
+    /// They are not.
+    Changed,
+    /// It is no more; another one may have its name.
+    Gone,
+}
+
+async fn newer_version(sight: &Sight, context: &Context) -> Result<Newer, Error> {
+    let cluster = &sight.cluster;
+    let found = whole(cluster, context).await?;
+    let Some(found) = found.filter(|found| found.uid().as_ref() == Some(&cluster.uid)) else {
+        return Ok(Newer::Gone);
+    };
+    let same = found.metadata.generation == Some(cluster.generation)
+        && own(&status_of(&found)) == own(&sight.observed.status);
+    Ok(match found.resource_version() {
+        Some(version) if same => Newer::Touched(version),
+        _ => Newer::Changed,
+    })
+}
+
+/// A resource as the API server has it, whether or not it can be read as one.
+pub(crate) async fn whole(
+    cluster: &Identity,
+    context: &Context,
+) -> Result<Option<DynamicObject>, Error> {
+    let described = ApiResource::erase::<ChatBotCluster>(&());
+    let (client, namespace) = (context.client.clone(), &cluster.namespace);
+    Api::<DynamicObject>::namespaced_with(client, namespace, &described)
+        .get_opt(&cluster.name)
+        .await
+        .map_err(|source| Error::Observe {
+            what: format!("ChatBotCluster {}", cluster.name),
+            source,
+        })
+}
+
+/// The status of a resource of which nothing else need be readable.
+pub(crate) fn status_of(resource: &DynamicObject) -> ChatBotClusterStatus {
+    resource
+        .data
+        .get("status")
+        .filter(|status| !matches!(status, Value::Null))
+        .and_then(|status| serde_json::from_value(status.clone()).ok())
+        .unwrap_or_default()
 }
 
 /// What is ours of a status: conditions that others have put there are theirs to keep.
@@ -75,38 +159,39 @@ fn own(status: &ChatBotClusterStatus) -> ChatBotClusterStatus {
     own
 }
 
-/// The event of a condition that was known before and has changed.
-fn change(before: Option<&Condition>, after: Option<&Condition>) -> Option<Event> {
-    let (before, after) = (before?, after?);
+/// What is worth telling of a condition that has changed, or that says at first sight that a person is needed.
+fn change(before: Option<&Condition>, after: Option<&Condition>) -> Option<News> {
+    let after = after?;
     let kind = ConditionType::ALL
         .iter()
         .find(|kind| kind.as_str() == after.type_)?;
-    let unchanged = before.status == after.status && before.reason == after.reason;
+    let good = (after.status == "True") != kind.is_abnormal_true();
+    let unchanged = match before {
+        Some(before) => before.status == after.status && before.reason == after.reason,
+        None => good || !NEEDS_A_PERSON.contains(kind),
+    };
     if unchanged || after.status == "Unknown" {
         return None;
     }
-    let good = (after.status == "True") != kind.is_abnormal_true();
     // That nothing is wrong, before anything was, is no news.
-    if good && before.status == "Unknown" && *kind != ConditionType::Ready {
+    let unknown = before.is_some_and(|before| before.status == "Unknown");
+    if good && unknown && *kind != ConditionType::Ready {
         return None;
     }
-    Some(Event {
-        type_: if good || after.reason == "RollingOut" {
-            EventType::Normal
-        } else {
-            EventType::Warning
-        },
+    Some(News {
+        warning: !good && after.reason != "RollingOut",
         reason: after.reason.clone(),
-        note: Some(format!(
-            "{}={}: {}",
-            after.type_, after.status, after.message
-        )),
-        action: "Reconcile".to_owned(),
-        secondary: None,
+        note: format!("{}={}: {}", after.type_, after.status, after.message),
     })
 }
 
-async fn publish(cluster: &Identity, event: &Event, context: &Context) {
+async fn publish(cluster: &Identity, news: News, context: &Context) {
+    let (namespace, name, note) = (&cluster.namespace, &cluster.name, &news.note);
+    if news.warning {
+        tracing::warn!(namespace, cluster = name, reason = news.reason, "{note}");
+    } else {
+        tracing::info!(namespace, cluster = name, reason = news.reason, "{note}");
+    }
     let reference = k8s_openapi::api::core::v1::ObjectReference {
         api_version: Some(ChatBotCluster::api_version(&()).into_owned()),
         kind: Some(ChatBotCluster::kind(&()).into_owned()),
@@ -115,9 +200,9 @@ async fn publish(cluster: &Identity, event: &Event, context: &Context) {
         uid: Some(cluster.uid.clone()),
         ..k8s_openapi::api::core::v1::ObjectReference::default()
     };
-    if let Err(error) = context.events.publish(event, &reference).await {
+    if let Err(error) = context.events.tell(&context.client, &reference, news).await {
         // The status says the same.
-        tracing::warn!(error = %crate::error::in_full(&error), "failed to publish an event");
+        tracing::warn!(error = %in_full(&error), "failed to publish an event");
     }
 }
 
@@ -145,8 +230,8 @@ mod tests {
         let lost = condition("Ready", "False", "NotAvailable");
         let event = change(Some(&ready), Some(&lost)).unwrap();
         assert_eq!(
-            (event.type_, event.reason.as_str()),
-            (EventType::Warning, "NotAvailable")
+            (event.warning, event.reason.as_str()),
+            (true, "NotAvailable")
         );
         let stalled = |status, reason| condition("Stalled", status, reason);
         let event = change(
@@ -154,7 +239,9 @@ mod tests {
             Some(&stalled("True", "Forbidden")),
         )
         .unwrap();
-        assert_eq!(event.type_, EventType::Warning);
+        assert!(event.warning);
+        assert!(change(None, Some(&stalled("False", "NotStalled"))).is_none());
+        assert!(change(None, Some(&stalled("True", "Forbidden"))).is_some());
     }
 
     #[test]

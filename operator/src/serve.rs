@@ -13,6 +13,7 @@ use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -22,6 +23,7 @@ pub struct Metrics {
     passes: Family<PassLabels, Counter>,
     seconds: Option<Histogram>,
     writes: Family<WriteLabels, Counter>,
+    leading: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,7 +57,17 @@ impl Metrics {
             "Writes that changed something, by kind",
             metrics.writes.clone(),
         );
+        registry.register(
+            "leading",
+            "Whether this operator leads: 1, or 0 while it waits",
+            metrics.leading.clone(),
+        );
         metrics
+    }
+
+    /// Whether this operator leads.
+    pub fn lead(&self, leads: bool) {
+        self.leading.set(leads.into());
     }
 
     /// A pass has ended.

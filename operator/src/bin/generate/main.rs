@@ -64,6 +64,10 @@ fn files() -> Result<Vec<Generated>> {
             content: roles::rules()?,
         },
         Generated {
+            path: "charts/chatbot-operator/files/operator-namespace-rules.yaml",
+            content: roles::namespace_rules()?,
+        },
+        Generated {
             path: "crds/chatbotclusters.yaml",
             content: definition,
         },

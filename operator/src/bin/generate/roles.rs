@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use chatbot_plan::kinds::{KINDS, SEEN};
+use chatbot_plan::names::LEASE;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 const HEADER: &str = "# Written by `cargo generate` from operator/plan/src/kinds.rs.\n";
@@ -20,6 +21,19 @@ pub fn rules() -> Result<String> {
         .chain(SEEN)
         .map(|kind| (kind.group, kind.plural, kind.verbs));
     render(OWN.into_iter().chain(kinds))
+}
+
+/// What the operator needs in its own namespace alone: the Lease of the one that leads. It is made by applying it under
+/// its name, so that this right, too, is for one object.
+pub fn namespace_rules() -> Result<String> {
+    let rule = PolicyRule {
+        api_groups: Some(vec!["coordination.k8s.io".to_owned()]),
+        resources: Some(vec!["leases".to_owned()]),
+        resource_names: Some(vec![LEASE.to_owned()]),
+        verbs: ["get", "create", "patch"].map(str::to_owned).to_vec(),
+        ..PolicyRule::default()
+    };
+    write(&[rule])
 }
 
 fn render<'a>(rights: impl Iterator<Item = (&'a str, &'a str, &'a [&'a str])>) -> Result<String> {
@@ -39,7 +53,11 @@ fn render<'a>(rights: impl Iterator<Item = (&'a str, &'a str, &'a [&'a str])>) -
             ..PolicyRule::default()
         })
         .collect();
-    let yaml = serde_yaml::to_string(&rules).context("failed to write the rules as YAML")?;
+    write(&rules)
+}
+
+fn write(rules: &[PolicyRule]) -> Result<String> {
+    let yaml = serde_yaml::to_string(rules).context("failed to write the rules as YAML")?;
     Ok(format!("{HEADER}{yaml}"))
 }
 
@@ -54,6 +72,13 @@ mod tests {
             !rules.contains('*') && !rules.contains("secrets"),
             "{rules}"
         );
+    }
+
+    #[test]
+    fn one_object_may_be_written_in_the_operator_s_namespace() {
+        let rules: Vec<PolicyRule> = serde_yaml::from_str(&namespace_rules().unwrap()).unwrap();
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].resource_names, Some(vec![LEASE.to_owned()]));
     }
 
     #[test]
