@@ -1,4 +1,5 @@
-//! What the operator says of a resource that cannot work, what it mends, and what it leaves alone.
+//! What the operator says of a resource that cannot work, and that it leaves alone what works. What it mends is tried
+//! without nodes, in `kept.rs`.
 #![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
 
 use std::collections::BTreeMap;
@@ -215,80 +216,9 @@ fn at_rest_nothing_is_written(resource: &Resource) {
     assert_eq!(children(resource), before);
 }
 
-/// What somebody deletes comes back, what somebody changes is set again, and what is theirs stays.
-fn what_is_deleted_or_changed_comes_back(resource: &Resource) {
-    let space = &resource.space;
-    let before = children(resource);
-    let configuration = before
-        .keys()
-        .find_map(|name| name.strip_prefix("ConfigMap "))
-        .unwrap();
-    let deleted = [
-        ("configmap", configuration),
-        ("service", "chat-inference"),
-        ("poddisruptionbudget", "chat-adapters"),
-        ("horizontalpodautoscaler", "chat-inference"),
-    ];
-    for (kind, name) in deleted {
-        space.kubectl(&["delete", kind, name]).unwrap();
-    }
-    let note = "example.com/note=theirs";
-    space
-        .kubectl(&["annotate", "service", "chat-adapters", note])
-        .unwrap();
-    // A Service's ports are joined by number when they are applied: the changed one would stand beside ours.
-    let changed = [
-        ("service", "chat-adapters", "/spec/ports/0/port", json!(81)),
-        (
-            "deployment",
-            "chat-inference",
-            "/spec/revisionHistoryLimit",
-            json!(9),
-        ),
-        (
-            "deployment",
-            "chat-adapters",
-            "/metadata/labels/chatbot.dev~1component",
-            json!("x"),
-        ),
-    ];
-    let originals = changed.each_ref().map(|(kind, name, path, value)| {
-        let child = resource.child(kind, name).unwrap();
-        let patch = json!([{ "op": "replace", "path": path, "value": value }]).to_string();
-        space
-            .kubectl(&["patch", kind, name, "--type=json", "--patch", &patch])
-            .unwrap();
-        child.pointer(path).unwrap().clone()
-    });
-    for (kind, name) in deleted {
-        wait_until(&format!("{kind} {name} there again"), PATIENCE, || {
-            resource.child(kind, name).map(|_| true)
-        })
-        .unwrap();
-    }
-    for ((kind, name, path, _), original) in changed.iter().zip(&originals) {
-        wait_until(&format!("{kind} {name} set again"), PATIENCE, || {
-            let child = resource.child(kind, name)?;
-            ensure!(child.pointer(path) == Some(original), "{child}");
-            Ok(true)
-        })
-        .unwrap();
-    }
-    let service = resource.child("service", "chat-adapters").unwrap();
-    assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        service["metadata"]["annotations"]["example.com/note"],
-        "theirs"
-    );
-    let names = |children: &BTreeMap<String, Value>| children.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&children(resource)), names(&before));
-    resource.wait_ready(PATIENCE).unwrap();
-}
-
 #[test]
 #[ignore = "needs the cluster: cargo e2e test"]
-fn what_is_missing_is_named_and_what_is_there_is_kept_as_planned() {
+fn what_is_missing_is_named_and_at_rest_nothing_is_written() {
     let resource = what_is_missing_is_named_until_it_is_there();
     at_rest_nothing_is_written(&resource);
-    what_is_deleted_or_changed_comes_back(&resource);
 }

@@ -1,0 +1,193 @@
+//! What is somebody else's is not touched, what is ours goes with its resource, and one resource that cannot be read
+//! stops no other. All of it needs the API server, and no node.
+#![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
+
+mod operators;
+
+use anyhow::{Context, Result};
+use chatbot_e2e::command;
+use chatbot_e2e::resource::{NAME, Resource};
+use chatbot_e2e::scenario::wait_until;
+use operators::seen::{events, made, told, wait_made, wait_observed};
+use operators::{Operator, Operators, SOON};
+use serde_json::json;
+
+/// A Service of somebody else, with the name of ours.
+const FOREIGN: &str = "
+apiVersion: v1
+kind: Service
+metadata: { name: chat-adapters, labels: { app: other } }
+spec: { selector: { app: other }, ports: [{ port: 8080 }] }
+";
+
+fn what_belongs_to_somebody_else_is_named_and_not_touched(operators: &Operators) {
+    let space = operators.plane.namespace("foreign").unwrap();
+    space.apply(FOREIGN).unwrap();
+    let resource = Resource::apply_unclaimed(space, &json!({})).unwrap();
+    let foreign = resource.child("service", "chat-adapters").unwrap();
+    let taken = ["Stalled", "True", "ObjectNotOwned"];
+    told(&resource, taken, &["Service chat-adapters", "rename"]);
+    wait_until("an event that tells it", SOON, || {
+        let events = events(&resource)?;
+        Ok(events
+            .iter()
+            .any(|event| event["reason"] == "ObjectNotOwned"))
+    })
+    .unwrap();
+    wait_made(&resource);
+    assert_eq!(resource.child("service", "chat-adapters").unwrap(), foreign);
+    resource
+        .space
+        .kubectl(&["delete", "service", "chat-adapters"])
+        .unwrap();
+    wait_until("that it is told no more", SOON, || {
+        let stalled = resource.condition("Stalled")?;
+        Ok(stalled.is_some_and(|stalled| stalled.reason != "ObjectNotOwned"))
+    })
+    .unwrap();
+    let ours = resource.child("service", "chat-adapters").unwrap();
+    assert_eq!(ours["metadata"]["ownerReferences"][0]["name"], NAME);
+}
+
+/// Everything in a namespace that is not in every namespace.
+fn left(resource: &Resource) -> Result<Vec<String>> {
+    const KINDS: &str = "chatbotclusters,configmaps,secrets,services,networkpolicies,ingresses,poddisruptionbudgets,\
+                         deployments,replicasets,horizontalpodautoscalers,pods,endpointslices,persistentvolumeclaims";
+    let names = resource.space.kubectl(&["get", KINDS, "--output=name"])?;
+    let names = names.lines().map(str::to_owned);
+    Ok(names
+        .filter(|name| name != "configmap/kube-root-ca.crt")
+        .collect())
+}
+
+fn only_the_user_s_own_is_left(resource: &Resource, what: &str) {
+    let own = ["configmap/own".to_owned()];
+    let mut last = Vec::new();
+    let outcome = wait_until(what, SOON, || {
+        last = left(resource)?;
+        Ok(last == own)
+    });
+    assert!(outcome.is_ok(), "{what}: {last:?}");
+}
+
+fn a_deleted_resource_leaves_nothing_but_what_is_the_user_s(operators: &Operators) {
+    let resource = made(operators, "deleted", &json!({}));
+    let own = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "own" } });
+    resource.space.apply(&own.to_string()).unwrap();
+    let manifest = json!({
+        "apiVersion": "chatbot.dev/v1alpha1", "kind": "ChatBotCluster", "metadata": { "name": NAME },
+        "spec": resource.object().unwrap()["spec"],
+    });
+    let delete = || {
+        let name = format!("chatbotcluster/{NAME}");
+        resource
+            .space
+            .kubectl(&["delete", &name, "--timeout=60s"])
+            .unwrap();
+    };
+    delete();
+    only_the_user_s_own_is_left(&resource, "everything gone");
+    // In the middle of being made, at another place each time.
+    for times in 0..5 {
+        resource.space.apply(&manifest.to_string()).unwrap();
+        wait_until("the first objects", SOON, || {
+            Ok(left(&resource)?.len() > 2 * times)
+        })
+        .unwrap();
+        delete();
+    }
+    only_the_user_s_own_is_left(&resource, "everything gone of those that were being made");
+}
+
+/// A namespace that ends takes what is in it, while the operator would make it again.
+fn a_namespace_that_is_deleted_goes(operators: &Operators, operator: &Operator) {
+    let resource = made(operators, "going", &json!({}));
+    let name = resource.space.name.clone();
+    let mut kubectl = operators.plane.kubectl();
+    kubectl.args(["delete", "namespace", &name, "--timeout=90s"]);
+    command::output(&mut kubectl).unwrap();
+    assert!(operator.leads().unwrap());
+}
+
+/// The definition as an older release had it, by which a number was an image.
+fn loosened(operators: &Operators) {
+    let image = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/image";
+    let patch = json!([{ "op": "replace", "path": image, "value": { "x-kubernetes-int-or-string": true } }]);
+    let mut kubectl = operators.plane.kubectl();
+    kubectl.args([
+        "patch",
+        "customresourcedefinition",
+        "chatbotclusters.chatbot.dev",
+    ]);
+    kubectl.args(["--type=json", "--patch", &patch.to_string()]);
+    command::output(&mut kubectl).unwrap();
+}
+
+fn one_that_cannot_be_read_is_told_and_stops_nobody(operators: &Operators, operator: &Operator) {
+    let good = made(operators, "readable", &json!({}));
+    loosened(operators);
+    let space = operators.plane.namespace("unreadable").unwrap();
+    let broken = json!({ "spec": { "image": 5 } });
+    let mut resource = None;
+    // The API server takes up a changed definition in its own time.
+    let mut space = Some(space);
+    wait_until("the older definition", SOON, || {
+        let taken = space.take().context("no namespace")?;
+        match Resource::apply_unclaimed(taken, &broken) {
+            Ok(stored) => resource = Some(stored),
+            Err(_) => space = Some(operators.plane.namespace("unreadable")?),
+        }
+        Ok(resource.is_some())
+    })
+    .unwrap();
+    let resource = resource.unwrap();
+    told(
+        &resource,
+        ["Accepted", "False", "InvalidSpec"],
+        &["cannot be read"],
+    );
+    let version =
+        |resource: &Resource| resource.object().unwrap()["metadata"]["resourceVersion"].clone();
+    let before = version(&resource);
+    wait_until("an event that tells it", SOON, || {
+        let events = events(&resource)?;
+        Ok(events.iter().any(|event| event["reason"] == "InvalidSpec"))
+    })
+    .unwrap();
+    assert!(operator.log().unwrap().contains("cannot be read"));
+
+    let edit = json!({ "spec": { "conversation": { "systemPrompt": "You are brief." } } });
+    let generation = good.edit(&edit).unwrap();
+    wait_observed(&good, generation);
+    let restarted = good.child("poddisruptionbudget", "chat-adapters").unwrap();
+    good.space
+        .kubectl(&[
+            "delete",
+            "poddisruptionbudget",
+            "chat-adapters",
+            "--wait=false",
+        ])
+        .unwrap();
+    wait_until("the good one's child there again", SOON, || {
+        let child = good.child("poddisruptionbudget", "chat-adapters")?;
+        Ok(child["metadata"]["uid"] != restarted["metadata"]["uid"])
+    })
+    .unwrap();
+    assert_eq!(version(&resource), before, "what is said of it ticks");
+    let mended = json!({ "spec": { "image": "localhost/chatbot:other" } });
+    resource.edit(&mended).unwrap();
+    told(&resource, ["Accepted", "True", "Valid"], &[]);
+    wait_made(&resource);
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn what_is_another_s_stays_and_what_is_ours_goes_with_its_resource() {
+    let operators = Operators::install(&["keeper"]).unwrap();
+    let mut operator = operators.start("keeper").unwrap();
+    what_belongs_to_somebody_else_is_named_and_not_touched(&operators);
+    a_deleted_resource_leaves_nothing_but_what_is_the_user_s(&operators);
+    a_namespace_that_is_deleted_goes(&operators, &operator);
+    one_that_cannot_be_read_is_told_and_stops_nobody(&operators, &operator);
+    operator.check().unwrap();
+}
