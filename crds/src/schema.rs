@@ -89,17 +89,18 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Rules whose message says what the values are, where the server can: by the message for everybody else.
+/// Rules whose message says what the values are, where the server can: by the message for everybody else. `format` is
+/// cheap by the server's estimate; a number turned into a string and added to another is of unknown length, and refused.
 const SHOWN: [(&str, &str); 2] = [
     (
         rules::MIN_MAX,
-        "'`minReplicas` (' + string(self.minReplicas) + ') must be less than or equal to `maxReplicas` (' + \
-         string(self.maxReplicas) + ')'",
+        "'`minReplicas` (%d) must be less than or equal to `maxReplicas` (%d)'\
+         .format([self.minReplicas, self.maxReplicas])",
     ),
     (
         rules::ANSWER_FITS,
-        "'`conversation.maxAnswerTokens` (' + string(self.conversation.maxAnswerTokens) + ') must be less than \
-         `inference.contextTokens` (' + string(self.inference.contextTokens) + '): prompt and answer share the context'",
+        "'`conversation.maxAnswerTokens` (%d) must be less than `inference.contextTokens` (%d): prompt and answer \
+         share the context'.format([self.conversation.maxAnswerTokens, self.inference.contextTokens])",
     ),
 ];
 

@@ -13,9 +13,10 @@ pub(crate) const ONE_ROUTE: &str = "`ingress` and `httpRoute` may not be set tog
 pub(crate) const GATEWAY_TLS: &str =
     "`tls` may not be set with `httpRoute`: the Gateway's listener holds the certificate";
 pub(crate) const NAMESPACE: &str = "must be a namespace: lower-case letters, digits and '-'";
+/// `namespace` is a reserved word of CEL: without its escape the rule is of unbounded cost to the server.
 /// The Gateway API refuses a route that names one listener twice, or a Gateway and a listener of it.
 pub(crate) const DISTINCT_PARENTS_RULE: &str = "self.all(p, self.exists_one(q, q.name == p.name && \
-    (has(q.namespace) ? q.namespace : '') == (has(p.namespace) ? p.namespace : '') && \
+    (has(q.__namespace__) ? q.__namespace__ : '') == (has(p.__namespace__) ? p.__namespace__ : '') && \
     (!has(q.sectionName) || !has(p.sectionName) || q.sectionName == p.sectionName)))";
 pub(crate) const DISTINCT_PARENTS: &str =
     "entries with the same Gateway must each have a `sectionName` of their own";
