@@ -83,10 +83,8 @@ fn settings(file: &Path, address: SocketAddr) -> Result<Settings> {
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..place]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        let read = String::from_utf8_lossy(&error.as_bytes()[..place]);
+        let line = 1 + read.matches('\n').count();
         anyhow!("`{shown}` is not UTF-8 in line {line}: save it as UTF-8")
     })?;
     let cluster = chatbot_crds::parse(&text).with_context(|| shown.to_string())?;

@@ -186,7 +186,7 @@ mod tests {
         let running = || world().passed().rolled_out(2);
         let unsupported = r#"{"reason":"UnsupportedFormat","message":"no GGUF"}"#;
         let foreign = r#"{"reason":"QuotaExceeded","message":"not the model's"}"#;
-        for (world, status, reason) in vec![
+        for (world, status, reason) in [
             (running(), Some(true), Reason::Published),
             (claimed(running(), None), Some(true), Reason::Published),
             (
