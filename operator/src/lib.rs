@@ -19,6 +19,7 @@ mod presence;
 mod project;
 pub mod refusal;
 pub mod report;
+pub mod run;
 pub mod serve;
 pub mod state;
 pub mod term;

@@ -1,30 +1,16 @@
 //! The operator: keeps every `ChatBotCluster` of a Kubernetes cluster as it is asked for.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chatbot_operator::check::check;
 use chatbot_operator::connect::connect;
-use chatbot_operator::context::Context;
-use chatbot_operator::controller::{on_error, reconcile};
-use chatbot_operator::events::Events;
-use chatbot_operator::gate::{Budget, Gate};
-use chatbot_operator::lease::{self, Candidate};
 use chatbot_operator::peer::Place;
-use chatbot_operator::serve::{Metrics, Told, serve};
-use chatbot_operator::state::Reports;
-use chatbot_operator::term::Term;
-use chatbot_operator::watch;
+use chatbot_operator::run::{Options, run};
 use chatbot_plan::world::Release;
 use chatbot_trace::forecast::Forecast;
 use clap::{Parser, Subcommand};
-use futures::Stream;
-use kube::runtime::controller::Config;
-use prometheus_client::registry::Registry;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Keeps every `ChatBotCluster` of a Kubernetes cluster as it is asked for.
@@ -62,9 +48,6 @@ struct Arguments {
     #[command(flatten)]
     place: Place,
 }
-
-/// How long a write that is under way is waited for at the end.
-const LAST_WRITE: Duration = Duration::from_secs(10);
 
 #[derive(Subcommand)]
 enum Command {
@@ -104,90 +87,17 @@ async fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let image = arguments.image.context("--image must be set")?;
-    let (controller, caches) =
-        watch::controller(&client, Duration::from_secs(arguments.relist_seconds));
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
-    let told = Told::new(registry);
-    let (term, identity) = (Term::default(), lease::identity());
-    let gate = Gate::new(term.clone(), Budget::default());
-    let namespace = arguments.lease_namespace.as_deref();
-    let namespace = namespace.unwrap_or(client.default_namespace());
-    let candidate = Candidate::new(client.clone(), namespace, identity.clone(), term);
-    let context = Arc::new(Context::new(
-        client.clone(),
-        gate.clone(),
-        caches.clone(),
-        Reports::new().context("failed to prepare asking pods for their state")?,
-        Release {
-            image,
-            priority_class: arguments.priority_class.filter(|class| !class.is_empty()),
-            pods: arguments.place.pods(),
-        },
-        Events::new(identity),
-        metrics,
-    ));
-    let (leads, led) = tokio::sync::watch::channel(false);
-    let end = CancellationToken::new();
-    let election = tokio::spawn(candidate.run(leads, end.clone()));
-    let work = controller
-        .with_config(Config::default().concurrency(arguments.concurrency))
-        .reconcile_all_on(terms(led, context.clone()))
-        .run(reconcile, on_error, context);
-    let work = std::pin::pin!(work);
-    let readiness = {
-        let told = told.clone();
-        async move {
-            if caches.wait().await.is_ok() {
-                told.set_ready();
-                tracing::info!("the caches are filled");
-            }
-            std::future::pending::<()>().await;
-        }
+    let release = Release {
+        image,
+        priority_class: arguments.priority_class.filter(|class| !class.is_empty()),
+        pods: arguments.place.pods(),
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-    let outcome = tokio::select! {
-        () = watch::drain(work) => Ok(()),
-        served = serve(arguments.metrics_address, told) => served,
-        stopped = stopped(&gate) => stopped,
-        () = readiness => Ok(()),
+    let options = Options {
+        release,
+        metrics_address: arguments.metrics_address,
+        concurrency: arguments.concurrency,
+        relist: Duration::from_secs(arguments.relist_seconds),
+        lease_namespace: arguments.lease_namespace,
     };
-    // Given back as the very last, when nothing of this operator is under way any more.
-    end.cancel();
-    election.await.context("failed to give the lease back")?;
-    tracing::info!("ended");
-    outcome
-}
-
-/// Each beginning of a term. What was remembered from before is forgotten: another operator may have led meanwhile.
-fn terms(led: tokio::sync::watch::Receiver<bool>, context: Arc<Context>) -> impl Stream<Item = ()> {
-    futures::stream::unfold((led, context), |(mut led, context)| async move {
-        loop {
-            led.changed().await.ok()?;
-            let leads = *led.borrow_and_update();
-            context.metrics.lead(leads);
-            if leads {
-                context.clear_all();
-                return Some(((), (led, context)));
-            }
-        }
-    })
-}
-
-/// Waits until the process is told to end, and then for the writes under way.
-async fn stopped(gate: &Gate) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("failed to listen to signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen to signals")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("told to end");
-    if tokio::time::timeout(LAST_WRITE, gate.close())
-        .await
-        .is_err()
-    {
-        tracing::warn!("a write is still without an answer");
-    }
-    Ok(())
+    run(client, options).await
 }

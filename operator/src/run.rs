@@ -1,0 +1,126 @@
+//! The operator as a process: caches, election, passes and endpoints, from the start to the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chatbot_plan::world::Release;
+use futures::Stream;
+use kube::Client;
+use kube::runtime::controller::Config;
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch::{self, Receiver};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::controller::{on_error, reconcile};
+use crate::events::Events;
+use crate::gate::{Budget, Gate};
+use crate::lease::{self, Candidate};
+use crate::serve::{Metrics, Told, serve};
+use crate::state::Reports;
+use crate::term::Term;
+use crate::watch::{Caches, controller, drain};
+
+/// How long a write that is under way is waited for at the end.
+const LAST_WRITE: Duration = Duration::from_secs(10);
+
+/// How the operator is run.
+pub struct Options {
+    /// What it makes pods from.
+    pub release: Release,
+    /// Where it tells about itself.
+    pub metrics_address: SocketAddr,
+    /// Resources worked on at the same time.
+    pub concurrency: u16,
+    /// After how long everything is listed anew.
+    pub relist: Duration,
+    /// Namespace of the Lease; absent: the client's.
+    pub lease_namespace: Option<String>,
+}
+
+/// Runs until the process is told to end.
+pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
+    let (term, identity) = (Term::default(), lease::identity());
+    let gate = Gate::new(term.clone(), Budget::default());
+    let namespace = options.lease_namespace.as_deref();
+    let namespace = namespace.unwrap_or(client.default_namespace());
+    let candidate = Candidate::new(client.clone(), namespace, identity.clone(), term);
+
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let told = Told::new(registry);
+    let (controller, caches) = controller(&client, options.relist);
+    let context = Arc::new(Context::new(
+        client,
+        gate.clone(),
+        caches.clone(),
+        Reports::new().context("failed to prepare asking pods for their state")?,
+        options.release,
+        Events::new(identity),
+        metrics,
+    ));
+
+    let (leads, led) = watch::channel(false);
+    let end = CancellationToken::new();
+    let election = tokio::spawn(candidate.run(leads, end.clone()));
+    let work = controller
+        .with_config(Config::default().concurrency(options.concurrency))
+        .reconcile_all_on(terms(led, context.clone()))
+        .run(reconcile, on_error, context);
+    let work = std::pin::pin!(work);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    let outcome = tokio::select! {
+        () = drain(work) => Ok(()),
+        served = serve(options.metrics_address, told.clone()) => served,
+        stopped = stopped(&gate) => stopped,
+        () = readiness(caches, told) => Ok(()),
+    };
+    // Given back as the very last, when nothing of this operator is under way any more.
+    end.cancel();
+    election.await.context("failed to give the lease back")?;
+    tracing::info!("ended");
+    outcome
+}
+
+/// Each beginning of a term. What was remembered from before is forgotten: another operator may have led meanwhile.
+fn terms(led: Receiver<bool>, context: Arc<Context>) -> impl Stream<Item = ()> {
+    futures::stream::unfold((led, context), |(mut led, context)| async move {
+        loop {
+            led.changed().await.ok()?;
+            let leads = *led.borrow_and_update();
+            context.metrics.lead(leads);
+            if leads {
+                context.clear_all();
+                return Some(((), (led, context)));
+            }
+        }
+    })
+}
+
+/// Who waits for the Lease is as ready as who has it. Never ends.
+async fn readiness(caches: Caches, told: Told) {
+    if caches.wait().await.is_ok() {
+        told.set_ready();
+        tracing::info!("the caches are filled");
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Waits until the process is told to end, and then for the writes under way.
+async fn stopped(gate: &Gate) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen to signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen to signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to end");
+    let closed = tokio::time::timeout(LAST_WRITE, gate.close()).await;
+    if closed.is_err() {
+        tracing::warn!("a write is still without an answer");
+    }
+    Ok(())
+}
