@@ -35,7 +35,7 @@ pub use picture::Picture;
 
 /// The time in which anything here is expected to happen, on a machine that is busy with everything else.
 pub const PATIENCE: Duration = Duration::from_mins(2);
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(50);
 /// Whoever writes what a user would.
 const USER: &str = "user";
 

@@ -80,10 +80,12 @@ fn child(kind: &Kind, object: DynamicObject) -> Result<Value> {
     let (labels, mut annotations) = (object.labels().clone(), object.annotations().clone());
     annotations.remove(chatbot_plan::names::HASH_ANNOTATION);
     let mut data = object.data;
-    data["status"].take();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("status");
+    }
     // Addresses and ports that the API server has given.
     for given in ["clusterIP", "clusterIPs"] {
-        if let Some(spec) = data["spec"].as_object_mut() {
+        if let Some(spec) = data.pointer_mut("/spec").and_then(Value::as_object_mut) {
             spec.remove(given);
         }
     }
