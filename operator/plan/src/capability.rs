@@ -83,3 +83,36 @@ pub const ALL: &[Capability] = &[
         propose: error_rate::propose,
     },
 ];
+
+/// Those that look ahead, and the autoscaler's bounds that their floors meet: all that a replay in virtual time needs.
+/// Without the others they decide the same, since none depends on what another proposes.
+pub const AHEAD: &[Capability] = &[
+    Capability {
+        name: "autoscaling",
+        propose: autoscaling::propose,
+    },
+    Capability {
+        name: "cost",
+        propose: cost::propose,
+    },
+    Capability {
+        name: "error_rate",
+        propose: error_rate::propose,
+    },
+    Capability {
+        name: "prewarm",
+        propose: prewarm::propose,
+    },
+    Capability {
+        name: "spot",
+        propose: spot::propose,
+    },
+    Capability {
+        name: "standby",
+        propose: standby::propose,
+    },
+    Capability {
+        name: "training",
+        propose: training::propose,
+    },
+];

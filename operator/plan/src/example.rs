@@ -7,10 +7,10 @@
     clippy::return_self_not_must_use
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chatbot_crds::config::{ChannelState, ModelState, ProbeState, State};
-use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
+use chatbot_crds::{ChatBotClusterStatus, Settings};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::foresight::Foresight;
@@ -62,19 +62,7 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
         },
         settings,
         foresight: Foresight::default(),
-        observed: Observed {
-            children: BTreeMap::new(),
-            deployments: BTreeMap::new(),
-            autoscalers: BTreeMap::new(),
-            routes: BTreeMap::new(),
-            absent_kinds: BTreeSet::new(),
-            pods: Vec::new(),
-            nodes: Signal::Unknown(Reason::Pending),
-            claim: Signal::Unknown(Reason::Pending),
-            system_prompt: Signal::Unknown(Reason::Pending),
-            signals: Box::default(),
-            status: ChatBotClusterStatus::default(),
-        },
+        observed: Observed::nothing(),
         memory: Memory::default(),
     }
 }

@@ -58,6 +58,9 @@ pub struct Prewarm {
     pub lead_time: SignedDuration,
     /// The percentile of the forecast that is prepared for, 50 to 99.
     pub percentile: u8,
+    /// How busy instances may be at that percentile, in percent of what they can answer. No question to a user: higher
+    /// saves little, since the autoscaler holds its own target anyway, and lower pays twice for the same caution.
+    pub fill_percent: u32,
     /// The grid that demand is measured on.
     pub step: SignedDuration,
     /// Load that is known beforehand.
@@ -70,6 +73,7 @@ impl Default for Prewarm {
             mode: Mode::Active,
             lead_time: SignedDuration::from_mins(30),
             percentile: 95,
+            fill_percent: 90,
             step: SignedDuration::from_mins(10),
             events: Vec::new(),
         }

@@ -12,9 +12,6 @@ use crate::world::World;
 
 /// The longest checkpoint that is waited for.
 pub const LONGEST_CHECKPOINT: SignedDuration = SignedDuration::from_mins(30);
-/// How busy instances may be at the quantile that is prepared for. Chosen on the days before the test parts of the
-/// recorded traces: higher saves little, since the autoscaler holds its own target anyway.
-const FILL: f64 = 0.85;
 /// Where CPU use says something about what an instance answers: below it is noise, above it is a queue.
 const TELLING: std::ops::RangeInclusive<f64> = 0.1..=0.97;
 /// How much a new measurement of an instance's capacity counts.
@@ -33,7 +30,8 @@ pub struct Outlook {
 #[derive(Clone, Debug)]
 struct Known {
     forecast: Forecast,
-    capacity: f64,
+    /// What one instance may be asked for, a second.
+    answers: f64,
     level: f64,
     skill: Skill,
     passed: SignedDuration,
@@ -98,7 +96,7 @@ impl Outlook {
             .forecast
             .highest(known.level, ahead.min(reach))
             .ok_or(Blind::Stale)?;
-        Ok(replicas(demand, known.capacity))
+        Ok(replicas(demand, known.answers))
     }
 
     /// Instances for the demand that is expected then, in the middle of what may come.
@@ -108,7 +106,7 @@ impl Outlook {
         let ahead = u32::try_from(ahead.as_secs()).ok()?;
         let index = usize::try_from(ahead / known.forecast.step.max(1)).ok()?;
         let step = known.forecast.steps.get(index)?;
-        Some(replicas(step.point, known.capacity))
+        Some(replicas(step.point, known.answers))
     }
 
     /// How good forecasts have been.
@@ -126,8 +124,8 @@ pub fn comes(now: Timestamp, event: &Event, ahead: SignedDuration) -> Result<boo
     Ok(schedule.at(now).is_some() || soon())
 }
 
-fn replicas(demand: f64, capacity: f64) -> u32 {
-    let wanted = (demand / (capacity * FILL)).ceil();
+fn replicas(demand: f64, answers: f64) -> u32 {
+    let wanted = (demand / answers).ceil();
     // Bounds come by vote; here only what no cluster has is cut off.
     #[expect(
         clippy::cast_possible_truncation,
@@ -153,7 +151,7 @@ fn known(now: Timestamp, learned: &Learned, asked: &Prewarm) -> Result<Known, Bl
     Ok(Known {
         passed: (begins - asked.step).max(SignedDuration::ZERO),
         forecast,
-        capacity: capacity as f64 / 1000.0,
+        answers: capacity as f64 / 1000.0 * f64::from(asked.fill_percent.max(1)) / 100.0,
         level: f64::from(asked.percentile) / 100.0,
         skill,
     })

@@ -267,6 +267,24 @@ pub struct ClaimSeen {
 }
 
 impl Observed {
+    /// Nothing has been looked at yet.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            children: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            autoscalers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            absent_kinds: BTreeSet::new(),
+            pods: Vec::new(),
+            nodes: Signal::Unknown(Reason::Pending),
+            claim: Signal::Unknown(Reason::Pending),
+            system_prompt: Signal::Unknown(Reason::Pending),
+            signals: Box::default(),
+            status: ChatBotClusterStatus::default(),
+        }
+    }
+
     /// The pods of a component that are not on their way out.
     pub fn pods_of(&self, component: Component) -> impl Iterator<Item = &PodSeen> {
         self.pods

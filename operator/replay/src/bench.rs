@@ -83,15 +83,19 @@ pub struct Series {
     pub trace: Trace,
     /// Seconds of a step of demand.
     pub step: i64,
-    /// Days at the end that are played; the planner has seen the days before them.
+    /// Days that are played; the planner has seen the days before them.
     pub days: i64,
+    /// Days at the end that are left out: what is chosen is chosen on days that are not reported.
+    pub left_out: i64,
+    /// How busy instances may be at the percentile; the planner's own choice when absent.
+    pub fill_percent: Option<u32>,
 }
 
 impl Series {
-    /// The part that is played: whole days at the end.
+    /// The part that is played.
     #[must_use]
     pub fn part(&self) -> (i64, i64) {
-        let end = self.trace.length() / self.step * self.step;
+        let end = (self.trace.length() - self.left_out * 86_400).max(0) / self.step * self.step;
         (
             (end - self.days * 86_400).max(0) / self.step * self.step,
             end,

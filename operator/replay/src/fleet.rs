@@ -130,10 +130,14 @@ impl Fleet {
 
     /// Makes and takes away pods until a Deployment has as many as it wants.
     pub fn scale(&mut self, now: i64, base: bool, replicas: u32) {
+        let is_own = |pod: &&Pod| pod.base == base && !pod.leaving;
+        if self.pods.iter().filter(is_own).count() == replicas as usize {
+            return;
+        }
         let mut own: Vec<(bool, i64, u32)> = self
             .pods
             .iter()
-            .filter(|pod| pod.base == base && !pod.leaving)
+            .filter(is_own)
             .map(|pod| (pod.node.is_none(), pod.created, pod.id))
             .collect();
         let wanted = replicas as usize;
@@ -170,6 +174,9 @@ impl Fleet {
     pub fn schedule(&mut self, now: i64) -> usize {
         for node in self.nodes.values_mut() {
             node.returning.retain(|at| *at > now);
+        }
+        if self.pods.iter().all(|pod| pod.node.is_some()) {
+            return 0;
         }
         let mut free: BTreeMap<u32, usize> =
             self.nodes.keys().map(|id| (*id, self.free(*id))).collect();

@@ -10,6 +10,7 @@ pub mod bench;
 pub mod fleet;
 mod learned;
 pub mod market;
+pub mod own;
 pub mod play;
 pub mod queue;
 pub mod scenario;

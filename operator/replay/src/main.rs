@@ -34,6 +34,12 @@ struct Arguments {
     /// Days at its end that are played.
     #[arg(long, default_value_t = 5)]
     days: i64,
+    /// Days at the end that are left out.
+    #[arg(long, default_value_t = 0)]
+    left_out: i64,
+    /// How busy instances may be at the percentile that is prepared for, percent; the planner's own choice when absent.
+    #[arg(long)]
+    fill: Option<u32>,
     /// Spot capacity of your own, in place of the recorded churn: seconds, zone, obtainable instances.
     #[arg(long)]
     spot_trace: Option<PathBuf>,
@@ -148,6 +154,8 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
             trace,
             step,
             days: arguments.days,
+            left_out: arguments.left_out,
+            fill_percent: arguments.fill,
         }]);
     }
     let Some(folder) = &arguments.data else {
@@ -169,6 +177,8 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
                 trace: series(&folder.join(file), &reading)?,
                 step: *step,
                 days: if arguments.quick { 2 } else { *days },
+                left_out: arguments.left_out,
+                fill_percent: arguments.fill,
             })
         })
         .collect()

@@ -3,11 +3,12 @@
 mod load;
 mod room;
 
+use chatbot_plan::capability::AHEAD;
 use chatbot_plan::decision::Decision;
 use chatbot_plan::proposal::Component;
 use chatbot_plan::signals::Market as MarketSeen;
 use chatbot_plan::world::{Signal, World};
-use chatbot_plan::{plan, votes};
+use chatbot_plan::{plan_with, votes};
 use jiff::Timestamp;
 
 use crate::autoscaler::{Autoscaler, SYNC};
@@ -197,7 +198,7 @@ impl<'a> Game<'a> {
                 at: self.world.now,
             };
         }
-        let plan = plan(&self.world);
+        let plan = plan_with(&self.world, AHEAD);
         self.world.memory = plan.memory;
         if let Some(settled) = plan.settled.get(&Component::Inference) {
             let bounds = votes::split(settled, self.base);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chatbot_crds::Settings;
 use chatbot_crds::config::State;
-use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::names;
@@ -64,20 +64,12 @@ pub fn world(resource: &str, foresight: Foresight) -> Result<World, Unusable> {
         },
         release: Release {
             image: "chatbot".to_owned(),
+            priority_class: None,
+            pods: None,
         },
         settings,
         foresight,
-        observed: Observed {
-            children: BTreeMap::new(),
-            deployments: BTreeMap::new(),
-            autoscalers: BTreeMap::new(),
-            pods: Vec::new(),
-            nodes: Signal::Unknown(Reason::Pending),
-            claim: Signal::Unknown(Reason::Pending),
-            system_prompt: Signal::Unknown(Reason::Pending),
-            signals: Box::default(),
-            status: ChatBotClusterStatus::default(),
-        },
+        observed: Observed::nothing(),
         memory: Memory::default(),
     })
 }

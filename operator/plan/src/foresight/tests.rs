@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::capability::ALL;
+use crate::capability::{AHEAD, ALL};
 use crate::decision::Decision;
 use crate::example::{node, world};
 use crate::facts::{Facts, share};
@@ -269,6 +269,15 @@ proptest! {
         prop_assert_eq!(one.decisions, other.decisions);
         prop_assert_eq!(one.findings, other.findings);
         prop_assert_eq!(one.memory, other.memory);
+    }
+
+    #[test]
+    fn what_looks_ahead_decides_the_same_alone(draw in draw()) {
+        let world = drawn(&draw);
+        let (whole, alone) = (plan(&world), plan_with(&world, AHEAD));
+        prop_assert_eq!(&whole.settled[&Component::Inference], &alone.settled[&Component::Inference]);
+        prop_assert_eq!(whole.decisions, alone.decisions);
+        prop_assert_eq!(whole.memory.foresight, alone.memory.foresight);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! An instance is sized so that the peak of the part that is played needs 40 of them at the autoscaler's target of 70 %:
 //! that is what a static installation would have, and what capacity is compared with. The load of a slot holds for the
-//! whole slot: no ramp is given for free. What was chosen on which days: the fill of an instance
-//! ([`chatbot_plan::outlook`]) on the days before the part that is played; nothing on that part.
+//! whole slot: no ramp is given for free. What was chosen on which days: how busy an instance may
+//! be at the percentile (90 %), on the days before the part that is played; nothing on that part.
 
 use chatbot_plan::foresight::{Foresight, Prewarm};
 use jiff::SignedDuration;
@@ -21,7 +21,7 @@ pub const PEAK: u32 = 40;
 /// Fewest instances.
 const FEWEST: u32 = 5;
 /// What the autoscaler steers to.
-const TARGET: f64 = 0.7;
+pub const TARGET: f64 = 0.7;
 
 /// A scenario of one series.
 #[must_use]
@@ -49,6 +49,9 @@ pub fn scenario(series: &Series, foresight: Foresight, policy: Policy) -> Scenar
 pub fn prewarm(series: &Series) -> Prewarm {
     Prewarm {
         step: SignedDuration::from_secs(series.step),
+        fill_percent: series
+            .fill_percent
+            .unwrap_or(Prewarm::default().fill_percent),
         ..Prewarm::default()
     }
 }

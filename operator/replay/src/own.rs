@@ -1,0 +1,126 @@
+//! A load of one's own: the planner and the autoscaler alone on the same nodes.
+
+use chatbot_plan::foresight::{Foresight, Spot, Training};
+
+use crate::bench::Series;
+use crate::bench::elasticity::{PLAIN, TARGET, prewarm};
+use crate::fleet::{SLOTS, Times, count};
+use crate::scenario::{Installed, Load, Outcome, Policy, Scenario, Spots};
+use crate::sight::Unusable;
+use crate::trace::SpotTrace;
+
+/// Of the nodes, the part that is on-demand where there is spot capacity: one of so many.
+const ON_DEMAND: u32 = 5;
+
+/// What is to be played.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The load.
+    pub series: Series,
+    /// Spot capacity.
+    pub spot: Option<SpotTrace>,
+    /// Fewest and most instances.
+    pub bounds: (u32, u32),
+    /// Requests a second of one instance; none: as many as make the peak need the most instances.
+    pub capacity: Option<f64>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// With the planner.
+    pub planner: Outcome,
+    /// With the autoscaler alone.
+    pub alone: Outcome,
+    /// Nodes that were installed.
+    pub nodes: u32,
+    /// Requests a second of one instance.
+    pub capacity: f64,
+}
+
+impl Played {
+    /// Part of the capacity-hours that was lent.
+    #[must_use]
+    pub fn lent(&self, outcome: &Outcome) -> f64 {
+        let slots = f64::from(self.nodes * count(SLOTS));
+        outcome.lent_seconds / (slots * outcome.seconds.max(1) as f64)
+    }
+}
+
+/// Plays it twice.
+pub fn play(asked: &Asked) -> Result<Played, Unusable> {
+    let part = asked.series.part();
+    let peak = asked.series.trace.peak(part.0, part.1);
+    let most = f64::from(asked.bounds.1.max(1));
+    let capacity = asked
+        .capacity
+        .unwrap_or(peak / (most * TARGET))
+        .max(f64::MIN_POSITIVE);
+    let nodes = asked.bounds.1.div_ceil(count(SLOTS));
+    let scenario =
+        |foresight: Foresight, policy: Policy| scenario(asked, capacity, nodes, foresight, policy);
+    let foresight = Foresight {
+        prewarm: Some(prewarm(&asked.series)),
+        spot: asked.spot.as_ref().map(|_| Spot {
+            on_demand_replicas: 0,
+            ..Spot::default()
+        }),
+        training: Some(Training {
+            cpu_milli: u64::MAX,
+            memory_bytes: u64::MAX,
+            windows: Vec::new(),
+        }),
+        ..Foresight::default()
+    };
+    Ok(Played {
+        planner: crate::play(&scenario(foresight, Policy::Planner))?,
+        alone: crate::play(&scenario(Foresight::default(), PLAIN))?,
+        nodes,
+        capacity,
+    })
+}
+
+fn scenario(
+    asked: &Asked,
+    capacity: f64,
+    nodes: u32,
+    foresight: Foresight,
+    policy: Policy,
+) -> Scenario {
+    let part = asked.series.part();
+    let on_demand = if asked.spot.is_some() {
+        nodes.div_ceil(ON_DEMAND)
+    } else {
+        nodes
+    };
+    Scenario {
+        load: Some(Load {
+            trace: asked.series.trace.clone(),
+            capacity,
+        }),
+        spot: asked.spot.clone().map(|mut trace| {
+            // It begins with the part that is played.
+            trace.changes = trace
+                .changes
+                .into_iter()
+                .map(|(at, changes)| (at + part.0, changes))
+                .collect();
+            Spots {
+                trace,
+                notice: 120,
+                seed: 1,
+            }
+        }),
+        bounds: asked.bounds,
+        foresight,
+        policy,
+        nodes: Some(Installed {
+            on_demand,
+            spot: nodes - on_demand,
+        }),
+        extra: 0,
+        part,
+        times: Times::default(),
+        curve: Some(300),
+    }
+}
