@@ -77,7 +77,10 @@ pub fn measure(site: &mut Site, inside: &Inside, extent: &Extent) -> Result<Repo
         starts.push(one);
     }
     ours.stop()?;
-    Ok(report(&stages, &rest, &repairs, &starts, peak_mib))
+    let mut report = report(&stages, &rest, &repairs, &starts, peak_mib);
+    let kubernetes = site.version.as_str().into();
+    report.result.insert("kubernetes".to_owned(), kubernetes);
+    Ok(report)
 }
 
 fn start(site: &Site, inside: &Inside) -> Result<Measured> {

@@ -30,6 +30,8 @@ pub struct Site {
     pub api: Api,
     /// The operator's own access, with the rights of its chart and no others.
     pub kubeconfig: PathBuf,
+    /// Of Kubernetes.
+    pub version: String,
     folder: PathBuf,
     kwok: Measured,
 }
@@ -69,8 +71,12 @@ impl Site {
             scheduler: true,
         })?;
         say("the control plane stands");
+        let api = Api::of(&plane);
+        let version = api.get("/version")?;
+        let version = version["gitVersion"].as_str();
         let mut site = Self {
-            api: Api::of(&plane),
+            version: version.context("the API server has no version")?.to_owned(),
+            api,
             kwok: start_kwok(&plane, &inside.programs, &folder)?,
             kubeconfig: folder.join("operator.kubeconfig"),
             plane,
@@ -152,8 +158,9 @@ impl Site {
         let mut helm = Command::new(self.plane.places.programs().join("helm"));
         helm.args(["template", ACCOUNT]).arg(&chart);
         helm.args(["--namespace", OPERATOR_NAMESPACE]);
-        helm.args(["--set", "image.operator=localhost/operator:bench"]);
-        helm.args(["--set", "image.chatbot=localhost/chatbot:bench"]);
+        helm.args(["--kube-version", &self.version]);
+        helm.args(["--set", "image.operator.repository=localhost/operator"]);
+        helm.args(["--set", "image.chatbot.repository=localhost/chatbot"]);
         for template in ["crd", "rbac"] {
             helm.args(["--show-only", &format!("templates/{template}.yaml")]);
         }
