@@ -7,6 +7,7 @@
 
 pub mod conditions;
 pub mod controller;
+pub mod forecast;
 pub mod measure;
 pub mod program;
 pub mod report;
@@ -25,7 +26,7 @@ use program::Program;
 use report::Summary;
 
 /// Every benchmark, by name.
-pub const ALL: &[Benchmark] = &[controller::CONTROLLER];
+pub const ALL: &[Benchmark] = &[controller::CONTROLLER, forecast::FORECAST];
 
 /// One benchmark.
 pub struct Benchmark {

@@ -161,10 +161,9 @@ impl Ahead {
         Some(Expected { point, quantiles })
     }
 
-    /// The level of the load has changed: what was learned before counts less.
+    /// The level of the load has changed: what the members lost before counts less.
     pub(crate) fn forget(&mut self, keep: f64) {
         self.weights.forget(keep);
-        self.ridges.iter_mut().for_each(|ridge| ridge.forget(keep));
     }
 
     pub(crate) fn is_sound(&self) -> bool {

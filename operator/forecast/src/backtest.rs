@@ -229,3 +229,6 @@ pub fn pinball(value: f64, quantile: f64, level: f64) -> f64 {
         (level - 1.0) * above
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::outlook::QUANTILES;
 use crate::packed;
 
 /// How far a quantile moves, in units of the usual error.
-const STEP: f64 = 0.02;
+const STEP: f64 = 0.05;
 /// Observations over which the quick usual error is formed.
 const QUICK: f64 = 6.0;
 /// Quantiles of a normal distribution whose mean absolute error is 1: where tracking begins.

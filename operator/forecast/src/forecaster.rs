@@ -7,6 +7,7 @@ use crate::ahead::Expected;
 use crate::history::History;
 use crate::learned::Learned;
 use crate::outlook::{Forecast, QUANTILES, Step};
+use crate::scale::LARGEST;
 use crate::settings::{InvalidSettings, Settings};
 use crate::skill::Skill;
 
@@ -155,7 +156,7 @@ impl Forecaster {
                 self.take(slot, None);
             }
         }
-        self.take(slot, value);
+        self.take(slot, value.map(|value| value.min(LARGEST)));
         Ok(())
     }
 
@@ -231,7 +232,7 @@ impl Forecaster {
         )
     }
 
-    /// How often the level of the load was seen to change at once: after each, what was learned before counts less.
+    /// How often the level of the load was seen to change at once: after each, what the members lost before counts less.
     #[must_use]
     pub fn level_changes(&self) -> u32 {
         self.state.learned.as_ref().map_or(0, Learned::changes)

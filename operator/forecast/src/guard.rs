@@ -8,8 +8,8 @@ use crate::packed;
 const SLACK: f64 = 1.5;
 /// The most that one error counts: a single spike is no change of level.
 const LIMIT: f64 = 5.0;
-/// The sum at which the level has changed: three large errors in a row to the same side.
-const ALARM: f64 = 10.0;
+/// The sum at which the level has changed: at least five large errors to the same side, close to each other.
+const ALARM: f64 = 15.0;
 
 /// Sums of errors above and below.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

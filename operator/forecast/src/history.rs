@@ -47,7 +47,7 @@ impl History {
     /// Adds the next slot and keeps the newest `limit`.
     pub(crate) fn push(&mut self, value: Option<f64>, limit: usize) {
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are kept")]
-        let value = value.map_or(f32::NAN, |value| value.min(f64::from(f32::MAX)) as f32);
+        let value = value.map_or(f32::NAN, |value| value as f32);
         self.values.push_back(value);
         self.next += 1;
         while self.values.len() > limit {

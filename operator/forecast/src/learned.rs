@@ -41,8 +41,10 @@ const WINTERS: [Shares; 3] = {
 };
 /// Days over which the usual level of the series is formed.
 const SCALE: f64 = 3.0;
-/// What is kept of what was learned when the level of the load changes.
+/// What is kept of the members' losses when the level of the load changes.
 const KEPT_AT_A_CHANGE: f64 = 0.5;
+/// How much worse than the last value the members may lately have been: less is chance.
+const MARGIN: f64 = 1.02;
 /// Numbers of steps that are learned; those between are interpolated.
 const LEARNED: u16 = 6;
 
@@ -201,7 +203,7 @@ impl Learned {
             };
         }
         let (wape, last_value) = (own / values, last / values);
-        if own < last {
+        if own <= MARGIN * last {
             Skill::BetterThanLastValue { wape, last_value }
         } else {
             Skill::WorseThanLastValue { wape, last_value }

@@ -76,17 +76,6 @@ impl Ridge {
         }
     }
 
-    /// Forgets a share of what was learned at once.
-    pub(crate) fn forget(&mut self, keep: f64) {
-        for product in &mut self.products {
-            *product *= keep;
-        }
-        for row in 0..self.moments.len() {
-            self.moments[row] *= keep;
-            self.products[row * (row + 1) / 2 + row] += (1.0 - keep) * PENALTY;
-        }
-    }
-
     pub(crate) fn is_sound(&self, features: usize) -> bool {
         let numbers = self
             .products

@@ -8,6 +8,8 @@ use crate::packed;
 /// infinite one.
 const FLOOR: f64 = 0.005;
 
+/// The largest value; what is above is taken for it.
+pub(crate) const LARGEST: f64 = f32::MAX as f64;
 /// The smallest level, as a logarithm: a billionth of the unit.
 const LOWEST: f64 = -20.7;
 
@@ -47,9 +49,9 @@ impl Scale {
         (value + self.floor()).ln()
     }
 
-    /// The value of a logarithm: finite and not negative.
+    /// The value of a logarithm: not negative, and never so large that sums of it could become infinite.
     pub(crate) fn value(&self, log: f64) -> f64 {
-        (log.exp() - self.floor()).clamp(0.0, f64::MAX)
+        (log.exp() - self.floor()).clamp(0.0, LARGEST)
     }
 
     pub(crate) fn is_sound(&self) -> bool {

@@ -2,7 +2,8 @@
 
 /// How good the forecasts of the last day have been, beside the last value.
 ///
-/// Errors are WAPE: the sum of absolute errors over the sum of the values, over every forecast step of the last day.
+/// Errors are WAPE: the sum of absolute errors over the sum of the values, over every number of steps ahead; what is
+/// older than a day is forgotten exponentially.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Skill {
     /// Not enough has been seen for a judgement. What is forecast meanwhile is the last value.
@@ -12,14 +13,14 @@ pub enum Skill {
         /// How many of them there must be.
         needed: usize,
     },
-    /// The forecast was better, and is used.
+    /// The forecast was better, or worse by at most 2 % of the last value's error, and is used.
     BetterThanLastValue {
         /// WAPE of the forecast, as a fraction.
         wape: f64,
         /// WAPE of the last value.
         last_value: f64,
     },
-    /// The last value was as good or better, and is used in the forecast's place.
+    /// The last value was better, and is used in the forecast's place.
     WorseThanLastValue {
         /// WAPE of the forecast that is not used, as a fraction.
         wape: f64,

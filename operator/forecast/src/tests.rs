@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use proptest::prelude::*;
 
-use crate::{Forecaster, InvalidSettings, NoForecast, Refused, Settings};
+use crate::{Forecast, Forecaster, InvalidSettings, NoForecast, Refused, Settings, Skill, Step};
+
+const DAY: i64 = 144;
 
 fn at(slot: i64) -> Timestamp {
     Timestamp::from_second(slot * 600).expect("in range")
@@ -13,15 +16,224 @@ fn forecaster() -> Forecaster {
     Forecaster::new(Settings::new(600, 3)).expect("valid settings")
 }
 
+/// Load of a day's course, with noise that is the same in every run.
+fn load(slot: i64) -> f64 {
+    let course = (std::f64::consts::TAU * (slot % DAY) as f64 / DAY as f64).sin();
+    let noise = (slot * 7919 % 101) as f64 / 101.0 - 0.5;
+    100.0 * (1.6 + course) * (1.0 + 0.1 * noise)
+}
+
+fn having_seen(slots: std::ops::Range<i64>, load: impl Fn(i64) -> Option<f64>) -> Forecaster {
+    let mut forecaster = forecaster();
+    for slot in slots {
+        forecaster.observe(at(slot), load(slot)).expect("in order");
+    }
+    forecaster
+}
+
+fn is_sound(forecast: &Forecast) -> bool {
+    forecast.steps.iter().all(|step| {
+        let numbers = || step.quantiles.iter().chain([&step.point]);
+        numbers().all(|number| number.is_finite() && *number >= 0.0)
+            && step.quantiles.windows(2).all(|pair| pair[0] <= pair[1])
+    })
+}
+
 #[test]
 fn without_history_there_is_no_forecast() {
     assert_eq!(forecaster().forecast(), Err(NoForecast::NoHistory));
 }
 
 #[test]
-fn a_duplicate_a_reordered_row_and_a_clock_set_back_are_refused_and_change_nothing() {
+fn one_and_two_points_give_the_last_value() {
+    for slots in 1..=2 {
+        let forecaster = having_seen(0..slots, |slot| Some(10.0 + slot as f64));
+        let forecast = forecaster.forecast().expect("there is a value");
+        let last = 9.0 + slots as f64;
+        assert!(
+            forecast
+                .steps
+                .iter()
+                .all(|step| (step.point - last).abs() < 1e-6)
+        );
+        assert_eq!(forecast.steps.len(), 3);
+        assert_eq!(forecast.steps[0].at, at(slots));
+        assert!(matches!(
+            forecaster.skill(),
+            Skill::CollectingHistory { .. }
+        ));
+    }
+}
+
+#[test]
+fn constant_zero_is_forecast_as_zero() {
+    let forecaster = having_seen(0..3 * DAY, |_| Some(0.0));
+    let forecast = forecaster.forecast().expect("there is a value");
+    let highest = |step: &Step| step.quantiles.iter().copied().fold(step.point, f64::max);
+    assert!(forecast.steps.iter().all(|step| highest(step) <= 0.0));
+    assert!(matches!(
+        forecaster.skill(),
+        Skill::CollectingHistory { .. }
+    ));
+}
+
+#[test]
+fn load_that_stops_for_good_is_forecast_as_nearly_zero() {
+    let forecaster = having_seen(0..20 * DAY, |slot| {
+        Some(if slot < 2 * DAY { load(slot) } else { 0.0 })
+    });
+    let forecast = forecaster.forecast().expect("there is a value");
+    assert!(is_sound(&forecast));
+    assert!(
+        forecast.steps.iter().all(|step| step.point < 0.1),
+        "{forecast:?}"
+    );
+}
+
+#[test]
+fn load_that_begins_after_days_of_zero_is_followed_at_once() {
+    let forecaster = having_seen(0..3 * DAY + 3, |slot| {
+        Some(if slot < 3 * DAY { 0.0 } else { 50.0 })
+    });
+    let forecast = forecaster.forecast().expect("there is a value");
+    assert!(is_sound(&forecast));
+    assert!((forecast.steps[0].point - 50.0).abs() < 5.0, "{forecast:?}");
+}
+
+#[test]
+fn a_constant_load_is_forecast_as_itself() {
+    let forecast = having_seen(0..3 * DAY, |_| Some(42.0))
+        .forecast()
+        .expect("there is a value");
+    assert!(
+        forecast
+            .steps
+            .iter()
+            .all(|step| (step.point - 42.0).abs() < 0.5),
+        "{forecast:?}"
+    );
+    assert!(forecast.steps[2].quantile(0.95) < 45.0, "{forecast:?}");
+}
+
+#[test]
+fn a_daily_course_is_forecast_better_than_by_the_last_value() {
+    let forecaster = having_seen(0..6 * DAY, |slot| Some(load(slot)));
+    let Skill::BetterThanLastValue { wape, last_value } = forecaster.skill() else {
+        panic!("{:?}", forecaster.skill());
+    };
+    assert!(wape < 0.8 * last_value, "{wape} {last_value}");
+}
+
+#[test]
+fn where_nothing_can_be_known_the_last_value_is_at_most_a_little_better() {
+    // A random walk: every forecast other than the last value loses.
+    let mut level = 0.0_f64;
+    let mut state = 1_u64;
     let mut forecaster = forecaster();
-    forecaster.observe(at(5), Some(1.0)).expect("in order");
+    for slot in 0..8 * DAY {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        level += (state >> 40) as f64 / f64::from(1 << 24) - 0.5;
+        forecaster
+            .observe(at(slot), Some(100.0 * (0.1 * level).exp()))
+            .expect("in order");
+    }
+    match forecaster.skill() {
+        Skill::BetterThanLastValue { wape, last_value } => assert!(wape <= 1.02 * last_value),
+        Skill::WorseThanLastValue { wape, last_value } => {
+            assert!(wape > 1.02 * last_value);
+            let forecast = forecaster.forecast().expect("there is a value");
+            let last = 100.0 * (0.1 * level).exp();
+            assert!((forecast.steps[2].point - last).abs() < 1e-3 * last);
+        }
+        Skill::CollectingHistory { .. } => panic!("a week is enough"),
+    }
+}
+
+#[test]
+fn a_quantile_covers_its_share_also_after_the_noise_has_changed() {
+    let mut forecaster = forecaster();
+    let (mut covered, mut seen) = (0, 0);
+    for slot in 0..12 * DAY {
+        let wild = if slot < 6 * DAY { 1.0 } else { 4.0 };
+        let value = 100.0 + wild * 10.0 * ((slot * 7919 % 101) as f64 / 101.0 - 0.5);
+        if slot > 3 * DAY {
+            let forecast = forecaster.forecast().expect("there are values");
+            covered += u32::from(value <= forecast.steps[0].quantile(0.9));
+            seen += 1;
+        }
+        forecaster.observe(at(slot), Some(value)).expect("in order");
+    }
+    let share = f64::from(covered) / f64::from(seen);
+    assert!((0.88..=0.92).contains(&share), "{share}");
+}
+
+#[test]
+fn a_gap_is_not_a_zero() {
+    let gap = |slot: i64| (!(4 * DAY..4 * DAY + 5).contains(&slot)).then(|| load(slot));
+    let before = having_seen(0..4 * DAY, gap)
+        .forecast()
+        .expect("there are values");
+    let within = having_seen(0..4 * DAY + 5, gap)
+        .forecast()
+        .expect("the newest value is recent");
+    assert!((within.steps[0].point / before.steps[0].point - 1.0).abs() < 0.3);
+    let too_long = having_seen(0..4 * DAY, |slot| (slot < 3 * DAY).then(|| load(slot)));
+    assert_eq!(too_long.forecast(), Err(NoForecast::OnlyGaps { gaps: 6 }));
+}
+
+#[test]
+fn slots_that_are_left_out_are_gaps() {
+    let marked = having_seen(0..3 * DAY, |slot| (slot % 7 != 0).then(|| load(slot)));
+    let mut left_out = forecaster();
+    left_out.observe(at(0), None).expect("in order");
+    for slot in (1..3 * DAY).filter(|slot| slot % 7 != 0) {
+        left_out
+            .observe(at(slot), Some(load(slot)))
+            .expect("in order");
+    }
+    assert_eq!(left_out.forecast(), marked.forecast());
+}
+
+#[test]
+fn after_more_than_a_week_without_values_learning_begins_anew() {
+    let mut forecaster = having_seen(0..3 * DAY, |slot| Some(load(slot)));
+    forecaster
+        .observe(at(11 * DAY), Some(5.0))
+        .expect("in order");
+    assert!(matches!(
+        forecaster.skill(),
+        Skill::CollectingHistory { compared: 0, .. }
+    ));
+    assert!((forecaster.forecast().expect("there is a value").steps[0].point - 5.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_clock_far_ahead_does_not_take_for_ever() {
+    let mut forecaster = having_seen(0..3, |slot| Some(load(slot)));
+    forecaster
+        .observe(Timestamp::MAX, Some(5.0))
+        .expect("in order");
+    assert!(
+        forecaster
+            .forecast()
+            .is_ok_and(|forecast| is_sound(&forecast))
+    );
+    let mut forecaster = self::forecaster();
+    forecaster
+        .observe(Timestamp::MIN, Some(5.0))
+        .expect("in order");
+    assert!(
+        forecaster
+            .forecast()
+            .is_ok_and(|forecast| is_sound(&forecast))
+    );
+}
+
+#[test]
+fn a_duplicate_a_reordered_row_and_a_clock_set_back_are_refused_and_change_nothing() {
+    let mut forecaster = having_seen(5..6, |_| Some(1.0));
     let before = forecaster.clone();
     for earlier in [5, 4, 0, -100_000] {
         let refused = forecaster.observe(at(earlier), Some(9.0));
@@ -31,32 +243,175 @@ fn a_duplicate_a_reordered_row_and_a_clock_set_back_are_refused_and_change_nothi
 }
 
 #[test]
-fn what_is_no_load_is_refused() {
-    let mut forecaster = forecaster();
-    assert!(matches!(
-        forecaster.observe(at(0), Some(f64::NAN)),
-        Err(Refused::NotFinite(_))
-    ));
+fn what_is_no_load_is_refused_and_changes_nothing() {
+    let mut forecaster = having_seen(0..1, |_| Some(1.0));
+    let before = forecaster.clone();
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(matches!(
+            forecaster.observe(at(1), Some(value)),
+            Err(Refused::NotFinite(_))
+        ));
+    }
     assert_eq!(
-        forecaster.observe(at(0), Some(-1.0)),
+        forecaster.observe(at(1), Some(-1.0)),
         Err(Refused::Negative(-1.0))
     );
+    assert_eq!(forecaster, before);
 }
 
 #[test]
 fn a_step_that_does_not_divide_a_day_is_refused() {
-    let refused = Forecaster::new(Settings::new(7 * 60 + 1, 3));
-    assert_eq!(refused, Err(InvalidSettings::Step(421)));
-    let refused = Forecaster::new(Settings::new(600, 0));
-    assert_eq!(refused, Err(InvalidSettings::Horizon(0)));
+    for step in [0, 1, 59, 421, 86_400] {
+        let refused = Forecaster::new(Settings::new(step, 3));
+        assert_eq!(refused, Err(InvalidSettings::Step(step)));
+    }
+    for horizon in [0, 49] {
+        let refused = Forecaster::new(Settings::new(600, horizon));
+        assert_eq!(refused, Err(InvalidSettings::Horizon(horizon)));
+    }
+    let refused = Forecaster::new(Settings::new(21_600, 5));
+    assert_eq!(refused, Err(InvalidSettings::Horizon(5)));
 }
 
 #[test]
-fn a_state_with_a_time_zone_is_stored_and_read() {
+fn a_lead_beyond_the_horizon_is_not_guessed_at() {
+    let forecast = having_seen(0..10, |_| Some(1.0))
+        .forecast()
+        .expect("there are values");
+    assert!(forecast.highest(0.9, 1800).is_some());
+    assert!(forecast.highest(0.9, 0).is_some());
+    assert_eq!(forecast.highest(0.9, 1801), None);
+}
+
+#[test]
+fn a_day_goes_by_the_local_clock_through_daylight_saving() {
+    // Load that follows the clock of Paris, over the end of summer time.
+    let zone = TimeZone::get("Europe/Paris").expect("a known zone");
+    let begin: Timestamp = "2026-10-15T00:00:00Z".parse().expect("a time");
+    let skill = |settings: Settings| {
+        let mut forecaster = Forecaster::new(settings).expect("valid");
+        for slot in 0..14 * DAY {
+            let at = Timestamp::from_second(begin.as_second() + slot * 600).expect("in range");
+            let local = zone.to_datetime(at);
+            // Work begins at 8 and ends at 18: an hour off is a large error.
+            let busy = (8..18).contains(&local.hour());
+            let noise = (slot * 7919 % 101) as f64 / 101.0;
+            forecaster
+                .observe(at, Some(if busy { 100.0 } else { 10.0 } + noise))
+                .expect("in order");
+            // The Monday after the change.
+            if slot == 12 * DAY {
+                break;
+            }
+        }
+        match forecaster.skill() {
+            Skill::BetterThanLastValue { wape, .. } => wape,
+            other => panic!("{other:?}"),
+        }
+    };
+    let by_paris = skill(Settings::new(600, 3).in_zone(zone.clone()));
+    let by_utc = skill(Settings::new(600, 3));
+    assert!(by_paris < by_utc, "{by_paris} {by_utc}");
+}
+
+#[test]
+fn a_restart_in_the_middle_gives_the_same_numbers_bit_for_bit() {
     let zone = TimeZone::get("Asia/Shanghai").expect("a known zone");
-    let mut forecaster = Forecaster::new(Settings::new(600, 3).in_zone(zone)).expect("valid");
-    forecaster.observe(at(0), Some(1.0)).expect("in order");
-    let text = serde_json::to_string(&forecaster).expect("serialises");
-    let read: Forecaster = serde_json::from_str(&text).expect("is read");
-    assert_eq!(read, forecaster);
+    let mut kept = Forecaster::new(Settings::new(600, 3).in_zone(zone)).expect("valid");
+    let mut restarted = kept.clone();
+    for slot in 0..9 * DAY {
+        let value = (slot % 50 != 0).then(|| load(slot));
+        kept.observe(at(slot), value).expect("in order");
+        restarted.observe(at(slot), value).expect("in order");
+        if slot % 97 == 0 {
+            let text = serde_json::to_string(&restarted).expect("is stored");
+            restarted = serde_json::from_str(&text).expect("is read");
+        }
+        assert_eq!(restarted.forecast(), kept.forecast(), "slot {slot}");
+    }
+    assert_eq!(restarted, kept);
+}
+
+#[test]
+fn a_stored_state_is_bounded() {
+    let stored = |settings: Settings| {
+        let step = i64::from(settings.step);
+        let mut forecaster = Forecaster::new(settings).expect("valid");
+        for slot in 0..9 * 86_400 / step {
+            let at = Timestamp::from_second(slot * step).expect("in range");
+            forecaster.observe(at, Some(load(slot))).expect("in order");
+        }
+        serde_json::to_string(&forecaster).expect("is stored").len()
+    };
+    assert!(stored(Settings::new(600, 3)) < 32 * 1024);
+    assert!(stored(Settings::new(300, 6)) < 72 * 1024);
+    assert!(stored(Settings::new(60, 30)) < 160 * 1024);
+}
+
+#[test]
+fn a_damaged_state_or_one_of_another_release_is_refused() {
+    let forecaster = having_seen(0..2 * DAY, |slot| Some(load(slot)));
+    let text = serde_json::to_string(&forecaster).expect("is stored");
+    let refused = |text: &str| {
+        serde_json::from_str::<Forecaster>(text)
+            .expect_err("is refused")
+            .to_string()
+    };
+    assert!(refused(&text.replacen("\"version\":1", "\"version\":2", 1)).contains("version 2"));
+    assert!(refused(&text.replacen("\"step\":600", "\"step\":7", 1)).contains("settings"));
+    assert!(refused(&text.replacen("\"horizon\":3", "\"horizon\":2", 1)).contains("damaged"));
+    let at = text.find("\"products\":\"").expect("is there") + 12;
+    let cut = format!("{}{}", &text[..at], &text[at + 32..]);
+    assert!(refused(&cut).contains("another length") || refused(&cut).contains("damaged"));
+    refused(&text[..text.len() / 2]);
+    refused("{}");
+}
+
+/// Values as they come in practice, and as they should not.
+fn value() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![
+        8 => (0.0..1000.0).prop_map(Some),
+        1 => Just(None),
+        1 => Just(Some(0.0)),
+        1 => prop_oneof![Just(1e-300), Just(1e300), Just(f64::MAX), Just(f64::MIN_POSITIVE)].prop_map(Some),
+        1 => prop_oneof![Just(f64::NAN), Just(-1.0), Just(f64::INFINITY)].prop_map(Some),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn whatever_comes_nothing_panics_and_quantiles_are_ordered_finite_and_not_negative(
+        step in prop_oneof![Just(60_u32), Just(300), Just(600), Just(1200), Just(3600), Just(21_600)],
+        horizon in 1_u16..=48,
+        begin in -1_000_000_i64..1_000_000,
+        seen in prop::collection::vec((1_i64..4, value()), 1..250),
+        jumps in prop::collection::vec((0_usize..250, -500_i64..5_000), 0..3),
+    ) {
+        let Ok(mut forecaster) = Forecaster::new(Settings::new(step, horizon)) else { return Ok(()) };
+        let mut slot = begin;
+        for (order, (ahead, value)) in seen.into_iter().enumerate() {
+            slot += ahead + jumps.iter().filter(|(when, _)| *when == order).map(|(_, by)| by).sum::<i64>();
+            let at = Timestamp::from_second(slot * i64::from(step)).expect("in range");
+            // Refused or taken: either is fine.
+            let _ = forecaster.observe(at, value);
+            if let Ok(forecast) = forecaster.forecast() {
+                prop_assert!(is_sound(&forecast), "{forecast:?}");
+                prop_assert_eq!(forecast.steps.len(), usize::from(horizon));
+            }
+        }
+        let text = serde_json::to_string(&forecaster).expect("is stored");
+        let read: Forecaster = serde_json::from_str(&text).expect("is read");
+        prop_assert_eq!(read.forecast(), forecaster.forecast());
+    }
+
+    #[test]
+    fn the_unit_of_the_load_does_not_matter(factor in 1e-3..1e3_f64) {
+        let one = having_seen(0..2 * DAY, |slot| Some(load(slot))).forecast().expect("there are values");
+        let other = having_seen(0..2 * DAY, |slot| Some(factor * load(slot))).forecast().expect("there are values");
+        for (one, other) in one.steps.iter().zip(&other.steps) {
+            prop_assert!((other.point / (factor * one.point) - 1.0).abs() < 1e-3, "{one:?} {other:?}");
+        }
+    }
 }

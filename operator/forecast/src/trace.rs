@@ -339,3 +339,6 @@ fn on_grid(rows: &[Row], step: u32) -> Result<Series, InvalidTrace> {
         values,
     })
 }
+
+#[cfg(test)]
+mod tests;

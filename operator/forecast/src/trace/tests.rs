@@ -1,0 +1,141 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn reading(step: u32) -> Reading {
+    Reading {
+        step: Some(step),
+        ..Reading::default()
+    }
+}
+
+fn told(text: &str, reading: &Reading) -> String {
+    read(text.as_bytes(), reading)
+        .expect_err("is refused")
+        .to_string()
+}
+
+#[test]
+fn rows_of_one_step_are_averaged_and_missing_ones_are_gaps() {
+    let text = "t,load\n0,1\n300,3\n600,5\n1800,7\n";
+    let series = read(text.as_bytes(), &reading(600)).expect("is read");
+    assert_eq!(series.values, [Some(2.0), Some(5.0), None, Some(7.0)]);
+    assert_eq!(series.at(3).as_second(), 1800);
+}
+
+#[test]
+fn columns_are_found_by_name_and_the_step_by_the_rows() {
+    let text = "clients;when;rate\n9;2026-11-24 08:00:00;1.5\n9;2026-11-24 08:10:00;2.5\n";
+    let named = Reading {
+        time: Some("when".to_owned()),
+        value: Some("rate".to_owned()),
+        ..Reading::default()
+    };
+    let series = read(text.as_bytes(), &named).expect("is read");
+    assert_eq!(series.step, 600);
+    assert_eq!(
+        series.begin,
+        "2026-11-24T08:00:00Z".parse().expect("a time")
+    );
+    assert_eq!(series.values, [Some(1.5), Some(2.5)]);
+    let other = Reading {
+        value: Some("load".to_owned()),
+        ..named
+    };
+    assert!(
+        told(text, &other)
+            .contains("\"load\": it is not there, give one of [\"clients\", \"when\", \"rate\"]")
+    );
+}
+
+#[test]
+fn times_with_an_offset_are_taken_by_it() {
+    let text = "t,v\n2026-10-25T02:50:00+02:00,1\n2026-10-25T02:00:00+01:00,2\n";
+    let series = read(text.as_bytes(), &reading(600)).expect("the clock is set back, time is not");
+    assert_eq!(series.values, [Some(1.0), Some(2.0)]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_without_saying_so_is_refused() {
+    let text = "t,v\n2026-10-25T02:50:00,1\n2026-10-25T02:00:00,2\n";
+    assert!(told(text, &reading(600)).contains("line 3, column \"t\""));
+}
+
+#[test]
+fn duplicated_and_reordered_rows_are_refused_with_their_line() {
+    assert!(
+        told("t,v\n0,1\n600,2\n600,2\n", &reading(600))
+            .contains("line 4, column \"t\", value \"600\": the line before has the same time")
+    );
+    assert!(
+        told("t,v\n0,1\n1200,2\n600,2\n", &reading(600))
+            .contains("line 4, column \"t\", value \"600\": it is before")
+    );
+}
+
+#[test]
+fn what_is_no_load_is_refused_with_its_remedy() {
+    assert!(
+        told("t,v\n0,1\n600,-2\n", &reading(600)).contains("value \"-2\": load cannot be negative")
+    );
+    assert!(told("t,v\n0,1\n600,inf\n", &reading(600)).contains("give a finite number"));
+    assert!(
+        told("t,v\n0,1\nnoon,1\n", &reading(600))
+            .contains("value \"noon\": give seconds, or a date and time")
+    );
+    assert!(
+        told("t,v\n1732435200000,1\n1732435800000,1\n", &reading(600))
+            .contains("divide milliseconds by 1000")
+    );
+}
+
+#[test]
+fn nan_and_nothing_are_gaps_and_zero_is_one_when_said_so() {
+    let text = "t,v\n0,1\n600,NaN\n1200,\n1800,0\n2400,2\n";
+    let series = read(text.as_bytes(), &reading(600)).expect("is read");
+    assert_eq!(series.values, [Some(1.0), None, None, Some(0.0), Some(2.0)]);
+    let zero_is_gap = Reading {
+        zero_is_gap: true,
+        ..reading(600)
+    };
+    let series = read(text.as_bytes(), &zero_is_gap).expect("is read");
+    assert_eq!(series.values, [Some(1.0), None, None, None, Some(2.0)]);
+}
+
+#[test]
+fn a_counter_that_is_reset_counts_on_from_zero() {
+    let text = "t,v\n0,1000\n600,1600\n1200,2200\n1800,300\n2400,900\n";
+    let counter = Reading {
+        counter: true,
+        ..reading(600)
+    };
+    let series = read(text.as_bytes(), &counter).expect("is read");
+    assert_eq!(series.values, [Some(1.0), Some(1.0), Some(0.5), Some(1.0)]);
+}
+
+#[test]
+fn a_trace_of_another_form_is_refused_with_what_it_has() {
+    assert!(told("", &reading(600)).contains("table with a column of times"));
+    assert!(told("just words\nand more\n", &reading(600)).contains("[\"just words\"]"));
+    assert!(told("t,v\n0,1\n600\n", &reading(600)).contains("failed to read it as CSV"));
+    assert!(told("t,v\n0,1\n", &reading(600)).contains("1 rows"));
+    assert!(told("t,v\n", &reading(600)).contains("0 rows"));
+    let binary = read(&[0xff, 0xfe, 0x00, b'\n', 0xff, b',', 0xff], &reading(600));
+    assert!(binary.is_err());
+}
+
+#[test]
+fn a_step_that_the_rows_cannot_fill_is_refused() {
+    assert!(told("t,v\n0,1\n600,1\n1200,1\n", &reading(300)).contains("rows are 600 s apart"));
+    assert!(told("t,v\n0,1\n600,1\n", &reading(7)).contains("divides a day"));
+    assert!(told("t,v\n0,1\n700,1\n", &Reading::default()).contains("step 700 s"));
+    assert!(told("t,v\n0,1\n600,1\n1200,1\n200000000000,1\n", &reading(600)).contains("slots"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_holds_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "[tv0-9,.;\\-+eE\n\" :TZ]{0,200}") {
+        let _ = read(&bytes, &reading(600));
+        let _ = read(format!("t,v\n{text}").as_bytes(), &Reading::default());
+    }
+}

@@ -1,0 +1,7 @@
+//! The benchmark `forecast`; what it prints is described in `e2e/BENCHMARKS.md`.
+
+use clap::Parser;
+
+fn main() -> anyhow::Result<()> {
+    chatbot_trace::bench::run(&chatbot_trace::bench::Arguments::parse())
+}
