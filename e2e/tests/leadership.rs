@@ -3,6 +3,7 @@
 
 mod operators;
 
+use std::thread;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 
 /// For how long a Lease that nobody renews is respected.
 const LEASE: Duration = Duration::from_secs(15);
+/// Longer than a leader counts on a renewal.
+const TERM: Duration = Duration::from_secs(11);
 
 /// Waits until everything is made that needs no node.
 fn wait_made(resource: &Resource) {
@@ -35,6 +38,11 @@ fn children_of(resource: &Resource) -> Vec<(String, Value)> {
 
 /// A child that is deleted and there again has been made by whoever leads.
 fn is_mended(resource: &Resource) {
+    is_mended_after(resource, || ());
+}
+
+/// The same, with something between the child's end and the look for another.
+fn is_mended_after(resource: &Resource, between: impl FnOnce()) {
     let budget = ["poddisruptionbudget", "chat-inference"];
     let uid = |child: Value| child["metadata"]["uid"].as_str().map(str::to_owned);
     let before = uid(resource.child(budget[0], budget[1]).unwrap());
@@ -42,6 +50,7 @@ fn is_mended(resource: &Resource) {
     space
         .kubectl(&["delete", budget[0], budget[1], "--wait=false"])
         .unwrap();
+    between();
     wait_until("the deleted child there again", SOON, || {
         Ok(uid(resource.child(budget[0], budget[1])?) != before)
     })
@@ -121,6 +130,12 @@ fn a_leader_that_was_paused_and_goes_on_writes_nothing() {
     paused.wait_leads().unwrap();
     let resource = Resource::apply_unclaimed(space, &json!({})).unwrap();
     wait_made(&resource);
+    // Without a rival it leads again, and does what it could not while it was not sure to lead.
+    paused.signal(Signal::STOP).unwrap();
+    is_mended_after(&resource, || {
+        thread::sleep(TERM);
+        paused.signal(Signal::CONT).unwrap();
+    });
     let mut awake = operators.start("awake").unwrap();
     awake.wait_ready().unwrap();
 

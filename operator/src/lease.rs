@@ -65,15 +65,17 @@ impl Candidate {
     }
 
     /// Takes the Lease when it is free, renews it while it is held, and gives it back at the end.
-    pub async fn run(mut self, leads: watch::Sender<bool>, end: CancellationToken) {
+    ///
+    /// Tells which of its terms it is in, if any: whatever was refused in a gap between two is to be tried again.
+    pub async fn run(mut self, leads: watch::Sender<Option<u32>>, end: CancellationToken) {
         // Nothing that was seen before can be counted on.
-        let mut certain = false;
+        let (mut certain, mut terms) = (false, 0);
         while !end.is_cancelled() {
             let began = Moment::now();
             match tokio::time::timeout(PATIENCE, self.attempt(certain)).await {
                 Ok(Ok(true)) => {
                     certain = true;
-                    self.term.extend(began.after(TERM));
+                    terms += u32::from(self.term.extend(began.after(TERM)));
                 }
                 Ok(Ok(false)) => {
                     certain = false;
@@ -89,7 +91,7 @@ impl Candidate {
                     tracing::warn!("failed to renew the lease: no answer");
                 }
             }
-            self.announce(&leads);
+            self.announce(&leads, terms);
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}
                 () = end.cancelled() => {}
@@ -98,14 +100,14 @@ impl Candidate {
         self.release().await;
     }
 
-    fn announce(&self, leads: &watch::Sender<bool>) {
-        let lasts = self.term.lasts();
-        let changed = leads.send_if_modified(|leads| std::mem::replace(leads, lasts) != lasts);
+    fn announce(&self, leads: &watch::Sender<Option<u32>>, terms: u32) {
+        let term = self.term.lasts().then_some(terms);
+        let changed = leads.send_if_modified(|leads| std::mem::replace(leads, term) != term);
         let holder = self.known.holder.as_deref().unwrap_or("nobody");
-        match (changed, lasts) {
-            (true, true) => tracing::info!(identity = self.identity, "leading"),
-            (true, false) => tracing::warn!(holder, "not leading any more"),
-            (false, _) => tracing::trace!(holder, lasts, "the lease was looked at"),
+        match term {
+            Some(term) if changed => tracing::info!(identity = self.identity, term, "leading"),
+            None if changed => tracing::warn!(holder, "not leading any more"),
+            _ => tracing::trace!(holder, "the lease was looked at"),
         }
     }
 

@@ -63,7 +63,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
         metrics,
     ));
 
-    let (leads, led) = watch::channel(false);
+    let (leads, led) = watch::channel(None);
     let end = CancellationToken::new();
     let election = tokio::spawn(candidate.run(leads, end.clone()));
     let work = controller
@@ -86,11 +86,11 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
 }
 
 /// Each beginning of a term. What was remembered from before is forgotten: another operator may have led meanwhile.
-fn terms(led: Receiver<bool>, context: Arc<Context>) -> impl Stream<Item = ()> {
+fn terms(led: Receiver<Option<u32>>, context: Arc<Context>) -> impl Stream<Item = ()> {
     futures::stream::unfold((led, context), |(mut led, context)| async move {
         loop {
             led.changed().await.ok()?;
-            let leads = *led.borrow_and_update();
+            let leads = led.borrow_and_update().is_some();
             context.metrics.lead(leads);
             if leads {
                 context.clear_all();

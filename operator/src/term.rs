@@ -51,10 +51,12 @@ impl Term {
         }
     }
 
-    /// Lasts until then.
-    pub fn extend(&self, end: Moment) {
+    /// Lasts until then. Says whether it had been over, if only for a moment: writes were refused meanwhile.
+    #[must_use]
+    pub fn extend(&self, end: Moment) -> bool {
         let end = u64::try_from(end.0.as_millis()).unwrap_or(u64::MAX);
-        self.end.store(end, Ordering::SeqCst);
+        let before = self.end.swap(end, Ordering::SeqCst);
+        Moment::now().0.as_millis() >= u128::from(before)
     }
 
     /// Is over.
@@ -77,9 +79,13 @@ mod tests {
     fn a_term_begins_with_a_renewal_and_ends_by_itself() {
         let term = Term::default();
         assert!(!term.lasts());
-        term.extend(Moment::now().after(Duration::from_mins(1)));
+        let minute = Moment::now().after(Duration::from_mins(1));
+        assert!(term.extend(minute));
         assert!(term.clone().lasts());
-        term.extend(Moment::now());
+        assert!(!term.extend(Moment::now()));
+        assert!(!term.lasts());
+        assert!(term.extend(minute));
+        term.end();
         assert!(!term.lasts());
         assert!(Term::endless().lasts());
     }
