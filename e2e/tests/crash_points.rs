@@ -24,23 +24,33 @@ struct Shape {
     name: &'static str,
     before: Option<Value>,
     asked: Value,
+    /// How many objects there are in the end of kinds that come and go.
+    left: [(&'static str, usize); 3],
 }
+
+/// The memory, and one configuration of each component: those of before an edit are gone.
+const CONFIGURATIONS: (&str, usize) = ("ConfigMap", 3);
 
 fn shapes() -> Vec<Shape> {
     let changed = |name, change: Value| Shape {
         name,
         before: Some(everything()),
         asked: merged(everything(), &change),
+        left: [CONFIGURATIONS, ("NetworkPolicy", 2), ("Ingress", 1)],
     };
     let new = |name, asked| Shape {
         name,
         before: None,
         asked,
+        left: [CONFIGURATIONS, ("NetworkPolicy", 2), ("Ingress", 0)],
     };
     vec![
         new("minimal", minimal()),
         new("sample", sample()),
-        new("everything", everything()),
+        Shape {
+            before: None,
+            ..changed("everything", json!({}))
+        },
         changed(
             "inference-edited",
             json!({ "spec": { "inference": { "contextTokens": 1024, "autoscaling": { "minReplicas": 2 } } } }),
@@ -49,15 +59,18 @@ fn shapes() -> Vec<Shape> {
             "hub-edited",
             json!({ "spec": { "conversation": { "systemPrompt": "You are brief." } } }),
         ),
-        changed(
-            "parts-removed",
-            json!({ "spec": {
-                "exposure": null,
-                "networkPolicy": { "mode": "None" },
-                "podMetadata": null,
-                "adapters": { "service": { "annotations": null } },
-            } }),
-        ),
+        Shape {
+            left: [CONFIGURATIONS, ("NetworkPolicy", 0), ("Ingress", 0)],
+            ..changed(
+                "parts-removed",
+                json!({ "spec": {
+                    "exposure": null,
+                    "networkPolicy": { "mode": "None" },
+                    "podMetadata": null,
+                    "adapters": { "service": { "annotations": null } },
+                } }),
+            )
+        },
     ]
 }
 
@@ -167,6 +180,13 @@ async fn crash_everywhere(ground: &Ground, shape: &Shape) -> Result<usize> {
     let undisturbed = format!("{name}-whole");
     let (whole, end, writes) = run(ground, shape, &undisturbed, Budget::Unlimited).await?;
     ensure!(end == End::Settled && writes > 0);
+    for (kind, count) in shape.left {
+        let there = whole.count(kind);
+        ensure!(
+            there == count,
+            "{name}: {there} of {kind}, not {count}\n{whole}"
+        );
+    }
     let points = (1..=writes).flat_map(|number| {
         let before = Budget::Writes(number - 1);
         let after = Budget::UnheardAfter(number);

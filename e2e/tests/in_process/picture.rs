@@ -49,6 +49,15 @@ impl Picture {
         Ok(Self(lines))
     }
 
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: &str) -> usize {
+        let start = format!("{{\"kind\":\"{kind}\",");
+        self.0
+            .iter()
+            .filter(|line| line.starts_with(&start))
+            .count()
+    }
+
     /// The lines that one has and the other has not, for a person.
     pub fn differences(&self, other: &Self) -> String {
         let lines = |of: &Self, without: &Self, sign: char| {
