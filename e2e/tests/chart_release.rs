@@ -201,7 +201,8 @@ mod long {
     fn take_away(release: &Release, resource: &Resource, before: &BTreeMap<String, u64>) {
         let uninstall = ["uninstall", RELEASE, "--wait", "--timeout=120s"];
         release.helm(&uninstall).unwrap();
-        let kinds = "deployments,services,serviceaccounts,roles,rolebindings,pods";
+        // The pod of the last test stays, for its log.
+        let kinds = "deployments,replicasets,services,serviceaccounts,roles,rolebindings";
         let selector = format!("--selector=app.kubernetes.io/instance={RELEASE}");
         let left = [
             "get",

@@ -99,7 +99,8 @@ pub fn claim_namespaces(access: &Access, chat: &str) -> Result<()> {
             let remedy = if namespace == chat {
                 "name another one with --namespace"
             } else {
-                "whoever made it may have installed the operator already; `cargo e2e up` installs its own"
+                "`helm list --namespace chatbot-system` shows what is installed in it; where that is the operator, apply a \
+                 resource to it instead"
             };
             bail!("namespace {namespace} is there, and not made by `cargo e2e up`: {remedy}");
         }
