@@ -42,9 +42,10 @@ pub struct Operator {
 impl Operators {
     /// Installs as many as there are names.
     pub fn install(names: &[&'static str]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("chatbot-account-{}", std::process::id()));
+        let name = format!("chatbot-account-{}-{}", std::process::id(), names.concat());
+        let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder)?;
-        let (policy, account) = (folder.join("policy.yaml"), folder.join(names.concat()));
+        let (policy, account) = (folder.join("policy.yaml"), folder.join("account"));
         fs::write(&policy, self::policy(names))?;
         let plane = Plane::start_with(Options {
             api_server: vec![
@@ -174,7 +175,7 @@ impl Operators {
 
 impl Drop for Operators {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.account); // it is a temporary file
+        let _ = self.account.parent().map(fs::remove_dir_all); // it is a temporary folder
     }
 }
 
