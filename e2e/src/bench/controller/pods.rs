@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -16,10 +16,10 @@ use crate::command;
 pub const NETWORK: &str = "10.32.0.0/11";
 /// The port at which a pod tells its state.
 const PORT: u16 = 9090;
-/// Seconds between two synthetic conversations.
-const PROBE_SECONDS: u64 = 20;
-/// Threads that answer.
-const ANSWERING: u8 = 4;
+/// Seconds between two synthetic conversations: a new pod converses often.
+const PROBE_SECONDS: u64 = 2;
+/// What a thread needs that only answers.
+const STACK: usize = 64 * 1024;
 
 /// Makes the pods' addresses this machine's, and answers at all of them for as long as this process lives.
 pub fn answer() -> Result<()> {
@@ -31,35 +31,36 @@ pub fn answer() -> Result<()> {
     }
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))
         .context("failed to listen for the pods")?;
-    for _ in 0..ANSWERING {
-        let listener = listener.try_clone().context("failed to share a listener")?;
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                // One that is broken is asked again by the operator.
-                let _ = answer_one(connection);
-            }
-        });
-    }
+    thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            // A connection is kept, as a pod keeps it: there are as many as pods. Without a thread it is closed, and
+            // the operator asks again.
+            let thread = thread::Builder::new().stack_size(STACK);
+            let _ = thread.spawn(move || serve(connection));
+        }
+    });
     Ok(())
 }
 
-fn answer_one(mut connection: TcpStream) -> std::io::Result<()> {
-    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut request = Vec::new();
+/// Answers on one connection until it is closed.
+fn serve(mut connection: TcpStream) -> std::io::Result<()> {
+    let mut asked = Vec::new();
     let mut part = [0; 1024];
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+    loop {
         let read = connection.read(&mut part)?;
         if read == 0 {
             return Ok(());
         }
-        request.extend_from_slice(&part[..read]);
+        asked.extend_from_slice(&part[..read]);
+        if asked.ends_with(b"\r\n\r\n") {
+            asked.clear();
+            let state = state(SystemTime::now());
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+            // In one piece: the second of two would wait for the first one's acknowledgement.
+            let answer = format!("{head} {}\r\n\r\n{state}", state.len());
+            connection.write_all(answer.as_bytes())?;
+        }
     }
-    let state = state(SystemTime::now());
-    write!(
-        connection,
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{state}",
-        state.len()
-    )
 }
 
 /// What a pod tells that is well, of either component.
@@ -83,14 +84,15 @@ fn state(now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
-    fn a_conversation_is_told_anew_every_twenty_seconds() {
+    fn a_conversation_is_told_anew_every_two_seconds() {
         let at = |seconds| {
             let told = state(UNIX_EPOCH + Duration::from_secs(seconds));
             let told: serde_json::Value = serde_json::from_str(&told).unwrap();
             told["probe"]["at"].as_u64().unwrap()
         };
-        assert_eq!((at(100), at(119), at(120)), (100, 100, 120));
+        assert_eq!((at(100), at(101), at(102)), (100, 100, 102));
     }
 }

@@ -84,13 +84,15 @@ impl Site {
         };
         site.nodes()?;
         site.install()?;
-        for number in 0..=(extent.most() - 1) / PER_NAMESPACE {
-            let space = model_volume(
-                &site.plane.places.models(),
-                &namespace_of(number * PER_NAMESPACE),
-            )?;
-            site.plane.apply(&space)?;
-        }
+        let models = site.plane.places.models();
+        let spaces = (0..=(extent.most() - 1) / PER_NAMESPACE)
+            .map(|number| model_volume(&models, &namespace_of(number * PER_NAMESPACE)))
+            .collect::<Result<Vec<_>>>()?;
+        site.plane.apply(&spaces.join("---\n"))?;
+        let mut wait = site.plane.kubectl();
+        wait.args(["wait", "persistentvolumeclaim", "--all-namespaces", "--all"]);
+        wait.args(["--for=jsonpath={.status.phase}=Bound", "--timeout=120s"]);
+        command::output(&mut wait)?;
         Ok(site)
     }
 
