@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chatbot_crds::Reason;
 use chatbot_crds::config::{ADMIN_PORT, State};
 use chatbot_plan::world::Signal;
 use futures::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// The longest time to wait for a pod.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -29,8 +29,33 @@ pub struct Reports {
 #[derive(Clone)]
 struct Heard {
     state: State,
-    /// When the synthetic conversation in it was first heard of: the pod's clock may differ from the operator's.
-    at: Timestamp,
+    /// When the synthetic conversation in it was first heard of: the pod's clock may differ from the operator's, and that
+    /// one may be set.
+    at: Instant,
+}
+
+/// Now, by the clock on the wall and by one that nobody sets.
+#[derive(Clone, Copy)]
+struct Now {
+    wall: Timestamp,
+    steady: Instant,
+}
+
+impl Now {
+    fn read() -> Self {
+        Self {
+            wall: Timestamp::now(),
+            steady: Instant::now(),
+        }
+    }
+
+    /// What the wall's clock, as it is set now, would have shown then.
+    fn wall_at(self, then: Instant) -> Timestamp {
+        let age = self.steady.saturating_duration_since(then);
+        SignedDuration::try_from(age)
+            .and_then(|age| self.wall.checked_sub(age))
+            .unwrap_or(self.wall)
+    }
 }
 
 impl Reports {
@@ -53,7 +78,7 @@ impl Reports {
         futures::stream::iter(pods)
             .map(|(uid, ip)| async move {
                 let answer = self.fetch(&ip).await;
-                let signal = self.remember(&uid, answer, Timestamp::now());
+                let signal = self.remember(&uid, answer, Now::read());
                 (uid, signal)
             })
             .buffer_unordered(AT_ONCE)
@@ -96,7 +121,7 @@ impl Reports {
         serde_json::from_slice(&body).ok()
     }
 
-    fn remember(&self, uid: &str, answer: Option<State>, now: Timestamp) -> Signal<State> {
+    fn remember(&self, uid: &str, answer: Option<State>, now: Now) -> Signal<State> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let before = heard.get(uid);
         let known = match answer {
@@ -106,7 +131,7 @@ impl Reports {
                         before.state.probe.as_ref().map(|probe| probe.at)
                             == state.probe.as_ref().map(|probe| probe.at)
                     })
-                    .map_or(now, |before| before.at);
+                    .map_or(now.steady, |before| before.at);
                 Some(Heard { state, at })
             }
             None => before.cloned(),
@@ -116,7 +141,7 @@ impl Reports {
                 heard.insert(uid.to_owned(), known.clone());
                 Signal::Known {
                     value: known.state,
-                    at: known.at,
+                    at: now.wall_at(known.at),
                 }
             }
             None => Signal::Unknown(Reason::Pending),
@@ -140,8 +165,13 @@ mod tests {
         }
     }
 
-    fn second(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+    /// So many seconds after the start by the steady clock; by the wall's, which was set meanwhile by so many.
+    fn second(start: Instant, second: u64, set: i64) -> Now {
+        let wall = i64::try_from(second).unwrap() + set;
+        Now {
+            wall: Timestamp::from_second(wall).unwrap(),
+            steady: start + Duration::from_secs(second),
+        }
     }
 
     fn heard_at(signal: &Signal<State>) -> Option<i64> {
@@ -154,21 +184,26 @@ mod tests {
     #[test]
     fn a_conversation_is_as_old_as_its_first_hearing() {
         let reports = Reports::new().unwrap();
-        assert_eq!(heard_at(&reports.remember("a", None, second(1))), None);
-        assert_eq!(
-            heard_at(&reports.remember("a", Some(state(7)), second(2))),
-            Some(2)
-        );
-        assert_eq!(
-            heard_at(&reports.remember("a", Some(state(7)), second(9))),
-            Some(2)
-        );
-        assert_eq!(heard_at(&reports.remember("a", None, second(10))), Some(2));
-        assert_eq!(
-            heard_at(&reports.remember("a", Some(state(8)), second(11))),
-            Some(11)
-        );
+        let start = Instant::now();
+        let heard = |answer, at| heard_at(&reports.remember("a", answer, second(start, at, 0)));
+        assert_eq!(heard(None, 1), None);
+        assert_eq!(heard(Some(state(7)), 2), Some(2));
+        assert_eq!(heard(Some(state(7)), 9), Some(2));
+        assert_eq!(heard(None, 10), Some(2));
+        assert_eq!(heard(Some(state(8)), 11), Some(11));
         reports.forget(|uid| uid == "a");
-        assert_eq!(heard_at(&reports.remember("a", None, second(12))), None);
+        assert_eq!(heard(None, 12), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_no_conversation_older_or_younger() {
+        let reports = Reports::new().unwrap();
+        let start = Instant::now();
+        reports.remember("a", Some(state(7)), second(start, 1000, 0));
+        for set in [-600, 0, 600] {
+            let now = second(start, 1005, set);
+            let at = heard_at(&reports.remember("a", None, now)).unwrap();
+            assert_eq!(now.wall.as_second() - at, 5, "set by {set} s");
+        }
     }
 }
