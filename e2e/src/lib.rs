@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod bench;
+pub mod audit;
 pub mod chat;
 pub mod checks;
 pub mod cluster;
@@ -13,6 +14,7 @@ pub mod command;
 pub mod conversation;
 pub mod down;
 pub mod elsewhere;
+pub mod engine;
 pub mod forward;
 pub mod freshness;
 pub mod go_build;

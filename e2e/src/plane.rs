@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::audit;
 use crate::cluster::Cluster;
 use crate::cluster::control_plane::{self, Site};
 use crate::command;
@@ -55,6 +56,9 @@ impl Plane {
             bail!("Kubernetes is not built yet: `cargo e2e test` builds it");
         }
         let [api, etcd, peers] = free_ports()?;
+        // What the operator asks is told there, and compared at the end of a run with what it may ask.
+        places.claim_state()?;
+        let account = audit::folder(&places).join(format!("plane-{api}.log"));
         places.state = std::env::temp_dir().join(format!("chatbot-plane-{api}"));
         places.claim_state()?;
         std::os::unix::fs::symlink(programs, places.programs())
@@ -75,6 +79,11 @@ impl Plane {
         let (stop, stopped) = mpsc::channel();
         let (ready, started) = mpsc::channel();
         let folder = places.clone();
+        let more = [audit::flags(&places, &account), options.api_server].concat();
+        let options = Options {
+            api_server: more,
+            ..options
+        };
         // The kernel ends the processes with the thread that started them: this one stays for as long as they are used.
         let keeper = thread::spawn(move || {
             let mut children = Vec::new();

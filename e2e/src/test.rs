@@ -11,6 +11,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 
+use crate::audit::{self, Mark};
 use crate::checks;
 use crate::cluster::Cluster;
 use crate::command;
@@ -107,6 +108,13 @@ pub fn run(
         6.0,
         "in a browser and on the cluster, one after the other, each in its own namespace",
     ));
+    if name.is_none() {
+        plan.push(Step::new(
+            "rights",
+            0.1,
+            "what the operator may do, against what it has done",
+        ));
+    }
     let steps = Steps::begin(
         "cargo e2e test: all tests, least powerful first",
         &plan,
@@ -117,7 +125,9 @@ pub fn run(
     if name.is_none() {
         without_cluster(places, &steps, &mut counts)?;
     }
-    match up::start(&Cluster::new(places.clone()), wish, &steps, this_program) {
+    let cluster = Cluster::new(places.clone());
+    let before = Mark::now(&audit::folder(places));
+    match up::start(&cluster, wish, &steps, this_program) {
         Ok(toolchain) => {
             if name.is_none() {
                 check(places, &steps, &mut counts);
@@ -125,6 +135,10 @@ pub fn run(
             let demanding = Demanding { name, all };
             for (step, folders) in [("model tests", &MODEL[..]), ("scenarios", &SCENARIOS[..])] {
                 demanding.run(places, &toolchain, &steps, step, folders, &mut counts);
+            }
+            if name.is_none() {
+                let rights = steps.run("rights", || audit::check(&cluster, &before));
+                counts.add(&steps, "rights", rights);
             }
         }
         Err(error) => counts.add(&steps, "cluster", Err(error)),

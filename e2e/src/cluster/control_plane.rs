@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{API_PORT, HUB, HUB_ADDRESS, Node};
+use crate::audit;
 use crate::command;
 use crate::places::Places;
 use crate::process;
@@ -53,7 +54,9 @@ pub fn make_certificates(places: &Places, site: Site, nodes: &[Node]) -> Result<
 pub fn start(places: &Places) -> Result<()> {
     let site = Site::IN_HUB;
     start_one(places, "etcd", etcd(places, site))?;
-    start_one(places, "kube-apiserver", api_server(places, site))?;
+    let account = audit::folder(places).join("cluster.log");
+    let api_server = [api_server(places, site), audit::flags(places, &account)].concat();
+    start_one(places, "kube-apiserver", api_server)?;
     wait_ready(places)?;
     // These two give up when the API server is not there within ten seconds, so they come after it.
     start_one(

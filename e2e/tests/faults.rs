@@ -1,0 +1,384 @@
+//! Whatever the network and the API server do: once they stop, everything is as on a good day, and little more was
+//! written.
+#![allow(clippy::unwrap_used, clippy::panic)] // A step of a scenario fails as the scenario does.
+
+mod proxy;
+
+use std::time::{Duration, Instant};
+
+use chatbot_e2e::resource::Resource;
+use chatbot_e2e::scenario::wait_until;
+use proxy::rules::{Event, Fault, Rule, Verb, first};
+use proxy::subject::{Installed, SOON, settled, state, wait_for, writes};
+use serde_json::{Value, json};
+
+/// Whatever is drawn by chance is drawn from this.
+const SEED: u64 = 20_261_124;
+/// Longer than a test takes: no list mends what it looks at.
+const NEVER: u64 = 3600;
+
+/// What a resource is like when nothing goes wrong, and how many writes that takes.
+fn good_day(installed: &Installed) -> (Resource, Value, usize) {
+    let since = Instant::now();
+    let resource = installed.resource("good-day").unwrap();
+    let expected = settled(&resource).unwrap();
+    let writes = writes(&installed.proxy, &resource, since);
+    (resource, expected, writes)
+}
+
+/// The faults of a test, each in a namespace of its own.
+fn faults(of: &[(&str, Vec<Rule>)]) -> Vec<Rule> {
+    of.iter()
+        .flat_map(|(namespace, rules)| {
+            rules.iter().cloned().map(|mut rule| {
+                (*namespace).clone_into(&mut rule.namespace);
+                rule
+            })
+        })
+        .collect()
+}
+
+/// The statuses that the operator has reported of a resource.
+fn reported(installed: &Installed, namespace: &str, since: Instant) -> Vec<Value> {
+    let records = installed.proxy.records(namespace, since);
+    let of_status = |resource: &str| resource == "chatbotclusters/status";
+    records
+        .into_iter()
+        .filter(|record| of_status(&record.asked.resource))
+        .map(|record| record.body["status"].clone())
+        .collect()
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn however_a_request_is_answered_the_end_is_that_of_a_good_day() {
+    let installed = Installed::new(SEED).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let (_, expected, least) = good_day(&installed);
+    let writes_four = |fault: Fault| vec![first(4, Verb::Write, "", fault)];
+    let chance = |fault: Fault| first(60, Verb::Write, "", fault).one_in(4);
+    let tables = [
+        ("conflict", writes_four(Fault::Answer(409))),
+        ("internal-error", writes_four(Fault::Answer(500))),
+        ("not-now", writes_four(Fault::Answer(503))),
+        ("reset", writes_four(Fault::Reset)),
+        ("reset-after", writes_four(Fault::ResetAfter)),
+        ("timeout-after", writes_four(Fault::AnswerAfter(504))),
+        (
+            "reads",
+            vec![
+                first(2, Verb::Get, "", Fault::Answer(500)),
+                first(4, Verb::Get, "", Fault::Reset),
+            ],
+        ),
+        (
+            "by-chance",
+            vec![
+                chance(Fault::AnswerAfter(504)),
+                chance(Fault::ResetAfter),
+                chance(Fault::Answer(500)),
+                first(30, Verb::Get, "", Fault::Reset).one_in(6),
+            ],
+        ),
+    ];
+    installed.proxy.set(faults(&tables));
+    let since = Instant::now();
+    let resources = tables.each_ref().map(|(name, _)| {
+        let resource = installed.resource(name).unwrap();
+        (name, resource)
+    });
+    for (name, resource) in &resources {
+        wait_for(name, resource, &expected, SOON);
+    }
+    let applied = installed.proxy.applied();
+    assert!(applied.iter().all(|times| *times > 0), "{applied:?}");
+    for (name, resource) in &resources {
+        let writes = writes(&installed.proxy, resource, since);
+        assert!(writes <= 2 * least + 8, "{name}: {writes}, not {least}");
+    }
+    // Somebody was faster: that is nobody's business.
+    for status in reported(&installed, "conflict", since) {
+        let said = status["conditions"].to_string();
+        let stalled = r#""status":"True","type":"Stalled""#;
+        assert!(
+            !said.contains("modified") && !said.contains("failed to") && !said.contains(stalled),
+            "{said}"
+        );
+    }
+    operator.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_server_that_asks_for_patience_gets_it_and_other_resources_go_on() {
+    const SECONDS: u32 = 15;
+    let installed = Installed::new(SEED).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let (_, expected, _) = good_day(&installed);
+    let busy = first(1, Verb::Write, "busy", Fault::Busy(SECONDS)).of("deployments");
+    let watches = first(1, Verb::Watch, "", Fault::Busy(2)).of("services");
+    installed.proxy.set(vec![busy, watches]);
+    let since = Instant::now();
+    let waiting = installed.resource("busy").unwrap();
+    wait_until(
+        "the refusal",
+        SOON,
+        || Ok(installed.proxy.applied()[0] == 1),
+    )
+    .unwrap();
+    let other = installed.resource("not-busy").unwrap();
+    wait_for("the other resource", &other, &expected, SOON);
+    wait_for("the one that waited", &waiting, &expected, SOON);
+
+    let records = installed.proxy.records("busy", since);
+    let refused = records.iter().find(|record| record.code == Some(429));
+    let refused = refused.unwrap().at;
+    let again = records.iter().find(|record| {
+        record.asked.resource == "deployments" && record.at > refused && record.forwarded
+    });
+    let rest = again.unwrap().at - refused;
+    assert!(rest >= Duration::from_secs(SECONDS.into()), "{rest:?}");
+    assert!(rest < Duration::from_secs(SECONDS.into()) * 3, "{rest:?}");
+    let others = installed.proxy.records("not-busy", since);
+    let last = others
+        .iter()
+        .rfind(|record| record.asked.resource == "horizontalpodautoscalers")
+        .unwrap();
+    assert!(last.at < again.unwrap().at, "the other one had to wait");
+    operator.check().unwrap();
+}
+
+/// What people and programs do to a resource and its children.
+fn disturb(resource: &Resource) {
+    let space = &resource.space;
+    space
+        .kubectl(&["delete", "service", "chat-inference", "--wait=false"])
+        .unwrap();
+    let edit = json!({ "spec": { "revisionHistoryLimit": 9 } }).to_string();
+    let patch = ["patch", "deployment", "chat-adapters", "--patch", &edit];
+    space.kubectl(&patch).unwrap();
+    let prompt = json!({ "spec": { "conversation": { "systemPrompt": "You are brief." } } });
+    resource.edit(&prompt).unwrap();
+    space
+        .kubectl(&[
+            "delete",
+            "poddisruptionbudget",
+            "chat-inference",
+            "--wait=false",
+        ])
+        .unwrap();
+}
+
+fn disturbed(resource: &Resource, before: &Value) -> Value {
+    disturb(resource);
+    wait_until("the edit applied", SOON, || {
+        let now = state(resource)?.to_string();
+        Ok(now.contains("You are brief."))
+    })
+    .unwrap();
+    let after = settled(resource).unwrap();
+    assert_ne!(after, *before);
+    after
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn events_that_come_twice_late_in_disorder_or_never_end_as_on_a_good_day() {
+    let installed = Installed::new(SEED).unwrap();
+    let mut operator = installed.operator(6).unwrap();
+    let (calm, at_first, _) = good_day(&installed);
+    let expected = disturbed(&calm, &at_first);
+    let event = |event: Event| vec![first(60, Verb::Watch, "", Fault::Event(event))];
+    let chance = |event: Event| first(200, Verb::Watch, "", Fault::Event(event)).one_in(4);
+    let late = Duration::from_millis(300);
+    let tables = [
+        ("twice", event(Event::Twice)),
+        ("never", event(Event::Drop)),
+        ("late", event(Event::Delay(late))),
+        ("in-disorder", event(Event::Swap)),
+        (
+            "anyhow",
+            vec![
+                chance(Event::Swap),
+                chance(Event::Drop),
+                chance(Event::Twice),
+                chance(Event::Delay(late)),
+            ],
+        ),
+    ];
+    let since = Instant::now();
+    installed.proxy.set(faults(&tables));
+    let resources = tables.each_ref().map(|(name, _)| {
+        let resource = installed.resource(name).unwrap();
+        (name, resource)
+    });
+    for (name, resource) in &resources {
+        wait_for(name, resource, &at_first, SOON);
+    }
+    installed.proxy.set(faults(&tables));
+    for (_, resource) in &resources {
+        disturb(resource);
+    }
+    for (name, resource) in &resources {
+        wait_for(name, resource, &expected, SOON);
+        let writes = writes(&installed.proxy, resource, since);
+        assert!(writes <= 60, "{name}: {writes} writes");
+    }
+    let applied = installed.proxy.applied();
+    assert!(applied.iter().all(|times| *times > 0), "{applied:?}");
+    operator.check().unwrap();
+}
+
+/// Every watch of these kinds is told at its next event that it is too old.
+fn gone(kinds: &[&'static str]) -> Vec<Rule> {
+    let gone = first(1, Verb::Watch, "", Fault::Event(Event::Gone));
+    kinds.iter().map(|kind| gone.clone().of(kind)).collect()
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_watch_that_is_cut_or_too_old_misses_nothing() {
+    let installed = Installed::new(SEED).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let (calm, at_first, _) = good_day(&installed);
+    let expected = disturbed(&calm, &at_first);
+    let proxy = &installed.proxy;
+
+    // What happens while nothing is watched is found out afterwards.
+    let cut = installed.resource("cut").unwrap();
+    wait_for("before the cut", &cut, &at_first, SOON);
+    proxy.set(vec![first(14, Verb::Watch, "", Fault::Answer(503))]);
+    proxy.cut_watches();
+    disturb(&cut);
+    wait_for("cut watches", &cut, &expected, SOON);
+
+    proxy.set(gone(&["deployments", "services", "configmaps"]));
+    let too_old = installed.resource("too-old").unwrap();
+    wait_for("410 in the stream", &too_old, &at_first, SOON);
+    let applied = proxy.applied();
+    assert!(applied.iter().all(|times| *times > 0), "{applied:?}");
+    proxy.set(vec![first(20, Verb::Watch, "", Fault::Answer(410))]);
+    proxy.cut_watches();
+    disturb(&too_old);
+    wait_for("410 at once", &too_old, &expected, SOON);
+    operator.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_list_of_yesterday_makes_nobody_go_back_to_yesterday() {
+    let installed = Installed::new(SEED).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let (resource, at_first, _) = good_day(&installed);
+    let proxy = &installed.proxy;
+    let kinds = ["chatbotclusters", "services", "deployments", "configmaps"];
+    let touch = |how: &str| {
+        let touched = format!("example.com/touched={how}");
+        for object in [
+            "chatbotcluster/chat",
+            "service/chat-adapters",
+            "deployment/chat-adapters",
+        ] {
+            let annotate = ["annotate", "--overwrite", object, &touched];
+            resource.space.kubectl(&annotate).unwrap();
+        }
+    };
+    // A list of the first generation is kept for later.
+    proxy.forget_lists();
+    proxy.set(gone(&kinds));
+    touch("once");
+    wait_until("lists of the first generation", SOON, || {
+        let kept = proxy.kept_lists();
+        Ok(kinds[..3]
+            .iter()
+            .all(|kind| kept.iter().any(|of| of == kind)))
+    })
+    .unwrap();
+    let expected = disturbed(&resource, &at_first);
+
+    let since = Instant::now();
+    let mut rules = gone(&kinds);
+    let stale = |kind| first(1, Verb::List, "", Fault::Stale).of(kind);
+    rules.extend(kinds.map(stale));
+    proxy.set(rules);
+    touch("twice");
+    wait_until("stale lists", SOON, || {
+        let applied = proxy.applied();
+        Ok(applied[4..7].iter().all(|times| *times > 0))
+    })
+    .unwrap();
+    wait_for("after stale lists", &resource, &expected, SOON);
+    for record in proxy.records("good-day", since) {
+        let old = record.body.to_string().contains("a friendly assistant");
+        assert!(!old, "an older generation was applied: {record:?}");
+    }
+    operator.check().unwrap();
+}
+
+/// Up to a minute each.
+mod long {
+    use super::*;
+
+    /// What may be stale, and the time that a busy machine takes.
+    const LIMIT: Duration = Duration::from_mins(1);
+
+    #[test]
+    #[ignore = "needs the programs of Kubernetes: cargo e2e test --all"]
+    fn connections_that_have_gone_silent_are_noticed_within_a_minute() {
+        let installed = Installed::new(SEED).unwrap();
+        let mut operator = installed.operator(NEVER).unwrap();
+        let (calm, at_first, _) = good_day(&installed);
+        let expected = disturbed(&calm, &at_first);
+        let frozen = installed.resource("frozen").unwrap();
+        wait_for("before the freeze", &frozen, &at_first, SOON);
+        installed.proxy.freeze_connections();
+        disturb(&frozen);
+        wait_for("silent connections", &frozen, &expected, LIMIT);
+
+        // A stopped server: nothing answers, and whoever connects waits as well.
+        let stopped = installed.resource("stopped").unwrap();
+        wait_for("before the stop", &stopped, &at_first, SOON);
+        installed.proxy.freeze_all();
+        disturb(&stopped);
+        let until = Instant::now() + Duration::from_secs(20);
+        std::thread::sleep(until - Instant::now()); // It is the fault that lasts so long.
+        installed.proxy.thaw();
+        wait_for("a stopped server", &stopped, &expected, LIMIT);
+        operator.check().unwrap();
+    }
+}
+
+#[test]
+fn requests_are_told_apart_by_their_paths() {
+    use proxy::rules::Asked;
+    for (method, path, query, expected) in [
+        (
+            "GET",
+            "/api/v1/services",
+            "limit=500",
+            (Verb::List, "services", ""),
+        ),
+        (
+            "GET",
+            "/api/v1/pods",
+            "watch=true",
+            (Verb::Watch, "pods", ""),
+        ),
+        (
+            "PATCH",
+            "/apis/apps/v1/namespaces/a/deployments/b/scale",
+            "",
+            (Verb::Write, "deployments/scale", "a"),
+        ),
+        (
+            "GET",
+            "/apis/policy/v1/namespaces/a/poddisruptionbudgets/b",
+            "",
+            (Verb::Get, "poddisruptionbudgets", "a"),
+        ),
+    ] {
+        let asked = Asked::of(method, path, query);
+        let found = (asked.verb, &*asked.resource, &*asked.namespace);
+        assert_eq!(found, expected, "{method} {path}");
+    }
+}
