@@ -7,7 +7,7 @@ mod model;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -196,6 +196,8 @@ fn packed(
 struct Forwarded {
     process: Child,
     address: SocketAddr,
+    /// kubectl says a line for each connection, and ends when nobody can hear it.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Forwarded {
@@ -207,24 +209,20 @@ impl Forwarded {
             namespace,
             "--selector",
             "chatbot.dev/component=adapters",
-            "--output=name",
+            "--output=jsonpath=service/{.items[0].metadata.name} :{.items[0].spec.ports[0].port}",
         ])?;
         let mut kubectl = access.kubectl();
-        kubectl.args([
-            "port-forward",
-            "--namespace",
-            namespace,
-            service.trim(),
-            ":8080",
-        ]);
+        kubectl.args(["port-forward", "--namespace", namespace]);
+        kubectl.args(service.split_whitespace());
         let mut process = kubectl
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .context("failed to start kubectl port-forward")?;
         let output = process.stdout.take().context("failed to open a pipe")?;
+        let mut output = BufReader::new(output);
         let mut line = String::new();
-        BufReader::new(output)
+        output
             .read_line(&mut line)
             .context("failed to read from kubectl port-forward")?;
         let Some(address) = forwarding(&line) else {
@@ -232,7 +230,11 @@ impl Forwarded {
             let _ = process.wait();
             bail!("kubectl port-forward did not say where it listens: {line}");
         };
-        Ok(Self { process, address })
+        Ok(Self {
+            process,
+            address,
+            _output: output,
+        })
     }
 }
 
@@ -266,7 +268,7 @@ fn to_try(access: &Access, namespace: &str) -> String {
     }
     format!(
         "to try next\n  \
-         {kubectl} port-forward --namespace {namespace} service/quickstart-adapters 8080      then http://127.0.0.1:8080\n  \
+         {kubectl} port-forward --namespace {namespace} service/quickstart-adapters 8080:80      then http://127.0.0.1:8080\n  \
          {kubectl} get chatbotclusters --all-namespaces --output wide\n  \
          {kubectl} edit chatbotcluster --namespace {namespace}      change the prompt or the replicas, and watch\n  \
          {down}      removes all of it"

@@ -164,9 +164,8 @@ pub fn wait_operator(access: &Access, images: &References) -> Result<()> {
     });
     if let Some(reason) = missing {
         bail!(
-            "the nodes cannot have the operator's image {}: {reason}\n{}",
-            images.operator,
-            remedy(images)
+            "the nodes cannot have the operator's image {}: {reason}\n{REMEDY}",
+            images.operator
         );
     }
     waited.map_err(|error| error.context(install::describe_at(access, OPERATOR_NAMESPACE)))
@@ -201,13 +200,8 @@ pub fn unpulled(access: &Access, namespace: &str) -> Result<Option<String>> {
 }
 
 /// What to do when an image is not there.
-pub fn remedy(images: &References) -> String {
-    format!(
-        "`cargo e2e images` writes {} and {} as archives and says how they come into a cluster's nodes or into a \
-         registry; for a registry, give the same --repository to both commands",
-        images.operator, images.chatbot
-    )
-}
+pub const REMEDY: &str = "`cargo e2e images` writes the images as archives and says how they come into a cluster's \
+    nodes or into a registry; for a registry, give the same --repository to both commands";
 
 /// Applies the sample, unless it is there, and waits until it says Ready.
 pub fn sample(access: &Access, places: &Places, namespace: &str, shared: bool) -> Result<()> {

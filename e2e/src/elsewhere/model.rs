@@ -91,7 +91,8 @@ fn send(access: &Access, namespace: &str, image: &Reference, model: &Path) -> Re
     )?;
     if let Some(reason) = missing {
         bail!(
-            "the nodes cannot have the image {image}: {reason}; `cargo e2e images` says how they get it"
+            "the nodes cannot have the image {image}: {reason}\n{}",
+            cluster::REMEDY
         );
     }
     let input = File::open(model).with_context(|| format!("failed to open {}", model.display()))?;
