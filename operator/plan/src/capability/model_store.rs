@@ -186,33 +186,22 @@ mod tests {
         let running = || world().passed().rolled_out(2);
         let unsupported = r#"{"reason":"UnsupportedFormat","message":"no GGUF"}"#;
         let foreign = r#"{"reason":"QuotaExceeded","message":"not the model's"}"#;
-        for (world, status, reason) in [
-            (running(), Some(true), Reason::Published),
-            (claimed(running(), None), Some(true), Reason::Published),
-            (
-                claimed(silent(running(), None), None),
-                Some(false),
-                Reason::StoreUnbound,
-            ),
-            (
-                claimed(silent(running(), None), Some("Lost")),
-                Some(false),
-                Reason::StoreUnbound,
-            ),
-            (claimed(world(), Some("Pending")), None, Reason::Pending),
-            (
-                claimed(silent(running(), Some(unsupported)), Some("Bound")),
-                Some(false),
-                Reason::UnsupportedFormat,
-            ),
-            (silent(running(), Some(foreign)), None, Reason::Pending),
-            (
-                silent(running(), Some("a line of a log")),
-                None,
-                Reason::Pending,
-            ),
-        ] {
-            assert_eq!(told(&world), (status, reason));
+        // One at a time: worlds are large.
+        let tells = |world: &World, status, reason| assert_eq!(told(world), (status, reason));
+        let (lost, bound) = (Some("Lost"), Some("Bound"));
+        tells(&running(), Some(true), Reason::Published);
+        tells(&claimed(running(), None), Some(true), Reason::Published);
+        for phase in [None, lost] {
+            let world = claimed(silent(running(), None), phase);
+            tells(&world, Some(false), Reason::StoreUnbound);
+        }
+        let waiting = claimed(world(), Some("Pending"));
+        tells(&waiting, None, Reason::Pending);
+        let refused = claimed(silent(running(), Some(unsupported)), bound);
+        tells(&refused, Some(false), Reason::UnsupportedFormat);
+        for words in [foreign, "a line of a log"] {
+            let world = silent(running(), Some(words));
+            tells(&world, None, Reason::Pending);
         }
     }
 
