@@ -1,6 +1,6 @@
 //! What passes share: the client, the caches, and what was written so lately that the caches may not show it yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use chatbot_plan::world::{ObjectKey, Release};
 use kube::Client;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
+use kube::runtime::reflector::Store;
 
 /// What passes share.
 pub struct Context {
@@ -92,6 +93,16 @@ impl Context {
     /// Forgets everything: while another operator led, anything may have been written.
     pub fn clear_all(&self) {
         self.desks().clear();
+    }
+
+    /// Forgets what is gone. Nobody tells of the end of a resource or a pod: without this, whatever there once was
+    /// would be remembered for ever.
+    pub fn forget_gone(&self, resources: &Store<Guarded>) {
+        let known = resources.state();
+        let known: HashSet<String> = known.iter().filter_map(|resource| resource.uid()).collect();
+        self.desks().retain(|uid, _| known.contains(uid));
+        let pods = self.caches.pod_uids();
+        self.reports.forget(|uid| !pods.contains(uid));
     }
 
     fn desks(&self) -> MutexGuard<'_, HashMap<String, Desk>> {

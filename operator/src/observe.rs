@@ -164,11 +164,13 @@ async fn last_status(
     cluster: &Identity,
     context: &Context,
 ) -> Result<(ChatBotClusterStatus, Option<String>), Error> {
-    let reported = context.desk(&cluster.uid, |desk| desk.reported.clone());
-    let newest = match &reported {
-        Some(reported) if is_newer(reported.as_ref(), resource) => reported,
-        _ => resource,
-    };
+    let reported = context.desk(&cluster.uid, |desk| {
+        // A copy is kept only until the caches have it.
+        desk.reported
+            .take_if(|reported| !is_newer(reported.as_ref(), resource));
+        desk.reported.clone()
+    });
+    let newest = reported.as_deref().unwrap_or(resource);
     match &newest.0 {
         Ok(cluster) => Ok((
             cluster.status.clone().unwrap_or_default(),

@@ -9,6 +9,7 @@ use chatbot_plan::world::Release;
 use futures::Stream;
 use kube::Client;
 use kube::runtime::controller::Config;
+use kube::runtime::reflector::Store;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::{self, Receiver};
@@ -22,10 +23,12 @@ use crate::lease::{self, Candidate};
 use crate::serve::{Metrics, Told, serve};
 use crate::state::Reports;
 use crate::term::Term;
-use crate::watch::{Caches, controller, drain};
+use crate::watch::{Caches, Guarded, controller, drain};
 
 /// How long a write that is under way is waited for at the end.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+/// How often what is gone is forgotten.
+const FORGET: Duration = Duration::from_mins(5);
 
 /// How the operator is run.
 pub struct Options {
@@ -66,6 +69,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let (leads, led) = watch::channel(None);
     let end = CancellationToken::new();
     let election = tokio::spawn(candidate.run(leads, end.clone()));
+    let resources = controller.store();
+    let forgetting = forgetting(context.clone(), resources);
     let work = controller
         .with_config(Config::default().concurrency(options.concurrency))
         .reconcile_all_on(terms(led, context.clone()))
@@ -77,6 +82,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
         served = serve(options.metrics_address, told.clone()) => served,
         stopped = stopped(&gate) => stopped,
         () = readiness(caches, told) => Ok(()),
+        () = forgetting => Ok(()),
     };
     // Given back as the very last, when nothing of this operator is under way any more.
     end.cancel();
@@ -98,6 +104,15 @@ fn terms(led: Receiver<Option<u32>>, context: Arc<Context>) -> impl Stream<Item 
             }
         }
     })
+}
+
+/// Forgets what is gone, again and again. Never ends.
+async fn forgetting(context: Arc<Context>, resources: Store<Guarded>) {
+    let mut turns = tokio::time::interval(FORGET);
+    loop {
+        turns.tick().await;
+        context.forget_gone(&resources);
+    }
 }
 
 /// Who waits for the Lease is as ready as who has it. Never ends.
