@@ -10,6 +10,7 @@ pub mod controller;
 pub mod forecast;
 pub mod measure;
 pub mod program;
+pub mod replay;
 pub mod report;
 
 use std::fmt::Write;
@@ -26,7 +27,14 @@ use program::Program;
 use report::Summary;
 
 /// Every benchmark, by name.
-pub const ALL: &[Benchmark] = &[controller::CONTROLLER, forecast::FORECAST];
+pub const ALL: &[Benchmark] = &[
+    controller::CONTROLLER,
+    forecast::FORECAST,
+    replay::ELASTICITY,
+    replay::SPOT,
+    replay::TRAINING,
+    replay::DAY,
+];
 
 /// One benchmark.
 pub struct Benchmark {

@@ -10,6 +10,7 @@ use chatbot_operator::peer::Place;
 use chatbot_operator::run::{Options, run};
 use chatbot_plan::world::Release;
 use chatbot_trace::forecast::Forecast;
+use chatbot_trace::replay::Replay;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +60,8 @@ enum Command {
     },
     /// Show how well a recorded load would have been forecast: a table and a picture. Needs no cluster.
     Forecast(Forecast),
+    /// Show what the planner would have done with a recorded load: a table and a picture. Needs no cluster.
+    Replay(Replay),
 }
 
 #[tokio::main]
@@ -78,6 +81,9 @@ async fn main() -> anyhow::Result<()> {
         .init();
     if let Some(Command::Forecast(forecast)) = &arguments.command {
         return forecast.run();
+    }
+    if let Some(Command::Replay(replay)) = &arguments.command {
+        return replay.run();
     }
     let client = connect().await?;
     if let Some(Command::Check { operator }) = arguments.command {

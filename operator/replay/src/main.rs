@@ -17,8 +17,8 @@ struct Arguments {
     /// What is shown.
     benchmark: Benchmark,
     /// The folder with the recorded traces.
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[arg(long, default_value = "../shared/data")]
+    data: PathBuf,
     /// A trace of your own, in place of the recorded load; `.gz` is unpacked.
     #[arg(long)]
     trace: Option<PathBuf>,
@@ -158,11 +158,7 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
             fill_percent: arguments.fill,
         }]);
     }
-    let Some(folder) = &arguments.data else {
-        bail!(
-            "--data: name the folder with the recorded traces, or give one of your own with --trace"
-        );
-    };
+    let folder = &arguments.data;
     let most = if arguments.quick { 1 } else { most };
     LOAD.iter()
         .take(most)
@@ -200,11 +196,9 @@ fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
         return Ok(vec![sized(spot::Case::half("trace", trace))]);
     }
     let mut cases = Vec::new();
-    if let Some(folder) = &arguments.data {
-        for (name, file) in CHURN {
-            let trace = SpotTrace::churn(&text(&folder.join(file))?)?;
-            cases.push(sized(spot::Case::half(name, trace)));
-        }
+    for (name, file) in CHURN {
+        let trace = SpotTrace::churn(&text(&arguments.data.join(file))?)?;
+        cases.push(sized(spot::Case::half(name, trace)));
     }
     cases.extend(spot::seeded(arguments.seed));
     if arguments.quick {

@@ -74,6 +74,15 @@ pub fn world(resource: &str, foresight: Foresight) -> Result<World, Unusable> {
     })
 }
 
+/// The fewest and the most instances of a resource.
+pub fn bounds(resource: &str) -> Result<(u32, u32), Unusable> {
+    let settings = Settings::of(&serde_yaml::from_str(resource)?)?;
+    Ok((
+        settings.inference.min_replicas,
+        settings.inference.max_replicas,
+    ))
+}
+
 /// Shows a fleet to a world, at a time.
 pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<(), Unusable> {
     world.now = Timestamp::from_second(now)?;

@@ -5,4 +5,5 @@ pub mod bench;
 pub mod chart;
 pub mod file;
 pub mod forecast;
+pub mod replay;
 pub mod table;

@@ -4,7 +4,11 @@
 //! ([`crate::market::zones`]). Beside the planner: all on-demand; half spot and half on-demand, nobody moving anything;
 //! spot with two replicas more than needed, nobody moving anything; and a bound that no policy can be below, which pays
 //! for as much spot capacity as there is at every moment, for the rest on-demand, and for nothing twice. Standby nodes
-//! are billed. How many wait was chosen on zones of other seeds than those that are reported.
+//! are billed.
+//!
+//! Where an instance needs longer to start than a notice lasts, nobody who does not know the future can both pay next to
+//! nothing for standby and lose nothing: a node that is taken is missing for the difference unless another waits. What
+//! each waiting node costs and buys is shown by `--standby`.
 
 use chatbot_plan::foresight::{Foresight, Spot};
 use serde_json::{Map, Value};

@@ -1,0 +1,73 @@
+//! What is decided ahead of time, played in virtual time: recorded load and spot capacity through the planner itself.
+//! The same traces and the same seed give the same figures: one round says all.
+
+use super::program::Program;
+use super::{Benchmark, Kind};
+
+/// How little is lost with how little capacity.
+pub const ELASTICITY: Benchmark = Benchmark {
+    name: "elasticity",
+    what: "volume lost and capacity used on recorded load, beside the autoscaler alone (--data DIR or --trace FILE)",
+    minutes: 1.0,
+    quick_minutes: 0.2,
+    kind: Kind::Programs {
+        programs: &[Program {
+            label: "ours",
+            binary: "chatbot-replay",
+            arguments: &["elasticity"],
+        }],
+        rounds: 1,
+        quick_rounds: 1,
+    },
+};
+
+/// What spot capacity saves.
+pub const SPOT: Benchmark = Benchmark {
+    name: "spot",
+    what: "cost and readiness on recorded churn and seeded zones, beside a bound (--data DIR or --spot-trace FILE)",
+    minutes: 3.0,
+    quick_minutes: 1.0,
+    kind: Kind::Programs {
+        programs: &[Program {
+            label: "ours",
+            binary: "chatbot-replay",
+            arguments: &["spot"],
+        }],
+        rounds: 1,
+        quick_rounds: 1,
+    },
+};
+
+/// What can be lent.
+pub const TRAINING: Benchmark = Benchmark {
+    name: "training",
+    what: "capacity-hours lent on recorded load, and how long production waits for one (--data DIR or --trace FILE)",
+    minutes: 1.0,
+    quick_minutes: 0.2,
+    kind: Kind::Programs {
+        programs: &[Program {
+            label: "ours",
+            binary: "chatbot-replay",
+            arguments: &["training"],
+        }],
+        rounds: 1,
+        quick_rounds: 1,
+    },
+};
+
+/// Everything at once.
+pub const DAY: Benchmark = Benchmark {
+    name: "day",
+    what: "seven days of load on 40 nodes, with spot capacity and training at once (--data DIR or --trace FILE)",
+    minutes: 3.0,
+    quick_minutes: 1.0,
+    kind: Kind::Programs {
+        programs: &[Program {
+            label: "ours",
+            binary: "chatbot-replay",
+            arguments: &["day"],
+        }],
+        rounds: 1,
+        quick_rounds: 1,
+    },
+};

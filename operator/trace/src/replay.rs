@@ -1,0 +1,251 @@
+//! `replay`: what the planner would have done with a recorded load, beside the autoscaler alone, as a table and a
+//! picture.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use chatbot_replay::bench::Series;
+use chatbot_replay::own::{Asked, Played, play};
+use chatbot_replay::scenario::{Outcome, Point};
+use chatbot_replay::sight;
+use chatbot_replay::trace::{SpotTrace, Trace};
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::chart::{Body, Clock, Layer, Mark, Panel, Picture, colour};
+use crate::file::{Source, bytes};
+use crate::table::{percent, table};
+
+/// Shows what the planner would have done with a recorded load.
+#[derive(Args, Clone, Debug)]
+pub struct Replay {
+    /// The trace.
+    #[command(flatten)]
+    pub source: Source,
+    /// Spot capacity: CSV of seconds, zone and obtainable nodes. Absent: every node is on-demand.
+    #[arg(long, value_name = "FILE")]
+    pub spot_trace: Option<PathBuf>,
+    /// A `ChatBotCluster` whose bounds are used. Absent: 5 to 40 instances.
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
+    /// Requests a second that one instance answers. Absent: so many that the peak needs the most instances.
+    #[arg(long, value_name = "RATE")]
+    pub capacity: Option<f64>,
+    /// Days at the end that are played; the planner has seen what comes before. Absent: a third of them, at most 7.
+    #[arg(long, value_name = "DAYS")]
+    pub days: Option<i64>,
+    /// The picture. Absent: replay-TRACE.svg in the current folder.
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
+}
+
+impl Replay {
+    /// Prints the table and writes the picture.
+    pub fn run(&self) -> Result<()> {
+        let name = self.source.name();
+        let recorded = self.source.series()?;
+        let begin = recorded.begin;
+        let trace = Trace::of(&recorded);
+        let days = self
+            .days
+            .unwrap_or((trace.length() / 86_400 + 2) / 3)
+            .clamp(1, 31);
+        let asked = Asked {
+            series: Series {
+                name: name.clone(),
+                // Demand is told in steps of at least five minutes.
+                step: trace.step * (300 / trace.step).max(1),
+                trace,
+                days,
+                left_out: 0,
+                fill_percent: None,
+            },
+            spot: self.spot()?,
+            bounds: self.bounds()?,
+            capacity: self.capacity,
+        };
+        ensure!(
+            asked
+                .capacity
+                .is_none_or(|capacity| capacity.is_finite() && capacity > 0.0),
+            "--capacity: give requests a second, more than 0"
+        );
+        let played = play(&asked).with_context(|| format!("failed to play {name}"))?;
+        print!("{}", told(&name, days, &asked, &played));
+        let path = self.picture.clone();
+        let path = path.unwrap_or_else(|| PathBuf::from(format!("replay-{name}.svg")));
+        let drawn = picture(&name, begin, &asked, &played).svg();
+        std::fs::write(&path, drawn)
+            .with_context(|| format!("failed to write the picture {}", path.display()))?;
+        println!("\nThe picture: {}", path.display());
+        Ok(())
+    }
+
+    fn spot(&self) -> Result<Option<SpotTrace>> {
+        let Some(path) = &self.spot_trace else {
+            return Ok(None);
+        };
+        let failed = || format!("failed to read {}", path.display());
+        let text = String::from_utf8(bytes(path)?).with_context(failed)?;
+        SpotTrace::parse(&text).map(Some).with_context(failed)
+    }
+
+    fn bounds(&self) -> Result<(u32, u32)> {
+        let Some(path) = &self.cluster else {
+            return Ok((5, 40));
+        };
+        let failed = || format!("failed to read {}", path.display());
+        let text = String::from_utf8(bytes(path)?).with_context(failed)?;
+        sight::bounds(&text).with_context(failed)
+    }
+}
+
+fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
+    let mut rows = vec![
+        ["", "planner", "autoscaler alone"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut row = |what: &str, of: &dyn Fn(&Outcome) -> String| {
+        rows.push(vec![
+            what.to_owned(),
+            of(&played.planner),
+            of(&played.alone),
+        ]);
+    };
+    row("volume lost", &|it| {
+        format!("{:.3} %", 100.0 * it.lost_share())
+    });
+    row("mean instances", &|it| {
+        format!("{:.1}", it.replica_seconds / it.seconds.max(1) as f64)
+    });
+    row("capacity-hours lent", &|it| percent(played.lent(it)));
+    row("longest wait of production", &|it| {
+        format!("{} s", it.longest_wait)
+    });
+    if asked.spot.is_some() {
+        row("nodes taken back", &|it| it.reclaims.to_string());
+        for ratio in [0.25, 0.33, 0.5] {
+            row(&format!("cost at a spot price of {ratio}"), &|it| {
+                percent(it.cost(ratio, played.nodes))
+            });
+        }
+    }
+    format!(
+        "{name}: the last {days} days, {} to {} instances of {:.3} requests a second, {} nodes of 4\n\n{}\n\
+         Instances start in 180 s, on a node that has the model in memory in 20 s; what would wait longer than 10 s is \
+         lost.\nCost is beside the same nodes on-demand.\n",
+        asked.bounds.0,
+        asked.bounds.1,
+        played.capacity,
+        played.nodes,
+        table(&rows),
+    )
+}
+
+fn picture(name: &str, begin: Timestamp, asked: &Asked, played: &Played) -> Picture {
+    let (planner, alone) = (&played.planner, &played.alone);
+    let mut panels = vec![
+        panel(
+            "Load, and the instances for it",
+            "instances",
+            260.0,
+            begin,
+            &planner.curve,
+            &[
+                curve("needed at full use", colour::MEASURED, |point| point.needed),
+                curve("planner's floor", colour::GAIN, |point| point.floor.into()),
+                curve("ready", colour::OURS, |point| point.ready.into()),
+            ],
+        ),
+        panel(
+            "The same with the autoscaler alone",
+            "instances",
+            180.0,
+            begin,
+            &alone.curve,
+            &[
+                curve("needed at full use", colour::MEASURED, |point| point.needed),
+                curve("ready", colour::PEER, |point| point.ready.into()),
+            ],
+        ),
+    ];
+    if asked.spot.is_some() {
+        panels.push(panel(
+            "Nodes by kind",
+            "nodes",
+            160.0,
+            begin,
+            &planner.curve,
+            &[
+                curve("spot", colour::GAIN, |point| point.spot.into()),
+                curve("on-demand", colour::PEER, |point| point.on_demand.into()),
+            ],
+        ));
+    }
+    panels.push(panel(
+        "Slots lent to training",
+        "instances",
+        160.0,
+        begin,
+        &planner.curve,
+        &[curve("lent", colour::THIRD, |point| point.lent.into())],
+    ));
+    Picture {
+        title: format!("{name}: what the planner would have done"),
+        subtitle: format!(
+            "Lost {:.3} % (autoscaler alone {:.3} %); mean instances {:.1} ({:.1}); {} of the capacity lent",
+            100.0 * planner.lost_share(),
+            100.0 * alone.lost_share(),
+            planner.replica_seconds / planner.seconds.max(1) as f64,
+            alone.replica_seconds / alone.seconds.max(1) as f64,
+            percent(played.lent(planner)),
+        ),
+        clock: Clock::of(begin, &TimeZone::UTC),
+        panels,
+    }
+}
+
+/// A name, a colour, and what of a moment is drawn.
+struct Curve(&'static str, &'static str, fn(&Point) -> f64);
+
+fn curve(name: &'static str, colour: &'static str, of: fn(&Point) -> f64) -> Curve {
+    Curve(name, colour, of)
+}
+
+fn panel(
+    title: &str,
+    unit: &str,
+    height: f64,
+    begin: Timestamp,
+    points: &[Point],
+    curves: &[Curve],
+) -> Panel {
+    // Times of a replay count from the midnight before the trace begins.
+    let midnight = begin.as_second().div_euclid(86_400) * 86_400;
+    let at = |point: &Point| Timestamp::from_second(midnight + point.at).unwrap_or(begin);
+    let layer = |Curve(name, colour, of): &Curve| Layer {
+        name: (*name).to_owned(),
+        colour,
+        mark: Mark::Stairs {
+            width: 1.4,
+            points: points
+                .iter()
+                .map(|point| (at(point), Some(of(point))))
+                .collect(),
+        },
+    };
+    let ends = points.first().zip(points.last());
+    let (from, to) = ends.map_or((begin, begin), |(first, last)| (at(first), at(last)));
+    Panel {
+        title: title.to_owned(),
+        unit: unit.to_owned(),
+        height,
+        body: Body::Time {
+            from,
+            to,
+            layers: curves.iter().map(layer).collect(),
+        },
+    }
+}
