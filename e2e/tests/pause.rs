@@ -126,6 +126,29 @@ fn halted_from_the_beginning_no_pod_is_made(operators: &Operators) {
     wait_replicas(&resource, 1, 2);
 }
 
+/// Pods of another server are let in where Pod Security is `restricted`.
+fn a_server_that_is_not_ours_is_let_in(resource: &Resource) {
+    let key = json!({ "secretKeyRef": { "name": "engine", "key": "token" } });
+    let edit = json!({ "spec": { "inference": { "engine": {
+        "image": "localhost/somebody/server:1",
+        "args": ["--model=$(MODEL_PATH)"],
+        "env": [{ "name": "TOKEN", "valueFrom": key }],
+        "port": 9000,
+    } } } });
+    resource.edit(&edit).unwrap();
+    wait_until("a pod of the other server", SOON, || {
+        let selector = "--selector=chatbot.dev/component=inference";
+        let images = "jsonpath={.items[*].spec.containers[*].image}";
+        let images = resource
+            .space
+            .kubectl(&["get", "pods", selector, "--output", images])?;
+        Ok(images.contains("localhost/somebody/server:1"))
+    })
+    .unwrap();
+    let back = json!({ "spec": { "inference": { "engine": null } } });
+    resource.edit(&back).unwrap();
+}
+
 /// The API server says that it makes no pod of a class that is not there.
 fn a_class_that_is_not_there_is_named(resource: &Resource) {
     let edit = json!({ "spec": { "priorityClassName": "nobody-made-it" } });
@@ -146,6 +169,7 @@ fn a_resource_is_paused_goes_on_is_halted_and_comes_back_as_it_is_told() {
     paused_nothing_is_written_but_the_status(&resource);
     halted_everything_goes_to_0_and_comes_back(&resource);
     halted_from_the_beginning_no_pod_is_made(&operators);
+    a_server_that_is_not_ours_is_let_in(&resource);
     a_class_that_is_not_there_is_named(&resource);
     operator.check().unwrap();
 }
