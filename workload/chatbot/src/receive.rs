@@ -29,7 +29,8 @@ pub fn receive(mut from: impl Read, to: &Path, sha256: &str) -> Result<()> {
         .finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
+        .collect::<Vec<_>>()
+        .concat();
     if !received.eq_ignore_ascii_case(sha256) {
         let _ = fs::remove_file(&partial); // of no use, and no harm
         bail!("what was received has sha256 {received}, expected is {sha256}: send it again");
