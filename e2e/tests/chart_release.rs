@@ -133,7 +133,9 @@ mod long {
             let talking = scope.spawn(talk);
             work();
             stop.store(true, Ordering::SeqCst);
-            talking.join().unwrap()
+            let conversation = talking.join().unwrap();
+            conversation.check_history().unwrap();
+            conversation
         })
     }
 
@@ -163,7 +165,6 @@ mod long {
         for reply in conversation.replies().values() {
             assert!(!reply.fallback && reply.beginnings <= 2, "{reply:?}");
         }
-        conversation.check_history().unwrap();
         assert_eq!(
             conversation.connections(),
             1,
