@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::file::{Columns, name, series};
-use crate::forecast::{Task, steps, told};
+use crate::forecast::{Task, picture, steps, told};
 
 /// Of the error of the last value, the most that is aimed at.
 const GOAL: f64 = 0.9;
@@ -66,6 +66,9 @@ pub struct Arguments {
     /// Days of that trace that are forecast.
     #[arg(long, value_name = "DAYS", default_value_t = 5)]
     test_days: usize,
+    /// Folder into which a picture of each series is drawn.
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
     /// A tick of a tenth of the series.
     #[arg(long)]
     quick: bool,
@@ -82,6 +85,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let found = backtest(&task.series, &task.settings, task.test)
             .with_context(|| format!("failed to forecast {}", task.name))?;
         eprintln!("{}", told(&task, &found));
+        if let Some(folder) = &arguments.pictures {
+            let path = folder.join(format!("forecast-{}.svg", task.name));
+            std::fs::write(&path, picture(&task, &found).svg())
+                .with_context(|| format!("failed to write the picture {}", path.display()))?;
+        }
         let (of_series, figure) = judged(&task.name, &found)?;
         rows.extend(of_series);
         figures.insert(task.name, figure);
