@@ -99,7 +99,16 @@ impl Installed {
     /// A resource in a namespace of its own.
     pub fn resource(&self, namespace: &str) -> Result<Resource> {
         let space = self.plane.namespace(namespace)?;
-        Resource::apply(space, &json!({}))
+        space.claim_models()?;
+        // Otherwise what is said of it differs for as long as nobody has bound it.
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        space.kubectl(&[
+            "wait",
+            bound,
+            "--timeout=90s",
+            "persistentvolumeclaim/models",
+        ])?;
+        Resource::apply_unclaimed(space, &json!({}))
     }
 }
 
