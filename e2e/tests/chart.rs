@@ -315,10 +315,10 @@ fn the_check_may_create_resources_in_its_own_namespace_and_nothing_else() {
         .into_iter()
         .find(|role| role["metadata"]["annotations"]["helm.sh/hook"] == "test")
         .unwrap();
-    let rules = serde_json::json!([
+    let allowed = serde_json::json!([
         { "apiGroups": ["chatbot.dev"], "resources": ["chatbotclusters"], "verbs": ["create"] }
     ]);
-    assert_eq!(check["rules"], rules);
+    assert_eq!(check["rules"], allowed);
     for object in &objects {
         if object["metadata"]["annotations"]["helm.sh/hook"] == "test" {
             // With the pod, `helm test --logs` would lose what it is to show.

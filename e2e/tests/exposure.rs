@@ -1,4 +1,4 @@
-//! The way in from outside: what the API server makes of Service, Ingress, HTTPRoute and NetworkPolicy, and, on the
+//! The way in from outside: what the API server makes of Service, Ingress, `HTTPRoute` and `NetworkPolicy`, and, on the
 //! cluster, TLS that the pods serve themselves.
 #![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
 

@@ -21,7 +21,7 @@ use tungstenite::{Message, WebSocket};
 const HOST: &str = "chat.example.com";
 const SECRET: &str = "chat-tls";
 /// Longest time without a frame: the gateway sends one at least every 15 s.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Replaces the Secret by a new certificate, and gives that.
 fn renew(resource: &Resource) -> CertificateDer<'static> {
