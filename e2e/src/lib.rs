@@ -5,8 +5,8 @@
 //! scenarios in `tests/` reach it through [`scenario`].
 
 pub mod access;
-pub mod bench;
 pub mod audit;
+pub mod bench;
 pub mod chat;
 pub mod checks;
 pub mod cluster;

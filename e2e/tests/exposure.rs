@@ -4,7 +4,6 @@
 
 mod operators;
 
-
 use anyhow::ensure;
 use chatbot_e2e::command;
 use chatbot_e2e::resource::Resource;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chatbot_crds::settings::{ModelSource, SystemPrompt};
 use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, Settings};
-use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::foresight::Foresight;
+use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
     ClaimSeen, Identity, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,

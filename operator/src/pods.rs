@@ -20,10 +20,7 @@ const IMAGE_REASONS: [&str; 6] = [
 /// Why a container waits when its environment names what is not there.
 const REFERENCE_REASON: &str = "CreateContainerConfigError";
 /// Why a container waits when it cannot be made.
-const CREATE_REASONS: [&str; 2] = [
-    "CreateContainerError",
-    "RunContainerError",
-];
+const CREATE_REASONS: [&str; 2] = ["CreateContainerError", "RunContainerError"];
 
 /// A pod as the plan sees it; none when it belongs to no component that this release knows, or is over: its Deployment
 /// has made another, and only its record is left.

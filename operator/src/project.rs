@@ -276,9 +276,7 @@ mod tests {
                 "metadata": { "name": "a", "labels": labels, "annotations": annotations, "ownerReferences": owners },
             }))
         };
-        let owner = |uid: &str, controller: bool| {
-            json!([{ "apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": controller }])
-        };
+        let owner = |uid: &str, controller: bool| json!([{ "apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": controller }]);
         let hash = json!({ names::HASH_ANNOTATION: "h" });
         assert!(is_ours(&marked(json!({}), owner("1", true)), &cluster));
         assert!(is_ours(&marked(hash.clone(), json!([])), &cluster));

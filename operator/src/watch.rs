@@ -217,9 +217,10 @@ fn cluster_of(labelled: &impl ResourceExt) -> Option<ObjectRef<Guarded>> {
 /// The resources that a child concerns: its owner's and its label's, since either may have been taken from it.
 fn concerned(child: &DynamicObject) -> Vec<ObjectRef<Guarded>> {
     let namespace = child.namespace().unwrap_or_default();
-    let owners = child.owner_references().iter().filter(|owner| {
-        owner.controller == Some(true) && owner.kind == ChatBotCluster::kind(&())
-    });
+    let owners = child
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.controller == Some(true) && owner.kind == ChatBotCluster::kind(&()));
     let mut concerned: Vec<_> = owners
         .map(|owner| ObjectRef::new(&owner.name).within(&namespace))
         .collect();
@@ -350,13 +351,20 @@ mod tests {
     fn a_child_robbed_of_its_owner_or_its_label_still_concerns_its_resource() {
         let names = |child| -> Vec<String> {
             let concerned = concerned(&child);
-            assert!(concerned.iter().all(|one| one.namespace.as_deref() == Some("chat")));
+            assert!(
+                concerned
+                    .iter()
+                    .all(|one| one.namespace.as_deref() == Some("chat"))
+            );
             concerned.into_iter().map(|one| one.name).collect()
         };
         assert_eq!(names(child(Some("a"), Some(("a", true)))), ["a"]);
         assert_eq!(names(child(Some("a"), None)), ["a"]);
         assert_eq!(names(child(None, Some(("a", true)))), ["a"]);
-        assert_eq!(names(child(Some("stolen"), Some(("a", true)))), ["a", "stolen"]);
+        assert_eq!(
+            names(child(Some("stolen"), Some(("a", true)))),
+            ["a", "stolen"]
+        );
         assert!(names(child(None, Some(("a", false)))).is_empty());
     }
 }

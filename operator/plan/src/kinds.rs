@@ -70,12 +70,7 @@ pub const KINDS: &[Kind] = &[
     owned("networking.k8s.io", "v1", "Ingress", "ingresses"),
     Kind {
         provider: Some("the Gateway API (https://gateway-api.sigs.k8s.io) and a controller of it"),
-        ..owned(
-            "gateway.networking.k8s.io",
-            "v1",
-            "HTTPRoute",
-            "httproutes",
-        )
+        ..owned("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
     },
 ];
 

@@ -158,7 +158,9 @@ pub fn refused(
     let unseen = ConditionType::ALL.iter().filter(|kind| {
         kind.is_always_told()
             && conditions.iter().all(|condition| condition.kind != **kind)
-            && told.iter().all(|condition| condition.type_ != kind.as_str())
+            && told
+                .iter()
+                .all(|condition| condition.type_ != kind.as_str())
     });
     let unseen: Vec<_> = unseen
         .map(|kind| Condition {

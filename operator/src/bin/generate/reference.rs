@@ -112,7 +112,10 @@ fn inner(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
 
 fn type_of(schema: &JSONSchemaProps) -> String {
     let simple = |schema: &JSONSchemaProps| match schema.type_.as_deref() {
-        None if rules_of(schema).iter().any(|rule| rule.contains("percentage")) => {
+        None if rules_of(schema)
+            .iter()
+            .any(|rule| rule.contains("percentage")) =>
+        {
             "number or percentage".to_owned()
         }
         None => "quantity".to_owned(),
