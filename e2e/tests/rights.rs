@@ -278,6 +278,7 @@ fn rendered(installed: &Installed) -> std::path::PathBuf {
         "chatbot-system",
     ])
     .arg(places.repository.join("charts/chatbot-operator"))
+    .args(["--kube-version", "1.35"])
     .args(["--set", "image.operator.repository=localhost/operator"])
     .args(["--set", "image.chatbot.repository=localhost/chatbot"]);
     let file = places.state.join("chart.yaml");
