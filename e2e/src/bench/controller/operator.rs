@@ -31,7 +31,14 @@ impl Measured {
             .open(&log)
             .with_context(|| format!("failed to open {}", log.display()))?;
         let started = Instant::now();
-        let child = command
+        // It becomes the program itself, under the same number, and does not outlive this process.
+        let mut bound = Command::new("setpriv");
+        bound.args(["--pdeathsig", "KILL"]);
+        bound.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            bound.env(name, value.unwrap_or_default());
+        }
+        let child = bound
             .stdin(Stdio::null())
             .stdout(output.try_clone().context("failed to open a log twice")?)
             .stderr(output)
