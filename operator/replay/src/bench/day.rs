@@ -105,7 +105,7 @@ fn tell(series: &Series, ours: &Outcome, plain: &Outcome, report: &mut Report) -
     };
     report.rows.extend([
         row("volume lost", "%", &|outcome| 100.0 * outcome.lost_share()).at_most(0.5),
-        row("capacity-hours lent", "%", &lent),
+        row("capacity-hours lent", "%", &|outcome| 100.0 * lent(outcome)),
         row("longest wait of production", "s", &|outcome| {
             outcome.longest_wait as f64
         }),
