@@ -66,7 +66,8 @@ impl Applier<'_> {
         for object in &self.plan.objects {
             if let Err(error) = self.object(object).await {
                 let is_memory = object.component.is_none();
-                let stop = is_memory || error.is_end_of_pass();
+                // A server that asks for patience is asked for nothing more.
+                let stop = is_memory || error.is_end_of_pass() || error.asked_for().is_some();
                 self.fail(error);
                 if stop {
                     return;

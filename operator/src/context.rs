@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::error::Error;
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::project::fingerprint_of;
@@ -48,6 +49,8 @@ pub struct Desk {
     pub reported: Option<Arc<Guarded>>,
     /// Passes that failed in a row.
     pub failures: u32,
+    /// When the next try is due after a failure.
+    pub retry_at: Option<Instant>,
     /// Passes in a row of which the API server refused something.
     pub refusals: u32,
     /// Until when the API server has asked to be left alone.
@@ -118,6 +121,24 @@ impl Desk {
         self.written.insert(key.clone(), Arc::new(object));
     }
 
+    /// Counts a failure, and tells how long it is to the next try. Events begin passes before that is due: however many
+    /// of these fail, they make nobody wait longer.
+    pub fn fail(&mut self, error: &Error) -> Duration {
+        let now = Instant::now();
+        if self.retry_at.is_none_or(|due| due <= now) {
+            self.failures = self.failures.saturating_add(1);
+        }
+        let wait = error.retry_after(self.failures);
+        self.retry_at = Some(now + wait);
+        wait
+    }
+
+    /// What failed before counts no more.
+    pub fn succeed(&mut self) {
+        self.failures = 0;
+        self.retry_at = None;
+    }
+
     /// How long the API server is still to be left alone.
     #[must_use]
     pub fn rest(&self) -> Option<Duration> {
@@ -143,4 +164,21 @@ impl Desk {
 pub fn is_newer(one: &impl ResourceExt, other: &impl ResourceExt) -> bool {
     let version = |object: Option<String>| object.and_then(|version| version.parse::<u64>().ok());
     one.uid() == other.uid() && version(one.resource_version()) > version(other.resource_version())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_events_that_come_to_nothing_counts_as_one_failure() {
+        let mut desk = Desk::default();
+        let waits: Vec<_> = (0..8).map(|_| desk.fail(&Error::Ending)).collect();
+        assert_eq!(waits, [waits[0]; 8]);
+        // The next try, when it is due, is another one.
+        desk.retry_at = Some(Instant::now());
+        assert_eq!(desk.fail(&Error::Ending), waits[0] * 2);
+        desk.succeed();
+        assert_eq!(desk.fail(&Error::Ending), waits[0]);
+    }
 }

@@ -10,7 +10,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::apply;
-use crate::context::Context;
+use crate::context::{Context, Desk};
 use crate::error::{Error, in_full, pause};
 use crate::observe::observe;
 use crate::report::report;
@@ -36,7 +36,7 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
         return Ok(Action::await_change());
     }
     if let Some(rest) = context.desk(&uid, |desk| desk.rest()) {
-        // Whatever has happened meanwhile: the API server has asked to be left alone.
+        // Whatever has happened meanwhile: the API server is to be left alone.
         return Ok(Action::requeue(rest));
     }
     let started = Instant::now();
@@ -44,7 +44,7 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
     let outcome = result.as_ref().map_or_else(Error::kind, |_| "done");
     context.metrics.passed(outcome, started.elapsed());
     if result.is_ok() {
-        context.desk(&uid, |desk| desk.failures = 0);
+        context.desk(&uid, Desk::succeed);
     }
     result
 }
@@ -110,12 +110,11 @@ pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) ->
         return Action::await_change();
     }
     let uid = resource.uid().unwrap_or_default();
-    let failures = context.desk(&uid, |desk| {
-        desk.failures = desk.failures.saturating_add(1);
+    let (failures, wait) = context.desk(&uid, |desk| {
         desk.hold = error.asked_for().map(|asked| Instant::now() + asked);
-        desk.failures
+        let wait = desk.fail(error);
+        (desk.failures, wait)
     });
-    let wait = error.retry_after(failures);
     let (namespace, cluster) = (
         resource.namespace().unwrap_or_default(),
         resource.name_any(),

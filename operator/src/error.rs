@@ -76,18 +76,19 @@ impl Error {
     pub fn retry_after(&self, failures: u32) -> Duration {
         match self {
             Self::Outdated { .. } if failures <= 3 => SHORTEST,
-            Self::Leaving { .. } => LONGEST,
             _ => self.asked_for().unwrap_or_default().max(pause(failures)),
         }
     }
 
-    /// How long the API server asks to be left alone, if it does.
+    /// How long the API server is to be left alone, whatever happens meanwhile: as long as it asks for; and where a
+    /// namespace is being deleted, each child that goes would otherwise be made anew, in vain.
     #[must_use]
     pub fn asked_for(&self) -> Option<Duration> {
         match self {
             Self::Observe { source, .. } | Self::Apply { source, .. } | Self::Report { source } => {
                 asked_for(source).map(|asked| asked.min(LONGEST_ASKED))
             }
+            Self::Leaving { .. } => Some(LONGEST),
             _ => None,
         }
     }
@@ -187,6 +188,15 @@ mod tests {
     #[test]
     fn an_error_is_told_with_the_server_s_words_and_nothing_else() {
         assert_eq!(in_full(&refused(0)), "failed to report the status: busy");
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_left_alone() {
+        let leaving = Error::Leaving {
+            object: "Service a".to_owned(),
+        };
+        assert_eq!(leaving.asked_for(), Some(LONGEST));
+        assert_eq!(leaving.retry_after(1), LONGEST);
     }
 
     #[test]
