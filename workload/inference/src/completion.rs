@@ -16,7 +16,7 @@ use crate::admission::{Admission, Place};
 use crate::error::ApiError;
 use crate::metrics::{Metrics, Outcome};
 
-/// An answer under way. Dropping it before its end frees the engine and counts as the client's going away.
+/// An answer under way. Dropping it before its end frees the engine.
 pub(crate) struct Completion {
     events: UnboundedReceiver<Event>,
     tracked: Tracked,
@@ -30,25 +30,20 @@ struct Head {
     model: String,
 }
 
-struct Tracked {
-    _place: Place,
+/// A request on its way, from before it waits for a place: dropping it before its end counts as the client's going away.
+pub(crate) struct Tracked {
+    place: Option<Place>,
     admission: Admission,
     metrics: Metrics,
     since: Instant,
     first: bool,
-    outcome: Outcome,
+    /// Nothing for what is counted where it is told.
+    outcome: Option<Outcome>,
 }
 
 impl Completion {
-    pub fn new(
-        model: &str,
-        since: Instant,
-        place: Place,
-        events: UnboundedReceiver<Event>,
-        admission: Admission,
-        metrics: Metrics,
-    ) -> Self {
-        metrics.took();
+    pub fn new(model: &str, tracked: Tracked, events: UnboundedReceiver<Event>) -> Self {
+        tracked.metrics.took();
         let created = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
@@ -56,15 +51,6 @@ impl Completion {
             id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
             created,
             model: model.to_owned(),
-        };
-        let outcome = Outcome::cancelled;
-        let tracked = Tracked {
-            _place: place,
-            admission,
-            metrics,
-            since,
-            first: true,
-            outcome,
         };
         Self {
             events,
@@ -143,6 +129,30 @@ impl Completion {
 }
 
 impl Tracked {
+    pub fn begin(since: Instant, admission: Admission, metrics: Metrics) -> Self {
+        Self {
+            place: None,
+            admission,
+            metrics,
+            since,
+            first: true,
+            outcome: Some(Outcome::cancelled),
+        }
+    }
+
+    /// Waits for a place, and keeps it until the end.
+    pub async fn enter(&mut self) -> Result<(), ApiError> {
+        let place = self.admission.enter().await;
+        let place = place.inspect_err(|error| self.refused(error))?;
+        self.place = Some(place);
+        Ok(())
+    }
+
+    /// There will be no answer.
+    pub fn refused(&mut self, error: &ApiError) {
+        self.outcome = matches!(error, ApiError::Engine(_)).then_some(Outcome::failed);
+    }
+
     fn saw(&mut self, event: &Event) {
         if std::mem::take(&mut self.first) {
             self.metrics
@@ -153,10 +163,10 @@ impl Tracked {
             Event::Text(_) => {}
             Event::Failed(reason) => {
                 tracing::error!(reason, "failed to answer");
-                self.outcome = Outcome::failed;
+                self.outcome = Some(Outcome::failed);
             }
             Event::Done { usage, .. } => {
-                self.outcome = Outcome::answered;
+                self.outcome = Some(Outcome::answered);
                 self.admission.answered(self.since.elapsed());
                 self.metrics
                     .prompt_tokens
@@ -174,10 +184,11 @@ impl Tracked {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.metrics
-            .duration
-            .observe(self.since.elapsed().as_secs_f64());
-        self.metrics.ended(self.outcome);
+        if let Some(outcome) = self.outcome {
+            let took = self.since.elapsed().as_secs_f64();
+            self.metrics.duration.observe(took);
+            self.metrics.ended(outcome);
+        }
     }
 }
 

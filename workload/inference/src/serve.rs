@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
-use crate::completion::Completion;
+use crate::completion::{Completion, Tracked};
 use crate::error::ApiError;
 use crate::generate::Generate;
 use crate::metrics::{Metrics, Outcome};
@@ -161,28 +161,20 @@ impl<E: Generate> Server<E> {
         })?;
         let engine = Arc::clone(engine.get().ok_or(ApiError::Loading)?);
         let ask = Ask::parse(&body, &config.model_name, config.context_tokens)?;
-        let place = admission.enter().await?;
+        let mut tracked = Tracked::begin(since, admission.clone(), metrics.clone());
+        tracked.enter().await?;
         let request = ask.request;
         let events = tokio::task::spawn_blocking(move || engine.answer(request))
             .await
             .unwrap_or(Err(Refused::Stopped))
             .map_err(|refused| match refused {
-                Refused::Stopped => {
-                    metrics.ended(Outcome::failed);
-                    ApiError::Engine(refused.to_string())
-                }
+                Refused::Stopped => ApiError::Engine(refused.to_string()),
                 Refused::PromptTooLong { .. } | Refused::Template { .. } => {
                     ApiError::invalid("messages", refused.to_string())
                 }
-            })?;
-        let completion = Completion::new(
-            &config.model_name,
-            since,
-            place,
-            events,
-            admission.clone(),
-            metrics.clone(),
-        );
+            })
+            .inspect_err(|error| tracked.refused(error))?;
+        let completion = Completion::new(&config.model_name, tracked, events);
         if ask.stream {
             Ok(completion.pieces(ask.include_usage))
         } else {

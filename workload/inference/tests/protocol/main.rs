@@ -134,6 +134,22 @@ async fn a_client_that_goes_away_frees_its_place() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_before_its_turn_counts_as_gone() {
+    let instance = Instance::start(0).await;
+    let first = instance.ask("first", false);
+    instance.begun(1).await;
+    let waiting = instance.ask("never begun", false);
+    instance.shows("chatbot_inference_queue_depth 1").await;
+    waiting.abort();
+    instance
+        .shows("chatbot_inference_requests_total{outcome=\"cancelled\"} 1")
+        .await;
+    instance.shows("chatbot_inference_queue_depth 0").await;
+    instance.engine.steps.add_permits(1);
+    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn as_many_wait_as_are_answered_and_the_next_is_told_to_come_back() {
     let instance = Instance::start(0).await;
     let first = instance.ask("first", false);
