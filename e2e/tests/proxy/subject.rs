@@ -194,13 +194,26 @@ pub fn state(resource: &Resource) -> Result<Value> {
     let placed = |of: &Value| -> Result<Value> {
         let mut text = of.to_string();
         for (name, place) in &names {
-            text = text.replace(name, place);
+            text = replaced(&text, name, place);
         }
         Ok(serde_json::from_str(&text)?)
     };
     let mut children: Vec<Value> = children.iter().map(placed).collect::<Result<_>>()?;
     children.sort_by_key(Value::to_string);
     Ok(json!({ "children": children, "status": placed(&status)? }))
+}
+
+/// A text with one name in place of another; what merely contains it, as `threads` contains `reads`, is not it.
+fn replaced(text: &str, name: &str, place: &str) -> String {
+    let inside = |letter: char| letter.is_alphanumeric() || letter == '-';
+    let (mut done, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(name) {
+        done.push_str(before);
+        let whole = !done.ends_with(inside) && !after.starts_with(inside);
+        done.push_str(if whole { place } else { name });
+        rest = after;
+    }
+    done + rest
 }
 
 /// A child without what is different each time it is made, and without what others write.
