@@ -6,6 +6,7 @@ mod proxy;
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use chatbot_e2e::resource::Resource;
 use chatbot_e2e::scenario::wait_until;
 use proxy::rules::{Event, Fault, Rule, Verb, first};
@@ -16,6 +17,9 @@ use serde_json::{Value, json};
 const SEED: u64 = 20_261_124;
 /// Longer than a test takes: no list mends what it looks at.
 const NEVER: u64 = 3600;
+
+/// How long anything may be stale after the last fault.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What a resource is like when nothing goes wrong, and how many writes that takes.
 fn good_day(installed: &Installed) -> (Resource, Value, usize) {
@@ -87,11 +91,19 @@ fn however_a_request_is_answered_the_end_is_that_of_a_good_day() {
         let resource = installed.resource(name).unwrap();
         (name, resource)
     });
-    for (name, resource) in &resources {
+    let [counted @ .., (name, by_chance)] = &resources;
+    for (name, resource) in counted {
         wait_for(name, resource, &expected, SOON);
     }
-    let applied = installed.proxy.applied();
-    assert!(applied.iter().all(|times| *times > 0), "{applied:?}");
+    wait_until("every fault", SOON, || {
+        let applied = installed.proxy.applied();
+        ensure!(applied.iter().all(|times| *times > 0), "{applied:?}");
+        Ok(true)
+    })
+    .unwrap();
+    // Those by chance would go on for as long as anything is asked: it counts from their end.
+    installed.proxy.set(Vec::new());
+    wait_for(name, by_chance, &expected, LIMIT);
     for (name, resource) in &resources {
         let writes = writes(&installed.proxy, resource, since);
         assert!(writes <= 2 * least + 8, "{name}: {writes}, not {least}");
@@ -100,10 +112,9 @@ fn however_a_request_is_answered_the_end_is_that_of_a_good_day() {
     for status in reported(&installed, "conflict", since) {
         let said = status["conditions"].to_string();
         let stalled = r#""status":"True","type":"Stalled""#;
-        assert!(
-            !said.contains("modified") && !said.contains("failed to") && !said.contains(stalled),
-            "{said}"
-        );
+        // The autoscaler has failures of its own to tell.
+        let told = ["modified", "failed to apply", "failed to report", stalled];
+        assert!(!told.iter().any(|told| said.contains(told)), "{said}");
     }
     operator.check().unwrap();
 }
@@ -111,7 +122,7 @@ fn however_a_request_is_answered_the_end_is_that_of_a_good_day() {
 #[test]
 #[ignore = "needs the programs of Kubernetes"]
 fn a_server_that_asks_for_patience_gets_it_and_other_resources_go_on() {
-    const SECONDS: u32 = 15;
+    const SECONDS: u32 = 40;
     let installed = Installed::new(SEED).unwrap();
     let mut operator = installed.operator(NEVER).unwrap();
     let (_, expected, _) = good_day(&installed);
@@ -133,12 +144,18 @@ fn a_server_that_asks_for_patience_gets_it_and_other_resources_go_on() {
     let records = installed.proxy.records("busy", since);
     let refused = records.iter().find(|record| record.code == Some(429));
     let refused = refused.unwrap().at;
-    let again = records.iter().find(|record| {
-        record.asked.resource == "deployments" && record.at > refused && record.forwarded
-    });
+    let again = records
+        .iter()
+        .find(|record| record.asked.resource == "deployments" && record.at > refused);
     let rest = again.unwrap().at - refused;
-    assert!(rest >= Duration::from_secs(SECONDS.into()), "{rest:?}");
-    assert!(rest < Duration::from_secs(SECONDS.into()) * 3, "{rest:?}");
+    let asked = Duration::from_secs(SECONDS.into());
+    // It is told once, and that is all.
+    let meanwhile = records.iter().filter(|record| {
+        let between = record.at > refused && record.at < refused + asked;
+        between && record.asked.resource != "events"
+    });
+    assert!(meanwhile.count() <= 1, "asked for something meanwhile");
+    assert!(rest >= asked && rest < asked * 3, "{rest:?}");
     let others = installed.proxy.records("not-busy", since);
     let last = others
         .iter()
@@ -318,9 +335,6 @@ fn a_list_of_yesterday_makes_nobody_go_back_to_yesterday() {
 /// Up to a minute each.
 mod long {
     use super::*;
-
-    /// What may be stale, and the time that a busy machine takes.
-    const LIMIT: Duration = Duration::from_mins(1);
 
     #[test]
     #[ignore = "needs the programs of Kubernetes: cargo e2e test --all"]

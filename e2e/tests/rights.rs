@@ -6,12 +6,13 @@ mod proxy;
 use std::fs;
 use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use chatbot_e2e::audit::{self, Mark, Used};
 use chatbot_e2e::command;
 use chatbot_e2e::places::Places;
 use chatbot_e2e::resource::{NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
+use k8s_openapi::jiff::Timestamp;
 use proxy::rules::{Fault, Verb, first};
 use proxy::subject::{Installed, SOON, settled};
 use serde_json::{Value, json};
@@ -76,6 +77,27 @@ fn leave_surplus(resource: &Resource) {
     }
 }
 
+/// There are no kubelets: every pod says that it is ready. A ConfigMap is left over only once a rollout is complete.
+fn make_ready(resource: &Resource) -> Result<()> {
+    let now = Timestamp::now().to_string();
+    let status = json!({ "status": {
+        "phase": "Running",
+        "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now }],
+    } })
+    .to_string();
+    for part in ["adapters", "inference"] {
+        for pod in resource.pods(part)? {
+            if pod.ready_since.is_some() || pod.leaving {
+                continue;
+            }
+            let patch = ["patch", "pod", &pod.name, "--subresource=status"];
+            let how = ["--type=merge", "--patch", &status];
+            resource.space.kubectl(&[&patch[..], &how[..]].concat())?;
+        }
+    }
+    Ok(())
+}
+
 /// Everything that the operator ever does, seen from the API server's side of it.
 fn live(installed: &Installed) {
     // Somebody else was faster: then the operator reads what there is now.
@@ -86,6 +108,7 @@ fn live(installed: &Installed) {
     let space = &resource.space;
     leave_surplus(&resource);
     wait_until("what is left over gone", SOON, || {
+        make_ready(&resource)?;
         let mut left = Vec::new();
         for object in surplus() {
             let kind = object["kind"].as_str().unwrap();
@@ -110,21 +133,16 @@ fn live(installed: &Installed) {
         })
         .unwrap();
     }
-    for taken in [1, 2] {
-        let label = format!("chatbot.dev/taken={taken}");
+    // Told twice, it is one event and a series.
+    for _ in 0..2 {
+        let taken = json!({ "metadata": {
+            "ownerReferences": null, "labels": { "app.kubernetes.io/managed-by": "somebody" },
+        } })
+        .to_string();
+        let patch = ["patch", "service", "chat-adapters", "--type=merge"];
         space
-            .kubectl(&["label", "--overwrite", "service", "chat-adapters", &label])
+            .kubectl(&[&patch[..], &["--patch", &taken]].concat())
             .unwrap();
-        let nobody = json!({ "metadata": { "ownerReferences": null } }).to_string();
-        let patch = [
-            "patch",
-            "service",
-            "chat-adapters",
-            "--type=merge",
-            "--patch",
-            &nobody,
-        ];
-        space.kubectl(&patch).unwrap();
         stalled(&resource, "True");
         space
             .kubectl(&["delete", "service", "chat-adapters"])
