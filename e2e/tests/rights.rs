@@ -98,8 +98,9 @@ fn make_ready(resource: &Resource) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the operator ever does, seen from the API server's side of it.
-fn live(installed: &Installed) {
+/// Everything that the operator ever does, seen from the API server's side of it. The namespace goes with the resource:
+/// what is tried in one that goes is refused.
+fn live(installed: &Installed) -> Resource {
     // Somebody else was faster: then the operator reads what there is now.
     let conflict = first(1, Verb::Write, "", Fault::Answer(409)).of("chatbotclusters/status");
     installed.proxy.set(vec![conflict]);
@@ -149,6 +150,7 @@ fn live(installed: &Installed) {
             .unwrap();
         stalled(&resource, "False");
     }
+    resource
 }
 
 fn stalled(resource: &Resource, status: &str) {
@@ -167,7 +169,7 @@ fn every_right_of_the_operator_is_one_that_it_uses() {
     let installed = Installed::new(1).unwrap();
     installed.plane.apply(GATEWAY_API).unwrap();
     let mut operator = installed.operator(NEVER).unwrap();
-    live(&installed);
+    let _resource = live(&installed);
     operator.check().unwrap();
     let granted = audit::granted(&installed.plane).unwrap();
     assert!(granted.len() > 20, "{granted:?}");
