@@ -5,6 +5,7 @@ mod proxy;
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use chatbot_e2e::audit::{self, Mark, Used};
@@ -98,9 +99,9 @@ fn make_ready(resource: &Resource) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the operator ever does, seen from the API server's side of it. The namespace goes with the resource:
+/// Everything that the operator ever does, seen from the API server's side of it. A namespace goes with its resource:
 /// what is tried in one that goes is refused.
-fn live(installed: &Installed) -> Resource {
+fn live(installed: &Installed) -> [Resource; 2] {
     // Somebody else was faster: then the operator reads what there is now.
     let conflict = first(1, Verb::Write, "", Fault::Answer(409)).of("chatbotclusters/status");
     installed.proxy.set(vec![conflict]);
@@ -120,8 +121,7 @@ fn live(installed: &Installed) -> Resource {
     })
     .unwrap();
 
-    let by_nodes = json!({ "spec": { "inference": { "nodeCapacity": null } } });
-    resource.edit(&by_nodes).unwrap();
+    let by_nodes = by_nodes(installed);
     let by_ingress = json!({ "host": "chat.example.com", "ingress": {} });
     let by_route =
         json!({ "ingress": null, "httpRoute": { "parentRefs": [{ "name": "gateway" }] } });
@@ -150,6 +150,22 @@ fn live(installed: &Installed) -> Resource {
             .unwrap();
         stalled(&resource, "False");
     }
+    [resource, by_nodes]
+}
+
+/// A resource that says nothing of the nodes, so that they are looked up.
+fn by_nodes(installed: &Installed) -> Resource {
+    let since = Instant::now();
+    let space = installed.plane.namespace("by-nodes").unwrap();
+    let edit = json!({ "spec": { "inference": { "nodeCapacity": null } } });
+    let resource = Resource::apply(space, &edit).unwrap();
+    wait_until("the nodes listed", SOON, || {
+        let records = installed.proxy.records("", since);
+        Ok(records
+            .iter()
+            .any(|record| record.asked.resource == "nodes"))
+    })
+    .unwrap();
     resource
 }
 
@@ -169,7 +185,7 @@ fn every_right_of_the_operator_is_one_that_it_uses() {
     let installed = Installed::new(1).unwrap();
     installed.plane.apply(GATEWAY_API).unwrap();
     let mut operator = installed.operator(NEVER).unwrap();
-    let _resource = live(&installed);
+    let _resources = live(&installed);
     operator.check().unwrap();
     let granted = audit::granted(&installed.plane).unwrap();
     assert!(granted.len() > 20, "{granted:?}");
