@@ -18,7 +18,7 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::context::Context;
+use crate::context::{Context, Desk};
 use crate::error::{Error, in_full};
 use crate::gate::Shut;
 use crate::project::{fingerprint_of, is_ours, is_owned, shrink};
@@ -130,6 +130,12 @@ impl Applier<'_> {
         match found {
             None => self.write(api, object, None).await,
             Some(found) if is_ours(&found, &self.plan.cluster) => {
+                if self
+                    .as_written(&object.key, &found)
+                    .is_some_and(|written| self.is_as_planned(object, &written))
+                {
+                    return Ok(());
+                }
                 self.write(api, object, Some(&found.metadata)).await
             }
             Some(_) => {
@@ -137,6 +143,16 @@ impl Applier<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// What our last write left, when that is still what is there: the caches have not shown it yet.
+    fn as_written(&self, key: &ObjectKey, found: &impl ResourceExt) -> Option<Arc<DynamicObject>> {
+        let written = self.context.desk(&self.plan.cluster.uid, |desk| {
+            desk.written.get(key).cloned()
+        })?;
+        let is_same = written.uid() == found.uid()
+            && written.resource_version() == found.resource_version();
+        is_same.then_some(written)
     }
 
     /// It is owned, carries the plan's hash, and nobody has changed since what we wrote.
@@ -279,6 +295,10 @@ impl Applier<'_> {
             kind: "Deployment",
             name: deployment.clone(),
         };
+        let scaled = |desk: &mut Desk| desk.scaled.get(deployment) == Some(resource_version);
+        if self.context.desk(&self.plan.cluster.uid, scaled) {
+            return Ok(()); // the caches have not shown it yet
+        }
         let api = Api::<Deployment>::namespaced(
             self.context.client.clone(),
             &self.plan.cluster.namespace,
@@ -305,6 +325,10 @@ impl Applier<'_> {
                 );
                 self.applied.writes += 1;
                 self.context.metrics.wrote("Scale");
+                self.context.desk(&self.plan.cluster.uid, |desk| {
+                    desk.scaled
+                        .insert(deployment.clone(), resource_version.clone());
+                });
                 Ok(())
             }
             Err(error) => self.refused(&key, error),

@@ -45,6 +45,8 @@ pub struct Desk {
     pub written: BTreeMap<ObjectKey, Arc<DynamicObject>>,
     /// The fingerprint that a child had after our last write: another one is drift.
     pub fingerprints: BTreeMap<ObjectKey, String>,
+    /// The version of a Deployment that was last scaled: that one is no more.
+    pub scaled: BTreeMap<String, String>,
     /// The resource as our last report left it, until the caches show it.
     pub reported: Option<Arc<Guarded>>,
     /// Passes that failed in a row.

@@ -299,11 +299,16 @@ fn difference(expected: &Value, found: &Value, path: &str) -> String {
     }
 }
 
-/// How often the API server was written to in a namespace.
-pub fn writes(proxy: &Proxy, resource: &Resource, since: Instant) -> usize {
+/// What the API server was asked to write in a namespace, in order, with its answer.
+pub fn writes(proxy: &Proxy, resource: &Resource, since: Instant) -> Vec<String> {
     let records = proxy.records(&resource.space.name, since);
     let writes = records.iter();
     writes
         .filter(|record| record.asked.verb == Verb::Write && record.forwarded)
-        .count()
+        .map(|record| {
+            let after = record.at.duration_since(since).as_secs_f64();
+            let code = record.code.map_or_else(|| "reset".into(), |code| code.to_string());
+            format!("{after:.2} s {} {code}", record.asked.resource)
+        })
+        .collect()
 }
