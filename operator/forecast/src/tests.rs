@@ -1,10 +1,13 @@
 //! What may be relied on from outside.
 
+mod refused;
+mod stored;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use crate::{Forecast, Forecaster, InvalidSettings, NoForecast, Refused, Settings, Skill, Step};
+use crate::{Forecast, Forecaster, NoForecast, Settings, Skill, Step};
 
 const DAY: i64 = 144;
 
@@ -232,58 +235,6 @@ fn a_clock_far_ahead_does_not_take_for_ever() {
 }
 
 #[test]
-fn a_duplicate_a_reordered_row_and_a_clock_set_back_are_refused_and_change_nothing() {
-    let mut forecaster = having_seen(5..6, |_| Some(1.0));
-    let before = forecaster.clone();
-    for earlier in [5, 4, 0, -100_000] {
-        let refused = forecaster.observe(at(earlier), Some(9.0));
-        assert!(matches!(refused, Err(Refused::NotLater { newest, .. }) if newest == at(5)));
-    }
-    assert_eq!(forecaster, before);
-}
-
-#[test]
-fn what_is_no_load_is_refused_and_changes_nothing() {
-    let mut forecaster = having_seen(0..1, |_| Some(1.0));
-    let before = forecaster.clone();
-    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert!(matches!(
-            forecaster.observe(at(1), Some(value)),
-            Err(Refused::NotFinite(_))
-        ));
-    }
-    assert_eq!(
-        forecaster.observe(at(1), Some(-1.0)),
-        Err(Refused::Negative(-1.0))
-    );
-    assert_eq!(forecaster, before);
-}
-
-#[test]
-fn a_step_that_does_not_divide_a_day_is_refused() {
-    for step in [0, 1, 59, 421, 86_400] {
-        let refused = Forecaster::new(Settings::new(step, 3));
-        assert_eq!(refused, Err(InvalidSettings::Step(step)));
-    }
-    for horizon in [0, 49] {
-        let refused = Forecaster::new(Settings::new(600, horizon));
-        assert_eq!(refused, Err(InvalidSettings::Horizon(horizon)));
-    }
-    let refused = Forecaster::new(Settings::new(21_600, 5));
-    assert_eq!(refused, Err(InvalidSettings::Horizon(5)));
-}
-
-#[test]
-fn a_lead_beyond_the_horizon_is_not_guessed_at() {
-    let forecast = having_seen(0..10, |_| Some(1.0))
-        .forecast()
-        .expect("there are values");
-    assert!(forecast.highest(0.9, 1800).is_some());
-    assert!(forecast.highest(0.9, 0).is_some());
-    assert_eq!(forecast.highest(0.9, 1801), None);
-}
-
-#[test]
 fn a_day_goes_by_the_local_clock_through_daylight_saving() {
     // Load that follows the clock of Paris, over the end of summer time.
     let zone = TimeZone::get("Europe/Paris").expect("a known zone");
@@ -312,59 +263,6 @@ fn a_day_goes_by_the_local_clock_through_daylight_saving() {
     let by_paris = skill(Settings::new(600, 3).in_zone(zone.clone()));
     let by_utc = skill(Settings::new(600, 3));
     assert!(by_paris < by_utc, "{by_paris} {by_utc}");
-}
-
-#[test]
-fn a_restart_in_the_middle_gives_the_same_numbers_bit_for_bit() {
-    let zone = TimeZone::get("Asia/Shanghai").expect("a known zone");
-    let mut kept = Forecaster::new(Settings::new(600, 3).in_zone(zone)).expect("valid");
-    let mut restarted = kept.clone();
-    for slot in 0..9 * DAY {
-        let value = (slot % 50 != 0).then(|| load(slot));
-        kept.observe(at(slot), value).expect("in order");
-        restarted.observe(at(slot), value).expect("in order");
-        if slot % 97 == 0 {
-            let text = serde_json::to_string(&restarted).expect("is stored");
-            restarted = serde_json::from_str(&text).expect("is read");
-        }
-        assert_eq!(restarted.forecast(), kept.forecast(), "slot {slot}");
-    }
-    assert_eq!(restarted, kept);
-}
-
-#[test]
-fn a_stored_state_is_bounded() {
-    let stored = |settings: Settings| {
-        let step = i64::from(settings.step);
-        let mut forecaster = Forecaster::new(settings).expect("valid");
-        for slot in 0..9 * 86_400 / step {
-            let at = Timestamp::from_second(slot * step).expect("in range");
-            forecaster.observe(at, Some(load(slot))).expect("in order");
-        }
-        serde_json::to_string(&forecaster).expect("is stored").len()
-    };
-    assert!(stored(Settings::new(600, 3)) < 32 * 1024);
-    assert!(stored(Settings::new(300, 6)) < 72 * 1024);
-    assert!(stored(Settings::new(60, 30)) < 160 * 1024);
-}
-
-#[test]
-fn a_damaged_state_or_one_of_another_release_is_refused() {
-    let forecaster = having_seen(0..2 * DAY, |slot| Some(load(slot)));
-    let text = serde_json::to_string(&forecaster).expect("is stored");
-    let refused = |text: &str| {
-        serde_json::from_str::<Forecaster>(text)
-            .expect_err("is refused")
-            .to_string()
-    };
-    assert!(refused(&text.replacen("\"version\":1", "\"version\":2", 1)).contains("version 2"));
-    assert!(refused(&text.replacen("\"step\":600", "\"step\":7", 1)).contains("settings"));
-    assert!(refused(&text.replacen("\"horizon\":3", "\"horizon\":2", 1)).contains("damaged"));
-    let at = text.find("\"products\":\"").expect("is there") + 12;
-    let cut = format!("{}{}", &text[..at], &text[at + 32..]);
-    assert!(refused(&cut).contains("another length") || refused(&cut).contains("damaged"));
-    refused(&text[..text.len() / 2]);
-    refused("{}");
 }
 
 /// Values as they come in practice, and as they should not.

@@ -61,8 +61,13 @@ pub enum Decision {
         /// Memory, in bytes.
         memory_bytes: u64,
     },
-    /// So many nodes are held by placeholders.
+    /// So many nodes of any kind are held by placeholders.
     Placeholders {
+        /// Nodes.
+        nodes: u32,
+    },
+    /// So many more are held by placeholders that only a spot node takes: they wait where there is none.
+    SpotPlaceholders {
         /// Nodes.
         nodes: u32,
     },

@@ -83,10 +83,8 @@ pub struct RevisionErrors {
 /// What spot capacity does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Market {
-    /// When spot capacity was last refused or taken back.
-    pub last_refusal: Option<Timestamp>,
-    /// Spot nodes that could be had now; unknown where the platform does not say.
-    pub obtainable_nodes: Option<u32>,
+    /// When a spot node was last taken back. That one was refused says nothing: a placeholder waits for it.
+    pub last_taken: Option<Timestamp>,
 }
 
 /// A training job.

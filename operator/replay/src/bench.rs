@@ -89,6 +89,10 @@ pub struct Series {
     pub left_out: i64,
     /// How busy instances may be at the percentile; the planner's own choice when absent.
     pub fill_percent: Option<u32>,
+    /// The percentile that is prepared for; the planner's own choice when absent.
+    pub percentile: Option<u8>,
+    /// Standby nodes.
+    pub standby: u32,
 }
 
 impl Series {

@@ -2,17 +2,17 @@
 //!
 //! - A node holds [`SLOTS`] instances: 8 CPU and 32 GB. One that is asked for has the model in memory after the cold
 //!   start; an instance on it is ready then, and on one that has it already after the warm start.
-//! - Pods go to the fullest node that has room, spot before on-demand, and wait where there is none. An autoscaler of
-//!   nodes asks for a node when pods wait, and lets an empty one go after ten minutes, as the cluster autoscaler does
-//!   (`--scale-down-unneeded-time`, 10 min).
+//! - Pods go to the fullest node that has room, those that are there before those that start, spot before on-demand,
+//!   and wait where there is none. An autoscaler of nodes asks for a node when pods or placeholders wait, and lets an
+//!   empty one go after ten minutes, as the cluster autoscaler does (`--scale-down-unneeded-time`, 10 min); Karpenter
+//!   does so at once (`consolidateAfter`, 0 s), where that is set.
 //! - Pods are taken away waiting ones first, then the youngest, as a ReplicaSet does.
 //! - A pod that waits while training has slots gets one after the training's grace, as preemption by priority does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Instances of a node.
 pub const SLOTS: usize = 4;
-const IDLE: i64 = 600;
 
 /// A node.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,17 @@ pub struct Times {
     pub warm: i64,
     /// The most that training may take to give a slot back.
     pub grace: i64,
+    /// How long a node is empty before it is let go.
+    pub idle: i64,
+}
+
+/// Placeholders that wait for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placeholders {
+    /// Of any kind.
+    pub any: usize,
+    /// That only a spot node takes.
+    pub spot: usize,
 }
 
 impl Default for Times {
@@ -67,6 +78,7 @@ impl Default for Times {
             cold: 180,
             warm: 20,
             grace: 15,
+            idle: 600,
         }
     }
 }
@@ -196,10 +208,10 @@ impl Fleet {
                             .is_some_and(|node| !node.tainted && (!base || node.zone.is_none()))
                 })
                 .min_by_key(|(id, free)| {
+                    let node = self.nodes.get(id);
                     (
-                        self.nodes
-                            .get(id)
-                            .is_none_or(|node| node.zone.is_none() && !base),
+                        node.is_none_or(|node| node.warm_at > now),
+                        node.is_none_or(|node| node.zone.is_none() && !base),
                         **free,
                         **id,
                     )
@@ -267,32 +279,39 @@ impl Fleet {
         self.nodes.values().map(|node| node.lent).sum()
     }
 
-    /// Lets empty nodes go, but for so many, those that came last first. Returns how many wait.
-    pub fn tidy(&mut self, now: i64, keep: usize) -> usize {
-        let busy: std::collections::BTreeSet<u32> =
-            self.pods.iter().filter_map(|pod| pod.node).collect();
+    /// Lets empty nodes go but for those that placeholders hold: so many spot nodes, and of the rest so many of any
+    /// kind. Returns which placeholders wait.
+    pub fn tidy(&mut self, now: i64, any: usize, spot: usize) -> Placeholders {
+        let busy: BTreeSet<u32> = self.pods.iter().filter_map(|pod| pod.node).collect();
         for (id, node) in &mut self.nodes {
             if busy.contains(id) || node.lent > 0 {
                 node.idle_since = now;
             }
         }
-        let idle: Vec<u32> = self
+        let (idle_spot, idle_on_demand): (Vec<u32>, Vec<u32>) = self
             .nodes
             .iter()
             .filter(|(id, node)| !busy.contains(id) && node.lent == 0 && node.deadline.is_none())
             .map(|(id, _)| *id)
-            .collect();
+            .partition(|id| self.nodes.get(id).is_some_and(|node| node.zone.is_some()));
+        let spare = idle_spot.len().saturating_sub(spot);
+        let needed = any.saturating_sub(spare);
+        let on_demand = self.let_go(now, &idle_on_demand, needed);
+        let kept = self.let_go(now, &idle_spot, spot + any.saturating_sub(on_demand));
+        Placeholders {
+            any: needed.saturating_sub(on_demand),
+            spot: spot.saturating_sub(kept),
+        }
+    }
+
+    /// Lets those go that have been empty for long enough, down to so many. Returns how many are left.
+    fn let_go(&mut self, now: i64, idle: &[u32], keep: usize) -> usize {
         let mut left = idle.len();
-        // On-demand ones go first: they cost more.
-        let mut order = idle;
-        order.sort_by_key(|id| self.nodes.get(id).is_some_and(|node| node.zone.is_some()));
-        for id in order {
-            let old = self
-                .nodes
-                .get(&id)
-                .is_some_and(|node| node.idle_since <= now - IDLE);
+        for id in idle {
+            let node = self.nodes.get(id);
+            let old = node.is_some_and(|node| node.idle_since <= now - self.times.idle);
             if left > keep && old {
-                self.nodes.remove(&id);
+                self.nodes.remove(id);
                 left -= 1;
             }
         }

@@ -40,15 +40,21 @@ struct Arguments {
     /// How busy instances may be at the percentile that is prepared for, percent; the planner's own choice when absent.
     #[arg(long)]
     fill: Option<u32>,
+    /// The percentile of the forecast that is prepared for; the planner's own choice when absent.
+    #[arg(long)]
+    percentile: Option<u8>,
     /// Spot capacity of your own, in place of the recorded churn: seconds, zone, obtainable instances.
     #[arg(long)]
     spot_trace: Option<PathBuf>,
     /// Nodes of the service in it; half of what there ever was when absent.
     #[arg(long)]
     nodes: Option<u32>,
-    /// Standby nodes.
-    #[arg(long, default_value_t = 1)]
-    standby: u32,
+    /// Standby nodes; 2 for `elasticity` and 4 for `spot` when absent.
+    #[arg(long)]
+    standby: Option<u32>,
+    /// Seconds for which a node is empty before it is let go.
+    #[arg(long, default_value_t = 600)]
+    idle: i64,
     /// What chance is made from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -97,7 +103,14 @@ fn main() -> Result<()> {
         Benchmark::Elasticity => elasticity::run(&load(&arguments, 3)?)?,
         Benchmark::Training => training::run(&load(&arguments, 2)?)?,
         Benchmark::Day => day::run(&days(load(&arguments, 2)?), arguments.seed)?,
-        Benchmark::Spot => spot::run(&churn(&arguments)?, arguments.seed, arguments.standby)?,
+        Benchmark::Spot => spot::run(
+            &churn(&arguments)?,
+            &spot::Asked {
+                seed: arguments.seed,
+                standby: arguments.standby.unwrap_or(4),
+                idle: arguments.idle,
+            },
+        )?,
     };
     tell(&report);
     println!("{}", serde_json::to_string(&report)?);
@@ -156,6 +169,8 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
             days: arguments.days,
             left_out: arguments.left_out,
             fill_percent: arguments.fill,
+            percentile: arguments.percentile,
+            standby: arguments.standby.unwrap_or(2),
         }]);
     }
     let folder = &arguments.data;
@@ -175,6 +190,8 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
                 days: if arguments.quick { 2 } else { *days },
                 left_out: arguments.left_out,
                 fill_percent: arguments.fill,
+                percentile: arguments.percentile,
+                standby: arguments.standby.unwrap_or(2),
             })
         })
         .collect()

@@ -19,8 +19,8 @@ pub struct Market {
     pub notice: i64,
     /// Notices so far.
     pub reclaims: u32,
-    /// When capacity was last refused or taken.
-    pub last_refusal: Option<i64>,
+    /// When a node was last taken.
+    pub last_taken: Option<i64>,
 }
 
 impl Market {
@@ -32,7 +32,7 @@ impl Market {
             random: fastrand::Rng::with_seed(seed),
             notice,
             reclaims: 0,
-            last_refusal: None,
+            last_taken: None,
         }
     }
 
@@ -78,24 +78,19 @@ impl Market {
                 node.deadline = Some(at + self.notice);
             }
             self.reclaims += 1;
-            self.last_refusal = Some(at);
+            self.last_taken = Some(at);
         }
         !taken.is_empty()
     }
 
     /// A zone that has room: the one with the most of it, so that what is held is spread.
-    pub fn obtain(&mut self, now: i64, fleet: &Fleet) -> Option<usize> {
+    #[must_use]
+    pub fn obtain(&self, fleet: &Fleet) -> Option<usize> {
         let zone = self
             .room(fleet)
             .into_iter()
             .max_by_key(|(zone, room)| (*room, usize::MAX - zone));
-        match zone {
-            Some((zone, room)) if room > 0 => Some(zone),
-            _ => {
-                self.last_refusal = Some(now);
-                None
-            }
-        }
+        zone.and_then(|(zone, room)| (room > 0).then_some(zone))
     }
 
     /// How many more there are, by zone.
@@ -178,7 +173,7 @@ mod tests {
         let mut fleet = Fleet::default();
         let mut market = Market::new(&trace, 30, 1);
         market.pass(&trace, -1, 0, &mut fleet);
-        while let Some(zone) = market.obtain(0, &fleet) {
+        while let Some(zone) = market.obtain(&fleet) {
             fleet.ask_warm(0, Some(zone));
         }
         assert_eq!(fleet.nodes.len(), 6);

@@ -24,6 +24,8 @@ const TICK: i64 = 5;
 /// Seconds between two looks of the planner when nothing happens. (On a cluster it is 15; nothing it decides at rest
 /// changes within a minute.)
 const LOOK: i64 = 60;
+/// Seconds between two looks of the autoscaler of nodes (the cluster autoscaler's `--scan-interval`).
+const SCAN: i64 = 10;
 /// What one slot of a node is to a quota: a quarter of 90 % of it.
 const SLOT_CPU_MILLI: u64 = 1800;
 const SLOT_MEMORY: u64 = ((32 << 30) / 100 * 90 / 4) >> 20 << 20;
@@ -50,6 +52,7 @@ struct Game<'a> {
     base: u32,
     floor: u32,
     placeholders: u32,
+    spot_placeholders: u32,
     quota: usize,
     lately: Lately,
     load: f64,
@@ -89,16 +92,14 @@ impl<'a> Game<'a> {
                 .spot
                 .as_ref()
                 .map_or(0, |spot| spot.on_demand_replicas),
-            Policy::Plain { .. } => 0,
+            Policy::Foreseeing { .. } | Policy::Plain { .. } => 0,
         };
         if let Some(installed) = scenario.nodes {
             for _ in 0..installed.on_demand {
                 fleet.ask_warm(start, None);
             }
             for _ in 0..installed.spot {
-                let zone = market
-                    .as_mut()
-                    .and_then(|market| market.obtain(start, &fleet));
+                let zone = market.as_ref().and_then(|market| market.obtain(&fleet));
                 if zone.is_some() {
                     fleet.ask_warm(start, zone);
                 }
@@ -135,6 +136,7 @@ impl<'a> Game<'a> {
             base,
             floor: min,
             placeholders: 0,
+            spot_placeholders: 0,
             quota: 0,
             lately: Lately::default(),
             load: 0.0,
@@ -166,7 +168,7 @@ impl<'a> Game<'a> {
             self.next_look = (now / LOOK + 1) * LOOK;
         }
         self.place(now);
-        if now % LOOK == 0 {
+        if now % SCAN == 0 {
             self.tidy(now);
         }
         self.serve(now);
@@ -180,14 +182,17 @@ impl<'a> Game<'a> {
             self.fleet.lend(now, self.quota, self.fleet.times.grace);
             return Ok(());
         }
+        if let Policy::Foreseeing { ahead } = self.scenario.policy {
+            self.foresee(now, ahead);
+            return Ok(());
+        }
         sight::show(&mut self.world, &self.fleet, now, self.desired)?;
         if let Some(market) = &self.market {
             self.world.observed.signals.market = Signal::Known {
                 value: MarketSeen {
-                    last_refusal: market
-                        .last_refusal
+                    last_taken: market
+                        .last_taken
                         .and_then(|at| Timestamp::from_second(at).ok()),
-                    obtainable_nodes: Some(market.more(&self.fleet)),
                 },
                 at: self.world.now,
             };
@@ -234,6 +239,7 @@ impl<'a> Game<'a> {
                 }
             }
             Decision::Placeholders { nodes } => self.placeholders = *nodes,
+            Decision::SpotPlaceholders { nodes } => self.spot_placeholders = *nodes,
             Decision::Quota {
                 cpu_milli,
                 memory_bytes,

@@ -66,6 +66,11 @@ pub struct Spots {
 pub enum Policy {
     /// The planner.
     Planner,
+    /// An autoscaler, with a floor from somebody who knows the load of so many seconds: a bound, which nobody can reach.
+    Foreseeing {
+        /// Seconds.
+        ahead: i64,
+    },
     /// An autoscaler alone; nobody moves anything before it is taken.
     Plain {
         /// Slots lent to training, and how.

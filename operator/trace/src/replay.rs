@@ -60,6 +60,8 @@ impl Replay {
                 days,
                 left_out: 0,
                 fill_percent: None,
+                percentile: None,
+                standby: 0,
             },
             spot: self.spot()?,
             bounds: self.bounds()?,

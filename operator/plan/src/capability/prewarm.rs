@@ -6,6 +6,7 @@ use chatbot_forecast::Skill;
 use crate::decision::Finding;
 use crate::facts::Facts;
 use crate::foresight::{Event, Mode};
+use crate::nodes::NodeUse;
 use crate::outlook::{Blind, comes};
 use crate::proposal::{Component, Proposal, Vote};
 use crate::recollection::{HeldFloor, Note};
@@ -37,10 +38,13 @@ fn forecast(world: &World, facts: &Facts, mode: Mode, proposal: &mut Proposal) {
         .clone()
         .filter(|held| held.until > world.now && held.until <= latest(world, facts));
     let (floor, finding) = match facts.outlook.replicas(facts.outlook.lead) {
-        Ok(replicas) => (
-            Some(asked(world, facts, held, replicas)),
-            judged(facts, replicas),
-        ),
+        Ok(replicas) => {
+            let replicas = replicas.saturating_sub(at_hand(world, facts));
+            (
+                Some(asked(world, facts, held, replicas)),
+                judged(facts, replicas),
+            )
+        }
         Err(blind) => (held, blinded(blind)),
     };
     proposal.findings.push(finding);
@@ -55,6 +59,18 @@ fn forecast(world: &World, facts: &Facts, mode: Mode, proposal: &mut Proposal) {
         });
     }
     proposal.notes.push(Note::Floor(floor));
+}
+
+/// Instances for which warm standby nodes have room. They are ready within seconds of being wanted, which the autoscaler
+/// sees by itself: to have them run beforehand would be to pay for both.
+fn at_hand(world: &World, facts: &Facts) -> u32 {
+    let uses = facts.uses.iter().flat_map(|uses| uses.values());
+    let warm = uses
+        .filter(|used| matches!(used, NodeUse::Standby { warm: true }))
+        .count();
+    u32::try_from(warm)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(world.settings.inference.instances_per_node)
 }
 
 /// Written down anew only when the number changes or what was written runs out: nothing else is a decision.

@@ -1,7 +1,9 @@
-//! Instances leave a node before it is taken, and come back to spot capacity when there is some.
+//! Instances leave a node before it is taken, and come back to spot capacity when there is some (`returning`).
 //!
 //! At a notice a pod is let go: its Deployment makes another at once, while the old one goes on serving. It is deleted
 //! when the other is ready, or when the deadline comes near. So the surge is exactly the doomed pods.
+
+mod returning;
 
 use std::collections::BTreeMap;
 
@@ -13,20 +15,15 @@ use crate::foresight::Spot;
 use crate::names;
 use crate::nodes::{NodeUse, is_spot, leaving};
 use crate::proposal::{Component, Proposal};
-use crate::recollection::{Move, Note, Returning};
-use crate::signals::fresh;
+use crate::recollection::{Move, Note};
 use crate::world::{NodeSeen, PodSeen, World};
+use returning::StandIns;
 
 const NAME: &str = "spot";
 /// The time that a pod gets to finish what it is answering, before its node is taken.
 const DRAIN: SignedDuration = SignedDuration::from_secs(5);
 /// Once a deadline is so far past, the node was not taken: what is on it waits for its replacement like any other.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
-/// Spot capacity that was refused or taken is left alone for so long, and an instance returns at most so often.
-const CALM: SignedDuration = SignedDuration::from_mins(10);
-const RETURN_EVERY: SignedDuration = SignedDuration::from_mins(1);
-/// How long what the market says is believed.
-const MARKET_IS_OLD: SignedDuration = SignedDuration::from_mins(5);
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let Some(spot) = &world.foresight.spot else {
@@ -48,11 +45,15 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let doomed = doomed(uses);
     mark(world, nodes, &mut proposal);
     let moving = leave(world, spot, &doomed, &mut proposal);
-    let returned = if doomed.is_empty() && moving == 0 {
-        come_back(world, spot, nodes, &mut proposal)
-    } else {
-        world.memory.foresight.returning.clone()
-    };
+    let stand_ins = StandIns::of(world, spot, nodes);
+    proposal.decisions.push(Decision::SpotPlaceholders {
+        nodes: stand_ins.nodes(world) + world.foresight.standby_nodes,
+    });
+    let quiet = doomed.is_empty() && moving == 0;
+    let returned = quiet
+        .then(|| stand_ins.come_back(world, nodes, surge(spot, desired(world)), &mut proposal))
+        .flatten()
+        .or_else(|| world.memory.foresight.returning.clone());
     proposal.notes.extend(returned.map(Note::Returning));
     proposal
         .findings
@@ -195,54 +196,6 @@ fn desired(world: &World) -> usize {
         .as_ref()
         .map_or(0, |spot| spot.on_demand_replicas as usize);
     autoscaled + base
-}
-
-/// One instance that stands in on an on-demand node goes back, when spot capacity has been calm for long enough. The
-/// node with the fewest goes first: it is the one that can soon be let go.
-fn come_back(
-    world: &World,
-    spot: &Spot,
-    nodes: &[NodeSeen],
-    proposal: &mut Proposal,
-) -> Option<Returning> {
-    let before = world.memory.foresight.returning.clone();
-    let since = |at: Timestamp| world.now.duration_since(at);
-    let market = fresh(&world.observed.signals.market, world.now, MARKET_IS_OLD);
-    let Some((market, _)) = market else {
-        return before;
-    };
-    let calm = market.last_refusal.is_none_or(|at| since(at) >= CALM);
-    let lately = before.as_ref().and_then(|before| before.last);
-    let lately =
-        lately.is_some_and(|at| since(at) < RETURN_EVERY && since(at) >= SignedDuration::ZERO);
-    let starting = world
-        .observed
-        .pods_of(Component::Inference)
-        .any(|pod| !pod.ready);
-    if !calm || lately || starting || market.obtainable_nodes == Some(0) {
-        return before;
-    }
-    let mut standing_in: BTreeMap<&str, Vec<&PodSeen>> = BTreeMap::new();
-    for pod in world.observed.pods_of(Component::Inference) {
-        let node = nodes
-            .iter()
-            .find(|node| Some(&node.name) == pod.node.as_ref());
-        if let Some(node) = node.filter(|node| !is_spot(world, node)) {
-            standing_in.entry(node.name.as_str()).or_default().push(pod);
-        }
-    }
-    let all: usize = standing_in.values().map(Vec::len).sum();
-    if all <= spot.on_demand_replicas as usize {
-        return before;
-    }
-    let pods = standing_in
-        .into_values()
-        .min_by_key(|pods| (pods.len(), pods.first().map(|pod| pod.name.clone())))?;
-    let pod = pods.into_iter().min_by_key(|pod| pod.name.clone())?;
-    proposal.decisions.push(detach(pod));
-    Some(Returning {
-        last: Some(world.now),
-    })
 }
 
 fn judge(

@@ -1,8 +1,14 @@
 //! Nodes that wait with the model in memory, held by placeholders that anything may push away.
+//!
+//! Where spot capacity is used, `spot` asks for all of them as spot nodes. What is held here besides is half of them,
+//! rounded up, of whatever kind there is, as long as so many spot nodes do not wait yet: an on-demand node that waits
+//! costs as much as several spot nodes, and is needed only where there are none.
+
+use std::collections::BTreeMap;
 
 use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
-use crate::nodes::NodeUse;
+use crate::nodes::{NodeUse, is_spot};
 use crate::proposal::Proposal;
 use crate::world::World;
 
@@ -45,13 +51,28 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     };
     // A node that training has is held by training: a placeholder beside it would be paid for twice.
     let lent = u32::try_from(lent).unwrap_or(u32::MAX);
+    let any = if world.foresight.spot.is_some() {
+        wanted.div_ceil(2).saturating_sub(warm_spot(world, uses))
+    } else {
+        wanted
+    };
     Proposal {
         decisions: vec![Decision::Placeholders {
-            nodes: wanted.saturating_sub(lent),
+            nodes: any.saturating_sub(lent),
         }],
         findings: vec![found],
         ..Proposal::default()
     }
+}
+
+/// Spot nodes that wait with the model in memory.
+fn warm_spot(world: &World, uses: &BTreeMap<String, NodeUse>) -> u32 {
+    let nodes = world.observed.nodes.known().into_iter().flatten();
+    let waits = |name: &String| matches!(uses.get(name), Some(NodeUse::Standby { warm: true }));
+    let count = nodes
+        .filter(|node| waits(&node.name) && is_spot(world, node))
+        .count();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -60,6 +81,7 @@ mod tests {
 
     use super::*;
     use crate::example::{node, world};
+    use crate::foresight::Spot;
     use crate::names;
     use crate::world::Signal;
 
@@ -98,6 +120,26 @@ mod tests {
                 .into_iter()
                 .collect();
             assert_eq!(told(&with(wanted, warm)), (decisions, reason));
+        }
+    }
+
+    #[test]
+    fn with_spot_capacity_half_may_be_of_any_kind_until_spot_nodes_wait() {
+        for (wanted, spot_nodes, nodes) in [(1, 0, 1), (2, 0, 1), (3, 0, 2), (3, 1, 1), (3, 2, 0)] {
+            let mut world = with(wanted, &[true, true, false]);
+            world.foresight.spot = Some(Spot::default());
+            let Signal::Known { value, .. } = &mut world.observed.nodes else {
+                panic!("the nodes are known")
+            };
+            for node in value.iter_mut().take(spot_nodes) {
+                node.labels
+                    .insert("karpenter.sh/capacity-type".to_owned(), "spot".to_owned());
+            }
+            assert_eq!(
+                told(&world).0,
+                [Decision::Placeholders { nodes }],
+                "{wanted} wanted, {spot_nodes} wait"
+            );
         }
     }
 

@@ -229,8 +229,7 @@ fn signals(draw: &Draw, now: Timestamp) -> Signals {
         },
         market: Signal::Known {
             value: Market {
-                last_refusal: None,
-                obtainable_nodes: Some(1),
+                last_taken: None,
             },
             at: now,
         },

@@ -12,6 +12,24 @@ use crate::scenario::Point;
 use super::{Game, TICK};
 
 impl Game<'_> {
+    /// Sets the floor that the highest load of the next seconds needs at full use.
+    pub(super) fn foresee(&mut self, now: i64, ahead: i64) {
+        let Some(load) = &self.scenario.load else {
+            return;
+        };
+        // The slot under way at the end counts as well.
+        let highest = load.trace.peak(now, now + ahead + load.trace.step - 1);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped"
+        )]
+        let needed = (highest / load.capacity).ceil().clamp(0.0, 1e6) as u32;
+        let (fewest, most) = self.scenario.bounds;
+        self.autoscaler.min = needed.clamp(fewest, most);
+        self.desired = self.desired.max(self.autoscaler.min);
+    }
+
     pub(super) fn autoscale(&mut self, now: i64) {
         let (busy, seconds) = std::mem::take(&mut self.lately.busy);
         // A pod counts once it has been ready for a whole window of the metrics.

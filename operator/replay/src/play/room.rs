@@ -85,6 +85,7 @@ impl Game<'_> {
         let (spot, on_demand) = self.fleet.held();
         let allowed = match self.scenario.policy {
             Policy::Planner => self.scenario.foresight.spot.is_some(),
+            Policy::Foreseeing { .. } => false,
             Policy::Plain { spot_percent, .. } => {
                 (spot + 1) * 100 <= (spot + on_demand + 1) * spot_percent
                     || (spot == 0 && spot_percent == 100)
@@ -98,9 +99,9 @@ impl Game<'_> {
             .any(|pod| pod.base && pod.node.is_none());
         let zone = self
             .market
-            .as_mut()
+            .as_ref()
             .filter(|_| allowed && !base_waits)
-            .and_then(|market| market.obtain(now, &self.fleet));
+            .and_then(|market| market.obtain(&self.fleet));
         self.fleet.ask(now, zone);
     }
 
@@ -122,19 +123,28 @@ impl Game<'_> {
         if let Some(installed) = self.scenario.nodes {
             self.stand_in_no_more(now, installed);
             while !self.is_complete() {
-                let zone = self
-                    .market
-                    .as_mut()
-                    .and_then(|market| market.obtain(now, &self.fleet));
-                let Some(zone) = zone else { return };
+                let Some(zone) = self.obtain() else { return };
                 self.fleet.ask(now, Some(zone));
             }
             return;
         }
-        let idle = self.fleet.tidy(now, self.placeholders as usize);
-        for _ in idle..self.placeholders as usize {
+        let missing = self.fleet.tidy(
+            now,
+            self.placeholders as usize,
+            self.spot_placeholders as usize,
+        );
+        for _ in 0..missing.spot {
+            let Some(zone) = self.obtain() else { break };
+            self.fleet.ask(now, Some(zone));
+        }
+        for _ in 0..missing.any {
             self.ask(now);
         }
+    }
+
+    fn obtain(&self) -> Option<usize> {
+        let market = self.market.as_ref()?;
+        market.obtain(&self.fleet)
     }
 
     /// On-demand nodes beyond the installed ones go as soon as they are empty and the market has others.

@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::example::world;
+use crate::example::{node, world};
 use crate::foresight::{Prewarm, Window};
 use crate::signals::{Demand, Starts};
 use crate::world::Signal;
@@ -203,4 +203,23 @@ fn the_ceiling_wins_over_an_event() {
     world.now = "2026-11-24T20:30:00Z".parse().unwrap();
     let settled = &crate::plan(&world).settled[&Component::Inference];
     assert_eq!((settled.floor, settled.ceiling), (4, 4));
+}
+
+#[test]
+fn what_warm_standby_nodes_have_room_for_is_not_asked_for_beforehand() {
+    let steady = seen(asking(Prewarm::default()), |_| 30.0, 400);
+    let alone = floor(&steady).unwrap();
+    for (warm, expected) in [(true, alone - 2), (false, alone)] {
+        let mut world = steady.clone();
+        world.settings.inference.instances_per_node = 2;
+        world.foresight.standby_nodes = 1;
+        let mut node = node("n1", 8000, 32 << 30);
+        node.annotations
+            .insert(crate::names::WARM_ANNOTATION.to_owned(), warm.to_string());
+        world.observed.nodes = Signal::Known {
+            value: vec![node],
+            at: world.now,
+        };
+        assert_eq!(floor(&world), Some(expected), "warm: {warm}");
+    }
 }

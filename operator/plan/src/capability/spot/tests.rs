@@ -90,7 +90,19 @@ fn decided(world: &World) -> Vec<String> {
         Decision::Untaint { node, .. } => format!("untaint {node}"),
         other => format!("{other:?}"),
     };
-    decisions.iter().map(short).collect()
+    // What is held for standing in is told by `asked`.
+    let decisions = decisions.iter();
+    let moves = decisions.filter(|it| !matches!(it, Decision::SpotPlaceholders { .. }));
+    moves.map(short).collect()
+}
+
+/// Spot nodes that are asked for.
+fn asked(world: &World) -> Option<u32> {
+    let decisions = propose(world, &Facts::of(world)).decisions;
+    decisions.iter().find_map(|decision| match decision {
+        Decision::SpotPlaceholders { nodes } => Some(*nodes),
+        _ => None,
+    })
 }
 
 fn reason(world: &World) -> &'static str {
@@ -240,46 +252,90 @@ fn nodes_that_were_last_seen_long_ago_move_nothing() {
     );
 }
 
-fn market(mut world: World, refused_minutes_ago: Option<i64>, obtainable: Option<u32>) -> World {
-    let refusal = refused_minutes_ago.map(|minutes| {
+fn taken(mut world: World, minutes_ago: Option<i64>) -> World {
+    let last_taken = minutes_ago.map(|minutes| {
         world
             .now
             .saturating_sub(SignedDuration::from_mins(minutes))
             .unwrap()
     });
     world.observed.signals.market = Signal::Known {
-        value: Market {
-            last_refusal: refusal,
-            obtainable_nodes: obtainable,
-        },
+        value: Market { last_taken },
         at: world.now,
     };
     world
 }
 
+/// Two instances fit on a node; these have the model in memory.
+fn warm(mut world: World, names: &[&str]) -> World {
+    world.settings.inference.instances_per_node = 2;
+    for node in nodes(&mut world) {
+        let warm = names.contains(&node.name.as_str()).to_string();
+        node.annotations
+            .insert(names::WARM_ANNOTATION.to_owned(), warm);
+    }
+    world
+}
+
 #[test]
-fn what_stands_in_returns_one_at_a_time_once_the_market_is_calm() {
-    let fallen = || placed(&[("d0", 3), ("d1", 1), ("s0", 2)]);
-    for (refused, obtainable, expected) in [
-        (None, Some(3), &["detach d1-0"][..]),
-        (Some(11), None, &["detach d1-0"]),
-        (Some(9), Some(3), &[]),
-        (Some(11), Some(0), &[]),
-    ] {
+fn for_what_stands_in_spot_nodes_are_asked_for_and_standby_nodes_besides() {
+    let placed = |base, standby| {
+        let mut world = warm(placed(&[("d0", 2), ("d1", 1), ("s0", 2)]), &[]);
+        world.foresight.standby_nodes = standby;
+        world.foresight.spot.as_mut().unwrap().on_demand_replicas = base;
+        world
+    };
+    for (base, standby, expected) in [(0, 0, 2), (0, 2, 4), (1, 0, 1), (3, 0, 0), (9, 1, 1)] {
         assert_eq!(
-            decided(&market(fallen(), refused, obtainable)),
-            expected,
-            "{refused:?} {obtainable:?}"
+            asked(&placed(base, standby)),
+            Some(expected),
+            "base {base}, standby {standby}"
         );
     }
-    assert_eq!(
-        decided(&fallen()),
-        Vec::<String>::new(),
-        "an unknown market is not a calm one"
-    );
-    let world = remembered(market(fallen(), None, Some(3)));
-    assert_eq!(decided(&world), Vec::<String>::new(), "one a minute");
-    let mut base = market(fallen(), None, Some(3));
-    base.foresight.spot.as_mut().unwrap().on_demand_replicas = 4;
+}
+
+#[test]
+fn what_stands_in_returns_by_whole_nodes_as_far_as_warm_spot_nodes_have_room() {
+    let fallen = || placed(&[("d0", 2), ("d1", 1), ("s0", 2), ("s1", 0), ("s2", 0)]);
+    for (there, expected) in [
+        (&[][..], &[][..]),
+        (&["s0"], &[]),
+        (&["s1"], &["detach d1-0"]),
+        (
+            &["s1", "s2"],
+            &["detach d1-0", "detach d0-0", "detach d0-1"],
+        ),
+        (&["d0", "d1"], &[]),
+    ] {
+        let mut world = warm(taken(fallen(), None), there);
+        world.foresight.spot.as_mut().unwrap().max_surge_percent = 100;
+        assert_eq!(decided(&world), expected, "{there:?}");
+    }
+    let mut one_by_one = warm(taken(placed(&[("d0", 2), ("s1", 0)]), None), &["s1"]);
+    one_by_one
+        .foresight
+        .spot
+        .as_mut()
+        .unwrap()
+        .max_surge_percent = 1;
+    assert_eq!(decided(&one_by_one), ["detach d0-0"], "within the surge");
+}
+
+#[test]
+fn nothing_returns_while_the_market_is_restless_or_not_known_or_something_is_under_way() {
+    let fallen = || warm(placed(&[("d0", 1), ("s0", 1), ("s1", 0)]), &["s1"]);
+    assert_eq!(decided(&taken(fallen(), Some(3))), ["detach d0-0"]);
+    assert_eq!(decided(&taken(fallen(), Some(1))), Vec::<String>::new());
+    let unknown = decided(&fallen());
+    assert_eq!(unknown, Vec::<String>::new(), "not known is not calm");
+    let again = remembered(taken(fallen(), None));
+    assert_eq!(decided(&again), Vec::<String>::new(), "once a minute");
+    let mut starting = taken(fallen(), None);
+    pod(&mut starting, "s0-0").ready = false;
+    assert_eq!(decided(&starting), Vec::<String>::new(), "one starts");
+    let mut base = taken(fallen(), None);
+    base.foresight.spot.as_mut().unwrap().on_demand_replicas = 1;
     assert_eq!(decided(&base), Vec::<String>::new(), "the base stays");
+    let noticed = noticed(taken(fallen(), None), "s1", 60);
+    assert_eq!(decided(&noticed), ["taint s1"], "its room is no room");
 }
