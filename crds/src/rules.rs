@@ -2,15 +2,13 @@
 
 pub(crate) mod engine;
 pub(crate) mod exposure;
+mod pods;
 mod text;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use crate::Fault;
-use crate::spec::{
-    Channel, ChatBotCluster, Conversation, Inference, Quantity, Resources, Toleration,
-    TolerationEffect, TolerationOperator,
-};
+use crate::spec::{Channel, ChatBotCluster, Conversation, Inference};
 
 use text::{
     is_cluster_name, is_image, is_label, is_label_value, is_object_name, is_origin,
@@ -44,7 +42,21 @@ pub(crate) const REQUEST_KEYS: &str = "keys must be 'cpu', 'memory' or 'ephemera
 pub(crate) const LIMIT_KEYS: &str = "keys must be 'cpu', 'memory', 'ephemeral-storage' or a device such as \
                                      'nvidia.com/gpu', of which there are whole numbers only";
 pub(crate) const QUANTITIES: &str = "every value must be a quantity of at least 0";
-pub(crate) const WITHIN_LIMITS: &str = "`requests` must be less than or equal to `limits`";
+/// Of each resource that may be requested: its key, and that no more may be requested than is the limit.
+pub(crate) const WITHIN_LIMITS: [(&str, &str); 3] = [
+    (
+        "cpu",
+        "`requests.cpu` must be less than or equal to `limits.cpu`",
+    ),
+    (
+        "memory",
+        "`requests.memory` must be less than or equal to `limits.memory`",
+    ),
+    (
+        "ephemeral-storage",
+        "`requests.ephemeral-storage` must be less than or equal to `limits.ephemeral-storage`",
+    ),
+];
 pub(crate) const TOLERATION_OPERATOR: &str = "`value` may not be set when `operator` is 'Exists', and `key` must be \
                                               set otherwise";
 pub(crate) const TOLERATION_SECONDS: &str =
@@ -52,7 +64,8 @@ pub(crate) const TOLERATION_SECONDS: &str =
 pub(crate) const ONE_SOURCE: &str = "exactly one source must be set: persistentVolumeClaim";
 pub(crate) const CLAIM_PATH: &str =
     "must be a path inside the volume: it must not start with '/' or contain '..'";
-pub(crate) const NODE_CAPACITY: &str = "`cpu` and `memory` must be quantities greater than 0";
+pub(crate) const NODE_CPU: &str = "`cpu` must be a quantity greater than 0 such as '8' or '7900m'";
+pub(crate) const NODE_MEMORY: &str = "`memory` must be a quantity greater than 0 such as '32Gi'";
 pub(crate) const MIN_MAX: &str = "`minReplicas` must be less than or equal to `maxReplicas`";
 pub(crate) const MAP_KEYS: &str = "keys must be names such as 'team' or 'example.com/team'";
 pub(crate) const TAINT_KEY: &str = "must be a name such as 'dedicated' or 'example.com/dedicated'";
@@ -63,7 +76,10 @@ pub(crate) fn between(shortest: &str, longest: &str) -> String {
 }
 
 /// A message with the values of the fields that it names, as the server says it.
-fn with_values<const FIELDS: usize>(message: &str, fields: [(&str, i32); FIELDS]) -> String {
+fn with_values<const FIELDS: usize, Value: Display>(
+    message: &str,
+    fields: [(&str, Value); FIELDS],
+) -> String {
     fields
         .into_iter()
         .fold(message.to_owned(), |message, (field, value)| {
@@ -246,16 +262,18 @@ impl Broken {
             self.unless(inside, &format!("{path}.path"), &claim.path, CLAIM_PATH);
         }
         if let Some(capacity) = &inference.node_capacity {
-            let positive = [&capacity.cpu, &capacity.memory]
-                .into_iter()
-                .all(|quantity| quantity.nano() > Some(0));
-            let value = format!("cpu {}, memory {}", capacity.cpu, capacity.memory);
-            self.unless(
-                positive,
-                &format!("{path}.nodeCapacity"),
-                &value,
-                NODE_CAPACITY,
-            );
+            for (field, quantity, message) in [
+                ("cpu", &capacity.cpu, NODE_CPU),
+                ("memory", &capacity.memory, NODE_MEMORY),
+            ] {
+                let named = format!("`{field}`");
+                self.unless(
+                    quantity.nano() > Some(0),
+                    &format!("{path}.nodeCapacity.{field}"),
+                    quantity.as_str(),
+                    &with_values(message, [(&named, quantity)]),
+                );
+            }
         }
         let autoscaling = &inference.autoscaling;
         self.unless(
@@ -280,84 +298,6 @@ impl Broken {
             inference.node_selector.as_ref(),
             inference.tolerations.as_deref(),
         );
-    }
-
-    fn pods(
-        &mut self,
-        path: &str,
-        resources: Option<&Resources>,
-        node_selector: Option<&BTreeMap<String, String>>,
-        tolerations: Option<&[Toleration]>,
-    ) {
-        if let Some(resources) = resources {
-            self.resources(&format!("{path}.resources"), resources);
-        }
-        self.labels(&format!("{path}.nodeSelector"), node_selector, &[]);
-        for (index, toleration) in tolerations.unwrap_or_default().iter().enumerate() {
-            let path = format!("{path}.tolerations[{index}]");
-            let matches = match toleration.operator {
-                Some(TolerationOperator::Exists) => toleration.value.is_none(),
-                _ => toleration.key.is_some(),
-            };
-            self.unless(matches, &path, "", TOLERATION_OPERATOR);
-            let evicts = toleration.effect == Some(TolerationEffect::NoExecute);
-            self.unless(
-                toleration.toleration_seconds.is_none() || evicts,
-                &path,
-                "",
-                TOLERATION_SECONDS,
-            );
-            if let Some(key) = &toleration.key {
-                self.unless(
-                    is_qualified_name(key),
-                    &format!("{path}.key"),
-                    key,
-                    TAINT_KEY,
-                );
-            }
-        }
-    }
-
-    fn resources(&mut self, path: &str, resources: &Resources) {
-        let standard = |key: &str| ["cpu", "memory", "ephemeral-storage"].contains(&key);
-        for (field, quantities) in [
-            ("requests", &resources.requests),
-            ("limits", &resources.limits),
-        ] {
-            let path = format!("{path}.{field}");
-            for (key, quantity) in quantities.iter().flatten() {
-                let path = format!("{path}.{key}");
-                let value = quantity.as_str();
-                self.unless(
-                    quantity.nano().is_some_and(|nano| nano >= 0),
-                    &path,
-                    value,
-                    QUANTITIES,
-                );
-                match field {
-                    "requests" => self.unless(standard(key), &path, value, REQUEST_KEYS),
-                    _ => self.unless(
-                        standard(key)
-                            || (is_qualified_name(key)
-                                && key.contains('/')
-                                && quantity.is_integer()),
-                        &path,
-                        value,
-                        LIMIT_KEYS,
-                    ),
-                }
-            }
-        }
-        let (Some(requests), Some(limits)) = (&resources.requests, &resources.limits) else {
-            return;
-        };
-        let within = requests.iter().all(|(key, request)| {
-            match (request.nano(), limits.get(key).map(Quantity::nano)) {
-                (Some(request), Some(Some(limit))) => request <= limit,
-                _ => true,
-            }
-        });
-        self.unless(within, path, "", WITHIN_LIMITS);
     }
 
     fn labels(&mut self, path: &str, labels: Option<&BTreeMap<String, String>>, reserved: &[&str]) {

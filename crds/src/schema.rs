@@ -91,7 +91,30 @@ fn tidy(schema: &mut JSONSchemaProps) {
 
 /// Rules whose message says what the values are, where the server can: by the message for everybody else. `format` is
 /// cheap by the server's estimate; a number turned into a string and added to another is of unknown length, and refused.
-const SHOWN: [(&str, &str); 2] = [
+const SHOWN: [(&str, &str); 7] = [
+    (
+        rules::NODE_CPU,
+        "'`cpu` (%s) must be a quantity greater than 0 such as \\'8\\' or \\'7900m\\''.format([self.cpu])",
+    ),
+    (
+        rules::NODE_MEMORY,
+        "'`memory` (%s) must be a quantity greater than 0 such as \\'32Gi\\''.format([self.memory])",
+    ),
+    (
+        rules::WITHIN_LIMITS[0].1,
+        "'`requests.cpu` (%s) must be less than or equal to `limits.cpu` (%s)'\
+         .format([self.requests.cpu, self.limits.cpu])",
+    ),
+    (
+        rules::WITHIN_LIMITS[1].1,
+        "'`requests.memory` (%s) must be less than or equal to `limits.memory` (%s)'\
+         .format([self.requests.memory, self.limits.memory])",
+    ),
+    (
+        rules::WITHIN_LIMITS[2].1,
+        "'`requests.ephemeral-storage` (%s) must be less than or equal to `limits.ephemeral-storage` (%s)'\
+         .format([self.requests['ephemeral-storage'], self.limits['ephemeral-storage']])",
+    ),
     (
         rules::MIN_MAX,
         "'`minReplicas` (%d) must be less than or equal to `maxReplicas` (%d)'\

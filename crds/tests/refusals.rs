@@ -112,7 +112,9 @@ fn rules(schema: &Value, path: &str, found: &mut BTreeSet<(String, String)>) {
         .into_iter()
         .flatten()
     {
-        let field = text(&rule["fieldPath"]);
+        let field = text(&rule["fieldPath"])
+            .replace("['", ".")
+            .replace("']", "");
         let at = format!("{path}{field}");
         found.insert((
             at.trim_start_matches('.').to_owned(),
@@ -141,7 +143,7 @@ fn place(sample: &Sample) -> (String, String) {
     let mut message = String::new();
     for part in sample.message.split_inclusive(" (") {
         match part.split_once(')') {
-            Some((value, rest)) if value.parse::<i64>().is_ok() && message.ends_with(" (") => {
+            Some((value, rest)) if !value.contains(' ') && message.ends_with(" (") => {
                 message.truncate(message.len() - 2);
                 message.push_str(rest);
             }

@@ -161,13 +161,20 @@ fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
 }
 
 fn plain_capacity(capacity: &spec::NodeCapacity) -> Result<NodeCapacity, Fault> {
-    match (capacity.cpu.milli(), capacity.memory.units()) {
-        (Some(cpu_milli), Some(memory_bytes)) => Ok(NodeCapacity {
-            cpu_milli,
-            memory_bytes,
-        }),
-        _ => Err(unset("spec.inference.nodeCapacity", rules::NODE_CAPACITY)),
-    }
+    let none = |field: &str, quantity: &spec::Quantity, remedy: &str| Fault {
+        path: format!("spec.inference.nodeCapacity.{field}"),
+        value: quantity.to_string(),
+        remedy: remedy.to_owned(),
+    };
+    let (cpu, memory) = (&capacity.cpu, &capacity.memory);
+    Ok(NodeCapacity {
+        cpu_milli: cpu
+            .milli()
+            .ok_or_else(|| none("cpu", cpu, rules::NODE_CPU))?,
+        memory_bytes: memory
+            .units()
+            .ok_or_else(|| none("memory", memory, rules::NODE_MEMORY))?,
+    })
 }
 
 fn plain_resources(resources: Option<&spec::Resources>) -> Resources {

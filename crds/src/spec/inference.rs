@@ -105,10 +105,8 @@ pub struct ClaimSource {
 /// CPU and memory of a node.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new(
-        "[self.cpu, self.memory].all(x, isQuantity(string(x)) && quantity(string(x)).isGreaterThan(quantity('0')))"
-    )
-    .message(crate::rules::NODE_CAPACITY)
+    validation = shapes::positive("cpu", crate::rules::NODE_CPU),
+    validation = shapes::positive("memory", crate::rules::NODE_MEMORY)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeCapacity {

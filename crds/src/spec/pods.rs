@@ -25,7 +25,11 @@ pub struct PodMetadata {
 
 /// Requests and limits of a pod.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = shapes::requests_within_limits())]
+#[x_kube(
+    validation = shapes::within_limit(crate::rules::WITHIN_LIMITS[0]),
+    validation = shapes::within_limit(crate::rules::WITHIN_LIMITS[1]),
+    validation = shapes::within_limit(crate::rules::WITHIN_LIMITS[2])
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What is set aside for the pod: `cpu`, `memory`, `ephemeral-storage`.

@@ -42,13 +42,25 @@ fn map_keys() -> Value {
 }
 
 /// The rule that a pod asks for no more than it may use.
-pub(crate) fn requests_within_limits() -> Rule {
-    Rule::new(
-        "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
-         !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || \
-         !quantity(string(self.requests[k])).isGreaterThan(quantity(string(self.limits[k]))))",
-    )
-    .message(rules::WITHIN_LIMITS)
+/// No more may be requested of a resource than is its limit.
+pub(crate) fn within_limit((key, message): (&str, &str)) -> Rule {
+    let [request, limit] = ["requests", "limits"].map(|field| format!("self.{field}['{key}']"));
+    Rule::new(format!(
+        "!has(self.requests) || !has(self.limits) || !('{key}' in self.requests) || !('{key}' in self.limits) || \
+         !isQuantity(string({request})) || !isQuantity(string({limit})) || \
+         !quantity(string({request})).isGreaterThan(quantity(string({limit})))"
+    ))
+    .message(message)
+    .field_path(format!(".requests['{key}']"))
+}
+
+/// A quantity in a field of an object is more than nothing.
+pub(crate) fn positive(field: &str, message: &str) -> Rule {
+    Rule::new(format!(
+        "isQuantity(string(self.{field})) && quantity(string(self.{field})).isGreaterThan(quantity('0'))"
+    ))
+    .message(message)
+    .field_path(format!(".{field}"))
 }
 
 pub(super) fn origins(_: &mut SchemaGenerator) -> Schema {

@@ -1,0 +1,100 @@
+//! The rules of what pods have in common: resources, nodes, taints.
+
+use std::collections::BTreeMap;
+
+use super::text::is_qualified_name;
+use super::{
+    Broken, LIMIT_KEYS, QUANTITIES, REQUEST_KEYS, TAINT_KEY, TOLERATION_OPERATOR,
+    TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
+};
+use crate::spec::{Resources, Toleration, TolerationEffect, TolerationOperator};
+
+impl Broken {
+    pub(super) fn pods(
+        &mut self,
+        path: &str,
+        resources: Option<&Resources>,
+        node_selector: Option<&BTreeMap<String, String>>,
+        tolerations: Option<&[Toleration]>,
+    ) {
+        if let Some(resources) = resources {
+            self.resources(&format!("{path}.resources"), resources);
+        }
+        self.labels(&format!("{path}.nodeSelector"), node_selector, &[]);
+        for (index, toleration) in tolerations.unwrap_or_default().iter().enumerate() {
+            let path = format!("{path}.tolerations[{index}]");
+            let matches = match toleration.operator {
+                Some(TolerationOperator::Exists) => toleration.value.is_none(),
+                _ => toleration.key.is_some(),
+            };
+            self.unless(matches, &path, "", TOLERATION_OPERATOR);
+            let evicts = toleration.effect == Some(TolerationEffect::NoExecute);
+            self.unless(
+                toleration.toleration_seconds.is_none() || evicts,
+                &path,
+                "",
+                TOLERATION_SECONDS,
+            );
+            if let Some(key) = &toleration.key {
+                self.unless(
+                    is_qualified_name(key),
+                    &format!("{path}.key"),
+                    key,
+                    TAINT_KEY,
+                );
+            }
+        }
+    }
+
+    fn resources(&mut self, path: &str, resources: &Resources) {
+        let standard = |key: &str| ["cpu", "memory", "ephemeral-storage"].contains(&key);
+        for (field, quantities) in [
+            ("requests", &resources.requests),
+            ("limits", &resources.limits),
+        ] {
+            let path = format!("{path}.{field}");
+            for (key, quantity) in quantities.iter().flatten() {
+                let path = format!("{path}.{key}");
+                let value = quantity.as_str();
+                self.unless(
+                    quantity.nano().is_some_and(|nano| nano >= 0),
+                    &path,
+                    value,
+                    QUANTITIES,
+                );
+                match field {
+                    "requests" => self.unless(standard(key), &path, value, REQUEST_KEYS),
+                    _ => self.unless(
+                        standard(key)
+                            || (is_qualified_name(key)
+                                && key.contains('/')
+                                && quantity.is_integer()),
+                        &path,
+                        value,
+                        LIMIT_KEYS,
+                    ),
+                }
+            }
+        }
+        let (Some(requests), Some(limits)) = (&resources.requests, &resources.limits) else {
+            return;
+        };
+        for (key, message) in WITHIN_LIMITS {
+            let (Some(request), Some(limit)) = (requests.get(key), limits.get(key)) else {
+                continue;
+            };
+            let within = match (request.nano(), limit.nano()) {
+                (Some(request), Some(limit)) => request <= limit,
+                _ => true, // told as no quantity
+            };
+            let [of_request, of_limit] =
+                ["requests", "limits"].map(|field| format!("`{field}.{key}`"));
+            self.unless(
+                within,
+                &format!("{path}.requests.{key}"),
+                request.as_str(),
+                &with_values(message, [(&of_request, request), (&of_limit, limit)]),
+            );
+        }
+    }
+}
