@@ -40,7 +40,8 @@ macro_rules! names {
 }
 
 names! {
-    /// What the operator says of a resource, in the order of a message's way.
+    /// What the operator says of a resource, in the order of a message's way. Of two that may both be true, kstatus and
+    /// whoever is built on it believe the first: `Stalled` stands before `Reconciling`.
     ConditionType {
         /// This generation is rolled out and a conversation through it succeeded.
         Ready,
@@ -48,10 +49,10 @@ names! {
         Available,
         /// The spec is usable.
         Accepted,
-        /// A change of the spec is under way.
-        Reconciling,
         /// A person is needed.
         Stalled,
+        /// A change of the spec is under way.
+        Reconciling,
         /// The adapters work.
         AdaptersReady,
         /// Every channel can receive and send.
@@ -214,7 +215,7 @@ impl ConditionType {
                 "not judged yet",
             ],
             Self::Reconciling => [
-                "a change of the spec is under way",
+                "a change of the spec is under way, also one that waits for a person",
                 "nothing to do",
                 "never",
             ],

@@ -159,13 +159,13 @@ pub(super) fn reconciling(
                 format!("runStrategy is Paused; {what}")
             }),
         ),
-        Some((reason, message)) if stalled.status != Some(true) => (true, *reason, message.clone()),
-        // A person, not time, is needed: those who wait for an end need to hear of it.
-        Some((_, message)) => (
-            false,
-            Reason::Settled,
-            format!("waits for a person, as the condition Stalled says: {message}"),
+        // Both are so, and `Stalled` is told first: whoever waits for an end hears that it needs a person.
+        Some((reason, message)) if stalled.status == Some(true) => (
+            true,
+            *reason,
+            format!("{message}; a person is needed, as the condition Stalled says"),
         ),
+        Some((reason, message)) => (true, *reason, message.clone()),
         None => (
             false,
             Reason::Settled,
@@ -231,16 +231,19 @@ pub(super) fn ready(
         let message = format!("runStrategy is Paused; {what}");
         Some((Reason::Paused, message))
     };
-    let missing = blocked(ConditionType::Reconciling, Reason::RollingOut)
-        .filter(|_| !run::is_halted(world))
-        // What holds a rollout up is of more use than that there is one.
-        .map(|(reason, message)| {
-            (
-                reason,
-                detail().map_or(message.clone(), |detail| format!("{message}: {detail}")),
-            )
-        })
-        .or_else(|| blocked(ConditionType::Stalled, Reason::Stalled))
+    let rolling_out = || {
+        blocked(ConditionType::Reconciling, Reason::RollingOut)
+            .filter(|_| !run::is_halted(world))
+            // What holds a rollout up is of more use than that there is one.
+            .map(|(reason, message)| {
+                (
+                    reason,
+                    detail().map_or(message.clone(), |detail| format!("{message}: {detail}")),
+                )
+            })
+    };
+    let missing = blocked(ConditionType::Stalled, Reason::Stalled)
+        .or_else(rolling_out)
         .or_else(|| run::is_halted(world).then(halted))
         .or_else(paused)
         .or_else(|| PARTS.into_iter().find_map(part));

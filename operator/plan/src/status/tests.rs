@@ -259,7 +259,7 @@ fn the_trouble_of_pods_is_told_in_a_fixed_order() {
 }
 
 #[test]
-fn a_quota_stalls_and_ends_waiting() {
+fn a_quota_stalls_what_is_under_way() {
     let mut world = world().passed().rolled_out(2);
     world
         .observed
@@ -281,7 +281,7 @@ fn a_quota_stalls_and_ends_waiting() {
     );
     assert_eq!(
         is(&world, ConditionType::Reconciling),
-        said("False", "Settled")
+        said("True", "RollingOut")
     );
 }
 
@@ -307,6 +307,47 @@ fn a_foreign_object_stalls_and_is_named() {
             .message
             .contains("Service support-adapters")
     );
+}
+
+#[test]
+fn what_needs_a_person_hides_no_rollout_and_is_told_before_it() {
+    let mut unclaimed = world().passed().rolled_out(2);
+    unclaimed.observed.claim = Signal::Known {
+        value: None,
+        at: unclaimed.now,
+    };
+    let inference = unclaimed.observed.pods.iter_mut();
+    for pod in inference.filter(|pod| pod.component == Component::Inference) {
+        pod.ready = false;
+    }
+    let seen = unclaimed.observed.deployments.get_mut("support-inference");
+    seen.unwrap().progress = "ReplicaSetUpdated".to_owned();
+    let unclaimed = unclaimed.passed();
+    let foreign = Outcome {
+        not_owned: vec!["Service support-adapters".to_owned()],
+        ..Outcome::default()
+    };
+    for (outcome, stalled) in [
+        (Outcome::default(), "StoreUnbound"),
+        (foreign, "ObjectNotOwned"),
+    ] {
+        let status = compose(&unclaimed, &plan(&unclaimed), &outcome);
+        for (kind, status_and_reason) in [
+            (ConditionType::Stalled, said("True", stalled)),
+            (ConditionType::Reconciling, said("True", "RollingOut")),
+            (ConditionType::Ready, said("False", "Stalled")),
+        ] {
+            assert_eq!(told(&status, kind), status_and_reason);
+        }
+        let place = |kind: ConditionType| {
+            let mut all = status.conditions.iter();
+            all.position(|condition| condition.type_ == kind.as_str())
+        };
+        assert!(
+            place(ConditionType::Stalled) < place(ConditionType::Reconciling),
+            "kstatus believes the first that is true"
+        );
+    }
 }
 
 #[test]

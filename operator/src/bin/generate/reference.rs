@@ -13,7 +13,9 @@ const HEAD: &str = "\
 
 `chatbot.dev/v1alpha1`, short name `cbc`, category `chatbot`. Written by `cargo generate` from the code; `kubectl explain
 chatbotcluster.spec` says the same. Durations are such as `90s`, `30m` or `1h30m`; quantities are Kubernetes' own.
-Whatever is not listed here is unknown to the schema and refused. A null is the same as absence.
+Whatever is not listed here is unknown to the schema: `kubectl`, which asks for strict validation, refuses it, and so does
+`chatbot run -f`; a client that asks for less (`--validate=warn` or `false`; none asked for means `Warn`) has it dropped,
+with a warning or without a word. A null is the same as absence.
 ";
 
 const SCALE: &str = "\
