@@ -259,47 +259,6 @@ fn every_container_meets_pod_security_restricted() {
     }
 }
 
-#[test]
-fn the_dependencies_hold_no_client_no_runtime_and_no_server() {
-    let tree = std::process::Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--offline",
-            "--package",
-            "chatbot-plan",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(
-        tree.status.success(),
-        "{}",
-        String::from_utf8_lossy(&tree.stderr)
-    );
-    let tree = String::from_utf8(tree.stdout).unwrap();
-    let crates: Vec<&str> = tree
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    assert!(crates.contains(&"kube-core"), "{tree}");
-    for impure in [
-        "kube-client",
-        "kube-runtime",
-        "tokio",
-        "hyper",
-        "reqwest",
-        "chrono",
-        "time",
-        "rand",
-    ] {
-        assert!(!crates.contains(&impure), "{impure} is in the tree");
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
