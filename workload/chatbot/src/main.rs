@@ -8,6 +8,7 @@ mod inference;
 mod process;
 mod quantize;
 mod receive;
+mod resource;
 mod run;
 
 use std::net::SocketAddr;
@@ -71,17 +72,17 @@ struct Pod {
 
 #[derive(Args)]
 struct Run {
-    /// The resource, YAML
+    /// The resource, YAML; `-` is standard input
     #[arg(short, long)]
     file: PathBuf,
     /// A model's file (GGUF), in place of the resource's model source
     #[arg(long)]
     model: Option<PathBuf>,
     /// Where to listen
-    #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)))]
+    #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)), value_parser = address)]
     address: SocketAddr,
     /// Threads of the inference engine; absent: half of the CPUs
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(process::MOST_THREADS)))]
     threads: Option<u32>,
     /// Serve /livez, /readyz, /metrics and /state on this port of 127.0.0.1
     #[arg(long)]
@@ -109,6 +110,11 @@ struct Receive {
     /// What the file must be
     #[arg(long)]
     sha256: String,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")
 }
 
 fn main() -> ExitCode {

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::Result;
-use chatbot_engine::convert;
+use anyhow::{Error, Result};
+use chatbot_engine::{ConvertError, convert};
 use chatbot_telemetry::log;
 use clap::ValueEnum;
 
@@ -46,7 +46,7 @@ pub fn quantize(from: &Path, to: &Path, format: Format) -> Result<()> {
     if terminal {
         eprintln!();
     }
-    let converted = converted?;
+    let converted = converted.map_err(placed)?;
     println!(
         "wrote {}: {}, {:.0} MB from {:.0} MB, {:.1} million parameters",
         to.display(),
@@ -56,4 +56,13 @@ pub fn quantize(from: &Path, to: &Path, format: Format) -> Result<()> {
         converted.parameters as f64 / 1e6,
     );
     Ok(())
+}
+
+/// The error, behind the option that is to be changed for it.
+fn placed(error: ConvertError) -> Error {
+    let option = match error {
+        ConvertError::From(_) | ConvertError::Engine { .. } => "--from",
+        ConvertError::To { .. } | ConvertError::NoSpace { .. } => "--to",
+    };
+    Error::new(error).context(option)
 }

@@ -1,20 +1,21 @@
 //! `chatbot run`: a resource in one process. The same gateway, worker and inference as in a cluster, and the same
 //! HTTP between worker and inference.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use chatbot_crds::Settings;
 use chatbot_crds::config::{HubConfig, InferenceConfig};
 use chatbot_crds::settings::{ModelSource, Platform, SystemPrompt};
 use chatbot_crds::spec::RunStrategy;
+use chatbot_inference::Field;
 use chatbot_telemetry::{Telemetry, log, shutdown};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Run, hub, process};
+use crate::{Run, hub, process, resource};
 
 /// Between looks at whether everything is ready.
 const LOOK: Duration = Duration::from_millis(20);
@@ -31,7 +32,12 @@ pub async fn run(options: Run) -> Result<()> {
     }
     let model = model(&settings, &options)?;
     let threads = options.threads.unwrap_or_else(half_of_the_cpus);
-    let listener = listen(options.address).await?;
+    if let Some(admin_port) = options.admin_port
+        && is_here(options.address)
+    {
+        process::apart(("--address", options.address.port()), admin_port)?;
+    }
+    let listener = process::listen_at(options.address, "--address").await?;
     let address = listener
         .local_addr()
         .context("failed to learn the address")?;
@@ -58,8 +64,11 @@ pub async fn run(options: Run) -> Result<()> {
             last.cancel();
             served
         };
-        let inference =
-            chatbot_inference::run(inference, inference_listener, &telemetry, last.clone());
+        let inference = async {
+            chatbot_inference::run(inference, inference_listener, &telemetry, last.clone())
+                .await
+                .map_err(|error| process::placed(error, |field| place(&options.file, field)))
+        };
         tokio::select! {
             served = async { tokio::try_join!(hub, inference) } => served.map(|_| ()),
             () = announce(&settings, address, &telemetry, &shutdown) => Ok(()),
@@ -68,27 +77,18 @@ pub async fn run(options: Run) -> Result<()> {
     match options.admin_port {
         None => work.await,
         Some(port) => {
-            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await.with_context(|| {
-                format!("--admin-port: failed to listen on port {port}: end the process that has it, or choose another")
-            })?;
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let listener = process::listen_at(address, "--admin-port").await?;
             process::with_admin(listener, telemetry.clone(), work).await
         }
     }
 }
 
 fn settings(file: &Path, address: SocketAddr) -> Result<Settings> {
-    let shown = file.display();
-    let bytes = std::fs::read(file).with_context(|| {
-        format!("failed to read `{shown}`: name the resource's file with --file")
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let place = error.utf8_error().valid_up_to();
-        let read = String::from_utf8_lossy(&error.as_bytes()[..place]);
-        let line = 1 + read.matches('\n').count();
-        anyhow!("`{shown}` is not UTF-8 in line {line}: save it as UTF-8")
-    })?;
-    let cluster = chatbot_crds::parse(&text).with_context(|| shown.to_string())?;
-    let settings = Settings::of(&cluster).with_context(|| shown.to_string())?;
+    let shown = resource::shown(file);
+    let text = resource::read(file)?;
+    let cluster = chatbot_crds::parse(&text).with_context(|| shown.clone())?;
+    let settings = Settings::of(&cluster).with_context(|| shown.clone())?;
     if settings.run != RunStrategy::Always {
         bail!(
             "{shown}: spec.runStrategy: {:?} runs nothing here: set it to Always, or leave it out",
@@ -129,7 +129,7 @@ fn model(settings: &Settings, options: &Run) -> Result<String> {
         bail!(
             "{}: spec.inference.model.source is `{path}` on the volume claim `{claim_name}`, and there are no volumes \
              outside a cluster: name the model's file with --model",
-            options.file.display()
+            resource::shown(&options.file)
         );
     };
     let named = model.to_str().with_context(|| {
@@ -146,10 +146,19 @@ fn model(settings: &Settings, options: &Run) -> Result<String> {
     Ok(named.to_owned())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("--address: failed to listen on {address}: end the process that has it, or choose another address")
-    })
+/// Whether who listens there has the port of 127.0.0.1, too.
+fn is_here(address: SocketAddr) -> bool {
+    address.ip() == IpAddr::from([127, 0, 0, 1]) || address.ip().is_unspecified()
+}
+
+/// A field as whoever wrote it knows it: the model is named by an option, the rest by the file.
+fn place(file: &Path, field: Field) -> String {
+    let name = match field {
+        Field::Model => return "--model".to_owned(),
+        Field::ContextTokens => process::CONTEXT_FIELD,
+        Field::MaxConcurrentRequests => process::REQUESTS_FIELD,
+    };
+    format!("{}: {name}", resource::shown(file))
 }
 
 fn half_of_the_cpus() -> u32 {

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const RESOURCE: &str = "\
 apiVersion: chatbot.dev/v1alpha1
@@ -51,6 +51,10 @@ fn fails(arguments: &[&str]) -> String {
     errors[0].to_owned()
 }
 
+fn run(file: &str, model: &str, more: &[&str]) -> String {
+    fails(&[&["run", "-f", file, "--model", model], more].concat())
+}
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -72,7 +76,7 @@ impl Folder {
 fn run_says(content: &str, says: &[&str]) {
     let folder = Folder::new();
     let file = folder.file("file.yaml", content.as_bytes());
-    let error = fails(&["run", "-f", &file, "--model", "/nonexistent/model.gguf"]);
+    let error = run(&file, "/nonexistent/model.gguf", &[]);
     for word in says {
         assert!(error.contains(word), "`{word}` is not in: {error}");
     }
@@ -126,15 +130,7 @@ fn tls_is_never_left_out_where_others_can_reach_it() {
         "file.yaml",
         RESOURCE.replace("spec:\n", exposure).as_bytes(),
     );
-    let error = fails(&[
-        "run",
-        "-f",
-        &file,
-        "--model",
-        "any.gguf",
-        "--address",
-        "0.0.0.0:0",
-    ]);
+    let error = run(&file, "any.gguf", &["--address", "0.0.0.0:0"]);
     assert!(
         error.contains("spec.exposure.tls") && error.contains("127.0.0.1"),
         "{error}"
@@ -186,25 +182,16 @@ fn what_only_a_cluster_has_is_refused_and_not_ignored() {
 fn a_model_that_is_missing_cut_or_none_is_refused() {
     let folder = Folder::new();
     let file = folder.file("file.yaml", RESOURCE.as_bytes());
-    let run = |model: &str| {
-        fails(&[
-            "run",
-            "-f",
-            &file,
-            "--model",
-            model,
-            "--address",
-            "127.0.0.1:0",
-        ])
-    };
+    let run = |model: &str| run(&file, model, &["--address", "127.0.0.1:0"]);
     let missing = run("/nonexistent/model.gguf");
     assert!(
-        missing.starts_with("no model at `/nonexistent/model.gguf`"),
+        missing.starts_with("--model: no model at `/nonexistent/model.gguf`"),
         "{missing}"
     );
     let cut = run(&folder.file("cut.gguf", b"GGUF\x03\0\0\0"));
     assert!(
-        cut.contains("cut.gguf` is truncated") && cut.contains("fetch it again"),
+        cut.contains("cut.gguf` is truncated: it ends after 8 bytes, within its header")
+            && cut.contains("fetch it again"),
         "{cut}"
     );
     for (name, bytes) in [
@@ -232,20 +219,145 @@ fn a_model_that_is_missing_cut_or_none_is_refused() {
 }
 
 #[test]
+fn a_file_that_cannot_be_a_resource_says_what_it_is() {
+    let folder = Folder::new();
+    let run = |content: &[u8]| fails(&["run", "-f", &folder.file("file", content)]);
+    let model = run(b"GGUF\x03\0\0\0");
+    assert!(
+        model.contains("is a model (GGUF)") && model.contains("--model"),
+        "{model}"
+    );
+    let binary = run(b"\x7fELF\x02\0");
+    assert!(
+        binary.contains("binary") && binary.contains("--file"),
+        "{binary}"
+    );
+    // Nothing reads without end.
+    let endless = fails(&["run", "-f", "/dev/zero"]);
+    assert!(endless.contains("`/dev/zero` is a binary"), "{endless}");
+    let large = run(&vec![b'#'; (3 << 20) + 1]);
+    assert!(
+        large.contains("3145728 bytes") && large.contains("--file"),
+        "{large}"
+    );
+}
+
+#[test]
+fn a_hyphen_is_standard_input() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chatbot"))
+        .args(["run", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let wrong = RESOURCE.replace(" 1024", " 12");
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(wrong.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("error: standard input: spec.inference.contextTokens: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn where_nobody_can_listen_is_told_with_the_option() {
+    let folder = Folder::new();
+    let file = folder.file("file.yaml", RESOURCE.as_bytes());
+    let run = |more: &[&str]| run(&file, "any.gguf", more);
+    // 192.0.2.0/24 is for documents, and nobody's.
+    let foreign = run(&["--address", "192.0.2.1:8080"]);
+    assert!(
+        foreign.starts_with(
+            "--address: failed to listen on 192.0.2.1:8080: it is no address of this machine"
+        ),
+        "{foreign}"
+    );
+    let twice = run(&["--address", "127.0.0.1:9", "--admin-port", "9"]);
+    assert!(
+        twice.starts_with("--admin-port: 9 is the port of --address, too"),
+        "{twice}"
+    );
+    let config = folder.file(
+        "config.yaml",
+        b"modelPath: x\nmodelName: y\ncontextTokens: 1\nmaxConcurrentRequests: 1\nthreads: 1\n",
+    );
+    let pod = [
+        "inference",
+        "--config",
+        &config,
+        "--port",
+        "9",
+        "--admin-port",
+        "9",
+    ];
+    let twice = fails(&pod);
+    assert!(
+        twice.starts_with("--admin-port: 9 is the port of --port, too"),
+        "{twice}"
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_chatbot"))
+        .args(["run", "-f", &file, "--address", "localhost:8080"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("such as 127.0.0.1:8080"), "{said}");
+}
+
+#[test]
+fn a_configuration_written_by_hand_that_answers_nobody_is_refused() {
+    let folder = Folder::new();
+    let whole = "modelPath: /nonexistent/x.gguf\nmodelName: y\ncontextTokens: 512\nmaxConcurrentRequests: 2\nthreads: 1\n";
+    for (right, wrong, remedy) in [
+        ("contextTokens: 512", "contextTokens: 0", "1 or more"),
+        (
+            "maxConcurrentRequests: 2",
+            "maxConcurrentRequests: 0",
+            "1 or more",
+        ),
+        ("threads: 1", "threads: 0", "1 or more"),
+        ("threads: 1", "threads: 257", "256 or less"),
+    ] {
+        let config = folder.file("config.yaml", whole.replace(right, wrong).as_bytes());
+        let error = fails(&["inference", "--config", &config]);
+        assert!(
+            error.starts_with(&format!("{config}: {wrong} ")) && error.contains(remedy),
+            "{error}"
+        );
+    }
+    let config = folder.file("config.yaml", whole.as_bytes());
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let port = free.port().to_string();
+    let error = fails(&[
+        "inference",
+        "--config",
+        &config,
+        "--port",
+        "0",
+        "--admin-port",
+        &port,
+    ]);
+    assert!(
+        error.starts_with(&format!(
+            "{config}: modelPath: no model at `/nonexistent/x.gguf`"
+        )),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_taken_port_names_itself_and_the_option() {
     let folder = Folder::new();
     let file = folder.file("file.yaml", RESOURCE.as_bytes());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let error = fails(&[
-        "run",
-        "-f",
-        &file,
-        "--model",
-        "any.gguf",
-        "--address",
-        &address,
-    ]);
+    let error = run(&file, "any.gguf", &["--address", &address]);
     assert!(
         error.contains(&address) && error.contains("--address") && error.contains("in use"),
         "{error}"

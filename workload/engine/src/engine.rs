@@ -33,7 +33,7 @@ pub struct Options {
     pub threads: u32,
 }
 
-/// Why there is no engine.
+/// Why there is no engine. What is wrong with a value does not name the field: only who has read it knows its name.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The file cannot be used.
@@ -51,7 +51,7 @@ pub enum LoadError {
     },
     /// The context is longer than the model's.
     #[error(
-        "contextTokens: {asked} is more than the {trained} that the model was trained to hold: \
+        "{asked} is more than the {trained} that the model was trained to hold: \
          set it to {trained} or less"
     )]
     ContextTooLong {
@@ -62,7 +62,7 @@ pub enum LoadError {
     },
     /// More sequences than the engine can hold.
     #[error(
-        "maxConcurrentRequests: {asked} is more than the built-in engine's {MAX_SEQUENCES}: lower it"
+        "{asked} is more than the built-in engine's {MAX_SEQUENCES}: set it to {MAX_SEQUENCES} or less"
     )]
     TooManySequences {
         /// What was asked for.

@@ -37,7 +37,11 @@ pub enum Broken {
         path: PathBuf,
     },
     /// It cannot be read.
-    #[error("failed to read the model `{}`: {source}", path.display())]
+    #[error(
+        "failed to read the model `{}` ({source}): let the user that this runs as read the file, and search the folders \
+         that it is in",
+        path.display()
+    )]
     Unreadable {
         /// The path.
         path: PathBuf,
@@ -63,14 +67,14 @@ pub enum Broken {
         version: u32,
     },
     /// Its end is missing.
-    #[error("the model `{}` is truncated: it has {has} bytes and needs at least {needs}: copy or fetch it again", path.display())]
+    #[error("the model `{}` is truncated: {}: copy or fetch it again", path.display(), shortfall(*has, *needs))]
     Truncated {
         /// The path.
         path: PathBuf,
         /// Its size.
         has: u64,
-        /// The size it must have at least.
-        needs: u64,
+        /// The size it must have; absent when it ends before that is said.
+        needs: Option<u64>,
     },
     /// Its header contradicts itself.
     #[error("the model `{}` ({bytes} bytes) is damaged: {what}: copy or fetch it again", path.display())]
@@ -82,6 +86,13 @@ pub enum Broken {
         /// Its size.
         bytes: u64,
     },
+}
+
+fn shortfall(has: u64, needs: Option<u64>) -> String {
+    match needs {
+        Some(needs) => format!("it has {has} of {needs} bytes"),
+        None => format!("it ends after {has} bytes, within its header"),
+    }
 }
 
 /// Reads the header and checks that every tensor lies within the file.
@@ -120,7 +131,7 @@ pub fn read(path: &Path) -> Result<Header, Broken> {
             Broken::Truncated {
                 path: path.to_owned(),
                 has: metadata.len(),
-                needs: metadata.len() + 1,
+                needs: None,
             }
         }
         Fault::Input(source) => unreadable(source),
@@ -234,7 +245,7 @@ impl Reader {
             return Err(Fault::Broken(Broken::Truncated {
                 path: path.to_owned(),
                 has: self.bytes,
-                needs,
+                needs: Some(needs),
             }));
         }
         let format = formats

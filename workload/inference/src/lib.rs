@@ -22,6 +22,28 @@ pub use serve::{Server, run};
 use chatbot_engine::LoadError;
 use chatbot_engine::gguf::Broken;
 
+/// What of a configuration an engine can find fault with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The model's file.
+    Model,
+    /// Tokens of context.
+    ContextTokens,
+    /// Requests answered at once.
+    MaxConcurrentRequests,
+}
+
+/// The field that is to be changed, when it is one.
+#[must_use]
+pub fn field(error: &LoadError) -> Option<Field> {
+    match error {
+        LoadError::File(_) | LoadError::Unsupported { .. } => Some(Field::Model),
+        LoadError::ContextTooLong { .. } => Some(Field::ContextTokens),
+        LoadError::TooManySequences { .. } => Some(Field::MaxConcurrentRequests),
+        LoadError::Context { .. } | LoadError::Start { .. } => None,
+    }
+}
+
 /// The reason of the condition `ModelReady` for a model that cannot be served, or of another part's.
 #[must_use]
 pub fn reason(error: &LoadError) -> &'static str {

@@ -58,6 +58,36 @@ fn wherever_a_file_is_cut_it_is_refused() {
 }
 
 #[test]
+fn a_cut_file_says_how_much_of_it_there_is() {
+    let whole = small();
+    for (length, says) in [
+        (4, "it ends after 4 bytes, within its header".to_owned()),
+        (
+            whole.len() - 1,
+            format!("it has {} of {} bytes", whole.len() - 1, whole.len()),
+        ),
+    ] {
+        let broken = read_bytes(&whole[..length]).unwrap_err().to_string();
+        assert!(broken.contains(&says), "{broken}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_says_who_has_to_be_let() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    // As a file of somebody else is to everybody but root: there, and not to be opened.
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let broken = read(&path).unwrap_err();
+    assert!(matches!(broken, Broken::Unreadable { .. }), "{broken}");
+    let said = broken.to_string();
+    assert!(
+        said.contains("model.gguf") && said.contains("let the user that this runs as read"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_no_model_says_what_it_is() {
     for (bytes, says) in [
         (&b""[..], "empty"),
