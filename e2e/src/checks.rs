@@ -1,8 +1,8 @@
 //! Checks of what the project is made of, beside its tests: dependencies and the chart.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -13,19 +13,40 @@ use crate::prerequisites::on_path;
 
 const CARGO_DENY: &str = "0.20.2";
 
-/// Licences, sources and unwanted crates of every dependency, as `.cargo/deny.toml` says.
-pub fn dependencies(places: &Places, each: impl Fn(&str) + Sync) -> Result<()> {
+/// Where cargo-deny keeps the known faults of crates, in cargo's own folder.
+const ADVISORIES: &str = "advisory-dbs";
+
+/// Licences, sources and unwanted crates of every dependency, as `.cargo/deny.toml` says; and known faults of them, where
+/// somebody has fetched the list: nothing is fetched here. Tells what was not checked.
+pub fn dependencies(places: &Places, each: impl Fn(&str) + Sync) -> Result<Option<&'static str>> {
     let program = cargo_deny(places, each)?;
-    let mut deny = Command::new(program);
-    deny.current_dir(&places.repository).args([
-        "--log-level",
-        "error",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]);
-    command::output(&mut deny).map(drop)
+    let deny = |options: &[&str], checks: &[&str]| {
+        let mut deny = Command::new(&program);
+        deny.current_dir(&places.repository)
+            .args(["--log-level", "error"])
+            .args(options)
+            .arg("check")
+            .args(checks);
+        command::output(&mut deny).map(drop)
+    };
+    deny(&[], &["bans", "licenses", "sources"])?;
+    let is_known = cargo_home().is_some_and(|home| is_filled(&home.join(ADVISORIES)));
+    if is_known {
+        deny(&["--offline"], &["advisories"])?;
+    }
+    Ok((!is_known).then_some(
+        "known faults of dependencies are not checked: `cargo deny fetch db` fetches the list of them",
+    ))
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+}
+
+fn is_filled(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// cargo-deny, from PATH or built once and kept in the cache.

@@ -12,12 +12,31 @@ use crate::command;
 use crate::places::Places;
 use crate::process;
 
+/// Fails when something is there that this user cannot end. To be asked before anything is written.
+pub fn check_user(places: &Places) -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    for_root(&left(places))
+}
+
+fn for_root(left: &[String]) -> Result<()> {
+    let Some(first) = left.first() else {
+        return Ok(()); // there is nothing to be done
+    };
+    bail!(
+        "only root can end the cluster, since root has started it: run `cargo e2e down` as root ({first}{} there)",
+        match left.len() {
+            1 => " is".to_owned(),
+            all => format!(" and {} more are", all - 1),
+        }
+    )
+}
+
 /// Ends everything that `up` or `test` started. Running it twice does no harm.
 pub fn down(places: &Places, say: impl Fn(&str)) -> Result<()> {
+    check_user(places)?;
     places.check_state()?;
-    if !rustix::process::geteuid().is_root() && !left(places).is_empty() {
-        bail!("this needs root, like the cluster that it ends");
-    }
     let cluster = Cluster::new(places.clone());
     for node in cluster.nodes() {
         say(&format!("ending {}", node.name()));
@@ -134,4 +153,21 @@ fn remove_network(name: &str) -> Result<()> {
     ip.args(["netns", "delete", name])
         .env("PATH", crate::prerequisites::path_with_sbin());
     command::output(&mut ip).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_root_is_told_what_is_there_and_who_ends_it() {
+        for_root(&[]).unwrap();
+        let left = ["files in /x", "process etcd"].map(str::to_owned);
+        let refused = for_root(&left).unwrap_err().to_string();
+        assert!(refused.contains("`cargo e2e down` as root"), "{refused}");
+        assert!(
+            refused.contains("files in /x and 1 more are there"),
+            "{refused}"
+        );
+    }
 }

@@ -29,7 +29,7 @@ pub struct Options {
     /// Which context of the kubeconfig; absent: its current one
     #[arg(long, requires = "kubeconfig")]
     context: Option<String>,
-    /// Where the chat goes: a namespace that is not there yet
+    /// The chat's namespace: `up` makes it, or goes on in one that it made; `down` removes it
     #[arg(long, requires = "kubeconfig", default_value = install::CHAT_NAMESPACE)]
     namespace: String,
 }

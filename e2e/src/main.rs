@@ -161,6 +161,7 @@ fn run(command: Command) -> Result<ExitCode> {
             elsewhere::down(&places, &elsewhere)?;
         }
         Command::Down { .. } => {
+            down::check_user(&places)?;
             let _lock = lock::take(&places)?;
             down::down(&places, |line| eprintln!("{line}"))?;
             eprintln!("nothing of the cluster is left");

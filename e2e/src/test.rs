@@ -181,9 +181,13 @@ fn check(places: &Places, steps: &Steps, counts: &mut Counts) {
     let step = "dependencies";
     let compiled = AtomicU32::new(0);
     let dependencies = steps.run(step, || {
-        checks::dependencies(places, |line| {
+        let unchecked = checks::dependencies(places, |line| {
             rust_build::show(steps, step, &compiled, line);
-        })
+        })?;
+        if let Some(unchecked) = unchecked {
+            steps.say(step, unchecked);
+        }
+        Ok(())
     });
     counts.add(steps, step, dependencies);
     let chart = steps.run("chart", || checks::chart(places));
