@@ -202,9 +202,7 @@ impl Cluster {
     /// `kubectl` with the administrator's rights.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        let mut kubectl = Command::new(self.places.programs().join("kubectl"));
-        kubectl.env("KUBECONFIG", self.places.kubeconfig());
-        kubectl
+        self.access().kubectl()
     }
 
     /// The way to it, for what works on any cluster.
@@ -220,15 +218,7 @@ impl Cluster {
 
     /// Applies manifests given as text.
     pub fn apply(&self, manifests: &str) -> Result<String> {
-        let mut kubectl = self.kubectl();
-        kubectl.args([
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--filename",
-            "-",
-        ]);
-        command::output_of_input(&mut kubectl, manifests)
+        self.access().apply(manifests)
     }
 
     fn wait_node_ready(&self, node: Node, limit: Duration) -> Result<()> {

@@ -210,18 +210,7 @@ fn start_one(places: &Places, name: &str, arguments: &[String]) -> Result<Child>
 
 fn wait_ready(places: &Places, site: Site) -> Result<()> {
     command::wait_until("the API server alone ready", Duration::from_mins(2), || {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--max-time",
-            "2",
-            "--cacert",
-        ])
-        .arg(places.pki().join("ca.crt"))
-        .arg(format!("https://127.0.0.1:{}/readyz", site.api_port));
-        command::output(&mut curl).map(|_| true)
+        control_plane::is_ready(places, Command::new("curl"), site.api_port)
     })
     .with_context(|| {
         ["etcd", "kube-apiserver"]

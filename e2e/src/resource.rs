@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::command::{self, wait_until};
@@ -114,6 +114,18 @@ impl Resource {
             observed_generation: found["observedGeneration"].as_u64(),
             since: text(&found["lastTransitionTime"]),
         }))
+    }
+
+    /// Waits for a condition with this status and reason, whose message has every word that a person needs.
+    pub fn wait_told(&self, [kind, status, reason]: [&str; 3], words: &[&str]) -> Result<()> {
+        let what = format!("{kind}={status} {reason} with {words:?}");
+        wait_until(&what, PATIENCE, || {
+            let condition = self.condition(kind)?.context("it is not told yet")?;
+            let is_said = condition.status == status && condition.reason == reason;
+            let is_named = words.iter().all(|word| condition.message.contains(word));
+            ensure!(is_said && is_named, "{condition:?}");
+            Ok(true)
+        })
     }
 
     /// A component's pods.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use chatbot_e2e::command;
 use chatbot_e2e::resource::{NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
-use operators::seen::{events, made, told, wait_made, wait_observed};
+use operators::seen::{events, made, wait_made, wait_observed};
 use operators::{Operator, Operators, SOON};
 use serde_json::json;
 
@@ -26,7 +26,9 @@ fn what_belongs_to_somebody_else_is_named_and_not_touched(operators: &Operators)
     let resource = Resource::apply_unclaimed(space, &json!({})).unwrap();
     let foreign = resource.child("service", "chat-adapters").unwrap();
     let taken = ["Stalled", "True", "ObjectNotOwned"];
-    told(&resource, taken, &["Service chat-adapters", "rename"]);
+    resource
+        .wait_told(taken, &["Service chat-adapters", "rename"])
+        .unwrap();
     wait_until("an event that tells it", SOON, || {
         let events = events(&resource)?;
         Ok(events
@@ -141,11 +143,9 @@ fn one_that_cannot_be_read_is_told_and_stops_nobody(operators: &Operators, opera
     })
     .unwrap();
     let resource = resource.unwrap();
-    told(
-        &resource,
-        ["Accepted", "False", "InvalidSpec"],
-        &["cannot be read"],
-    );
+    resource
+        .wait_told(["Accepted", "False", "InvalidSpec"], &["cannot be read"])
+        .unwrap();
     let version =
         |resource: &Resource| resource.object().unwrap()["metadata"]["resourceVersion"].clone();
     let before = version(&resource);
@@ -176,7 +176,9 @@ fn one_that_cannot_be_read_is_told_and_stops_nobody(operators: &Operators, opera
     assert_eq!(version(&resource), before, "what is said of it ticks");
     let mended = json!({ "spec": { "image": "localhost/chatbot:other" } });
     resource.edit(&mended).unwrap();
-    told(&resource, ["Accepted", "True", "Valid"], &[]);
+    resource
+        .wait_told(["Accepted", "True", "Valid"], &[])
+        .unwrap();
     wait_made(&resource);
 }
 

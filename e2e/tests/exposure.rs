@@ -8,7 +8,7 @@ use anyhow::ensure;
 use chatbot_e2e::command;
 use chatbot_e2e::resource::Resource;
 use chatbot_e2e::scenario::wait_until;
-use operators::seen::{children_of, made, told, versions, wait_made};
+use operators::seen::{children_of, made, versions, wait_made};
 use operators::{Operators, SOON};
 use serde_json::{Value, json};
 
@@ -192,18 +192,18 @@ fn a_route_waits_for_the_gateway_api(operators: &Operators, resource: &Resource)
     let install = ["exposure.httpRoute", "install the Gateway API"];
     let route = json!({ "parentRefs": [{ "name": "public", "namespace": "edge" }] });
     expose(resource, &json!({ "host": HOST, "httpRoute": route }));
-    told(resource, missing, &install);
+    resource.wait_told(missing, &install).unwrap();
     ways_in(resource, &[]);
 
     gateway_api(operators, "apply");
     ways_in(resource, &["httproute"]);
-    told(
-        resource,
-        missing,
-        &["Gateway public in namespace edge", "nobody"],
-    );
+    resource
+        .wait_told(missing, &["Gateway public in namespace edge", "nobody"])
+        .unwrap();
     judge(resource, "False", "NotAllowedByListeners");
-    told(resource, missing, &["NotAllowedByListeners: in words"]);
+    resource
+        .wait_told(missing, &["NotAllowedByListeners: in words"])
+        .unwrap();
     judge(resource, "True", "Accepted");
     wait_until("the route is no fault any more", SOON, || {
         let condition = resource.condition("AdaptersReady")?;
@@ -228,7 +228,7 @@ fn a_route_waits_for_the_gateway_api(operators: &Operators, resource: &Resource)
     .unwrap();
 
     gateway_api(operators, "delete");
-    told(resource, missing, &install);
+    resource.wait_told(missing, &install).unwrap();
     gateway_api(operators, "apply");
     ways_in(resource, &["httproute"]);
     expose(resource, &json!({ "host": HOST }));

@@ -8,7 +8,7 @@ mod proxy;
 use std::time::{Duration, Instant};
 
 use admission::{policy, webhook};
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use chatbot_e2e::resource::Resource;
 use chatbot_e2e::scenario::wait_until;
 use proxy::rules::Verb;
@@ -18,26 +18,10 @@ use serde_json::{Value, json};
 /// Longer than a test takes.
 const NEVER: u64 = 3600;
 
-/// Waits for a condition with this status and reason, whose message has everything that a person needs.
-fn told(resource: &Resource, [kind, status, reason]: [&str; 3], words: &[&str]) {
-    let what = format!("{kind}={status} {reason} with {words:?}");
-    wait_until(&what, SOON, || {
-        let condition = resource.condition(kind)?.context("it is not told yet")?;
-        ensure!(
-            condition.status == status && condition.reason == reason,
-            "{condition:?}"
-        );
-        ensure!(
-            words.iter().all(|word| condition.message.contains(word)),
-            "{condition:?}"
-        );
-        Ok(true)
-    })
-    .unwrap();
-}
-
 fn no_longer_stalled(resource: &Resource) {
-    told(resource, ["Stalled", "False", "NotStalled"], &[]);
+    resource
+        .wait_told(["Stalled", "False", "NotStalled"], &[])
+        .unwrap();
 }
 
 /// How often the operator was refused something in a namespace since then.
@@ -102,9 +86,13 @@ fn what_admission_refuses_is_told_and_what_runs_stays_until_it_is_let_in() {
         "no chats on weekdays",
         "policy",
     ];
-    told(&denied, ["Stalled", "True", "AdmissionDenied"], &words);
+    denied
+        .wait_told(["Stalled", "True", "AdmissionDenied"], &words)
+        .unwrap();
     let words = ["chat-adapters", "nobody.example.com", "failurePolicy"];
-    told(&unasked, ["Stalled", "True", "WebhookUnavailable"], &words);
+    unasked
+        .wait_told(["Stalled", "True", "WebhookUnavailable"], &words)
+        .unwrap();
     wait_until("a while", SOON, || {
         Ok(since.elapsed() > Duration::from_secs(6))
     })
@@ -155,7 +143,8 @@ fn an_exhausted_quota_is_named_and_what_it_kept_out_is_made_once_there_is_room()
         Resource::apply(space, &json!({})).unwrap()
     });
     let words = ["exceeded quota: tight", "pods", "ResourceQuota"];
-    told(&pods, ["Stalled", "True", "QuotaExceeded"], &words);
+    pods.wait_told(["Stalled", "True", "QuotaExceeded"], &words)
+        .unwrap();
     let part = pods.condition("InferenceReady").unwrap().unwrap();
     let other = pods.condition("AdaptersReady").unwrap().unwrap();
     assert!(
@@ -168,7 +157,9 @@ fn an_exhausted_quota_is_named_and_what_it_kept_out_is_made_once_there_is_room()
         "exceeded quota: tight",
         "ResourceQuota",
     ];
-    told(&objects, ["Stalled", "True", "QuotaExceeded"], &words);
+    objects
+        .wait_told(["Stalled", "True", "QuotaExceeded"], &words)
+        .unwrap();
     for resource in [&pods, &objects] {
         resource
             .space
@@ -225,7 +216,9 @@ fn a_right_that_was_taken_away_is_named_and_missed_only_where_it_is_needed() {
         "no-right",
         "ClusterRole",
     ];
-    told(&resource, ["Stalled", "True", "Forbidden"], &words);
+    resource
+        .wait_told(["Stalled", "True", "Forbidden"], &words)
+        .unwrap();
     // Everything else goes on.
     let space = &resource.space;
     space
@@ -239,11 +232,9 @@ fn a_right_that_was_taken_away_is_named_and_missed_only_where_it_is_needed() {
         .kubectl(&["delete", "poddisruptionbudget", "--all"])
         .unwrap();
     // The watch was begun when the right was there; it tells of the loss, and is not begun again.
-    told(
-        &resource,
-        ["Stalled", "True", "Forbidden"],
-        &["poddisruptionbudgets"],
-    );
+    resource
+        .wait_told(["Stalled", "True", "Forbidden"], &["poddisruptionbudgets"])
+        .unwrap();
     set(&granted["rules"]);
     no_longer_stalled(&resource);
     wait_for("with all rights", &resource, &expected, SOON);
@@ -329,13 +320,19 @@ fn a_spec_that_an_older_schema_let_in_is_refused_by_the_operator_until_it_is_edi
     let resource = applied.unwrap();
     installed.plane.apply(&definition).unwrap();
     let words = ["maxReplicas", "minReplicas"];
-    told(&resource, ["Accepted", "False", "InvalidSpec"], &words);
-    told(&resource, ["Stalled", "True", "InvalidSpec"], &words);
+    resource
+        .wait_told(["Accepted", "False", "InvalidSpec"], &words)
+        .unwrap();
+    resource
+        .wait_told(["Stalled", "True", "InvalidSpec"], &words)
+        .unwrap();
     let children = state(&resource).unwrap()["children"].clone();
     assert_eq!(children, json!([]));
     let upright = json!({ "spec": { "inference": { "autoscaling": { "minReplicas": 2 } } } });
     resource.edit(&upright).unwrap();
-    told(&resource, ["Accepted", "True", "Valid"], &[]);
+    resource
+        .wait_told(["Accepted", "True", "Valid"], &[])
+        .unwrap();
     let expected = settled(&good).unwrap();
     wait_for("the edited one", &resource, &expected, SOON);
     operator.check().unwrap();
@@ -373,7 +370,7 @@ fn a_model_that_is_not_there_is_told_in_the_words_of_the_pod_that_missed_it() {
     };
     patch(json!({ "terminated": terminated }));
     let expected = ["ModelReady", "False", "SourceNotFound"];
-    told(&resource, expected, &["nowhere.gguf"]);
+    resource.wait_told(expected, &["nowhere.gguf"]).unwrap();
     resource
         .space
         .kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"])

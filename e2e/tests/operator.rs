@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
 use chatbot_e2e::model;
 use chatbot_e2e::resource::Resource;
 use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
@@ -24,24 +23,6 @@ kind: Service
 metadata: { name: chat-adapters, labels: { app: other } }
 spec: { selector: { app: other }, ports: [{ port: 8080 }] }
 ";
-
-/// Waits for a condition with this status and reason, whose message names everything that a person needs.
-fn told(resource: &Resource, [kind, status, reason]: [&str; 3], words: &[&str]) {
-    let what = format!("{kind}={status} {reason} with {words:?}");
-    wait_until(&what, PATIENCE, || {
-        let condition = resource.condition(kind)?.context("it is not told yet")?;
-        ensure!(
-            condition.status == status && condition.reason == reason,
-            "{condition:?}"
-        );
-        ensure!(
-            words.iter().all(|word| condition.message.contains(word)),
-            "{condition:?}"
-        );
-        Ok(true)
-    })
-    .unwrap();
-}
 
 /// Every child, and what changes when somebody writes to it. Others write the status, and the version with it.
 fn children(resource: &Resource) -> BTreeMap<String, Value> {
@@ -116,11 +97,9 @@ fn what_is_missing_is_named_until_it_is_there() -> Resource {
     let foreign = resource.child("service", "chat-adapters").unwrap();
 
     let no_prompt = ["AdaptersReady", "False", "SystemPromptMissing"];
-    told(
-        &resource,
-        no_prompt,
-        &["configMapKeyRef.name", "persona", "create"],
-    );
+    resource
+        .wait_told(no_prompt, &["configMapKeyRef.name", "persona", "create"])
+        .unwrap();
     let prompt = |key: &str| {
         let text = "You are a friendly assistant.";
         let manifest = json!({
@@ -130,35 +109,37 @@ fn what_is_missing_is_named_until_it_is_there() -> Resource {
         space.apply(&manifest.to_string()).unwrap();
     };
     prompt("other");
-    told(
-        &resource,
-        no_prompt,
-        &["configMapKeyRef.key", "\"prompt\"", "add"],
-    );
+    resource
+        .wait_told(no_prompt, &["configMapKeyRef.key", "\"prompt\"", "add"])
+        .unwrap();
     prompt("prompt");
 
     let no_claim = ["ModelReady", "False", "StoreUnbound"];
-    told(&resource, no_claim, &["claimName", "models", "create"]);
+    resource
+        .wait_told(no_claim, &["claimName", "models", "create"])
+        .unwrap();
     space.claim_models().unwrap();
     let no_file = ["ModelReady", "False", "SourceNotFound"];
-    told(&resource, no_file, &["nowhere.gguf"]);
+    resource.wait_told(no_file, &["nowhere.gguf"]).unwrap();
     let source = json!({ "persistentVolumeClaim": { "path": model::FILE } });
     let corrected = json!({ "spec": { "inference": { "model": { "source": source } } } });
     resource.edit(&corrected).unwrap();
     let no_room = ["ModelReady", "False", "DoesNotFit"];
     let remedy = ["48Mi", "nodeCapacity", "contextTokens", "resources.limits"];
-    told(&resource, no_room, &remedy);
+    resource.wait_told(no_room, &remedy).unwrap();
     let roomy = json!({ "spec": { "inference": { "resources": null } } });
     resource.edit(&roomy).unwrap();
-    told(&resource, ["ModelReady", "True", "Published"], &[]);
-    told(
-        &resource,
-        ["AdaptersReady", "True", "MinimumReplicasAvailable"],
-        &[],
-    );
+    resource
+        .wait_told(["ModelReady", "True", "Published"], &[])
+        .unwrap();
+    resource
+        .wait_told(["AdaptersReady", "True", "MinimumReplicasAvailable"], &[])
+        .unwrap();
 
     let taken = ["Stalled", "True", "ObjectNotOwned"];
-    told(&resource, taken, &["Service chat-adapters", "rename"]);
+    resource
+        .wait_told(taken, &["Service chat-adapters", "rename"])
+        .unwrap();
     let untouched = resource.child("service", "chat-adapters").unwrap();
     assert_eq!(untouched, foreign);
     space

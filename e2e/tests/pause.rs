@@ -6,7 +6,7 @@ mod operators;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use chatbot_e2e::resource::{NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
 use operators::seen::{made, versions};
@@ -15,20 +15,6 @@ use serde_json::{Value, json};
 
 /// Longer than the operator lets pass between two looks at a resource that is at rest.
 const REST: Duration = Duration::from_secs(17);
-
-fn told(resource: &Resource, [kind, status, reason]: [&str; 3], word: &str) {
-    wait_until(&format!("{kind}={status} {reason}"), SOON, || {
-        let condition = resource.condition(kind)?.context("it is not told yet")?;
-        ensure!(
-            condition.status == status
-                && condition.reason == reason
-                && condition.message.contains(word),
-            "{condition:?}"
-        );
-        Ok(true)
-    })
-    .unwrap();
-}
 
 fn run(resource: &Resource, strategy: &str) {
     let edit = json!({ "spec": { "runStrategy": strategy } });
@@ -56,7 +42,9 @@ fn wait_replicas(resource: &Resource, adapters: u64, inference: u64) {
 
 fn paused_nothing_is_written_but_the_status(resource: &Resource) {
     run(resource, "Paused");
-    told(resource, ["Reconciling", "False", "Paused"], "");
+    resource
+        .wait_told(["Reconciling", "False", "Paused"], &[])
+        .unwrap();
     let budget = format!("{NAME}-inference");
     resource
         .space
@@ -67,11 +55,9 @@ fn paused_nothing_is_written_but_the_status(resource: &Resource) {
         "inference": { "rollout": { "maxSurge": 1, "maxUnavailable": "10%" } },
     } });
     resource.edit(&edit).unwrap();
-    told(
-        resource,
-        ["Reconciling", "False", "Paused"],
-        "to be applied",
-    );
+    resource
+        .wait_told(["Reconciling", "False", "Paused"], &["to be applied"])
+        .unwrap();
     // What its own controllers write of a child is nobody's doing.
     let mut before = versions(resource).unwrap();
     before.retain(|name, _| !name.starts_with("Deployment") && !name.starts_with("Horizontal"));
@@ -99,9 +85,11 @@ fn halted_everything_goes_to_0_and_comes_back(resource: &Resource) {
     let kept: Vec<String> = versions(resource).unwrap().into_keys().collect();
     run(resource, "Halted");
     wait_replicas(resource, 0, 0);
-    told(resource, ["Reconciling", "False", "Settled"], "");
+    resource
+        .wait_told(["Reconciling", "False", "Settled"], &[])
+        .unwrap();
     for kind in ["Ready", "Available"] {
-        told(resource, [kind, "False", "Halted"], "");
+        resource.wait_told([kind, "False", "Halted"], &[]).unwrap();
     }
     // Nobody raises anything from 0.
     thread::sleep(REST);
@@ -116,8 +104,12 @@ fn halted_from_the_beginning_no_pod_is_made(operators: &Operators) {
     let space = operators.plane.namespace("halted").unwrap();
     let halted = json!({ "spec": { "runStrategy": "Halted" } });
     let resource = Resource::apply_unclaimed(space, &halted).unwrap();
-    told(&resource, ["Reconciling", "False", "Settled"], "");
-    told(&resource, ["Ready", "False", "Halted"], "");
+    resource
+        .wait_told(["Reconciling", "False", "Settled"], &[])
+        .unwrap();
+    resource
+        .wait_told(["Ready", "False", "Halted"], &[])
+        .unwrap();
     resource
         .child("service", &format!("{NAME}-adapters"))
         .unwrap();
@@ -153,11 +145,12 @@ fn a_server_that_is_not_ours_is_let_in(resource: &Resource) {
 fn a_class_that_is_not_there_is_named(resource: &Resource) {
     let edit = json!({ "spec": { "priorityClassName": "nobody-made-it" } });
     resource.edit(&edit).unwrap();
-    told(
-        resource,
-        ["InferenceReady", "False", "PodsForbidden"],
-        "nobody-made-it",
-    );
+    resource
+        .wait_told(
+            ["InferenceReady", "False", "PodsForbidden"],
+            &["nobody-made-it"],
+        )
+        .unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use chatbot_e2e::conversation::Conversation;
 use chatbot_e2e::resource::{CHANNEL, Resource};
 use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
@@ -12,18 +12,6 @@ use serde_json::json;
 
 /// Longer than the operator lets pass between two looks at a resource that is at rest.
 const REST: Duration = Duration::from_secs(17);
-
-fn told(resource: &Resource, kind: &str, status: &str, reason: &str) {
-    wait_until(&format!("{kind}={status} {reason}"), PATIENCE, || {
-        let condition = resource.condition(kind)?.context("it is not told yet")?;
-        ensure!(
-            condition.status == status && condition.reason == reason,
-            "{condition:?}"
-        );
-        Ok(true)
-    })
-    .unwrap();
-}
 
 fn talks(resource: &Resource) {
     let entrance = resource.open().unwrap();
@@ -41,8 +29,12 @@ fn run(resource: &Resource, strategy: &str) {
 /// Nothing is written while it is paused, whatever happens; all of it is done when it runs again.
 fn paused_it_is_neither_changed_nor_repaired(resource: &Resource) {
     run(resource, "Paused");
-    told(resource, "Reconciling", "False", "Paused");
-    told(resource, "Ready", "True", "AllReady");
+    resource
+        .wait_told(["Reconciling", "False", "Paused"], &[])
+        .unwrap();
+    resource
+        .wait_told(["Ready", "True", "AllReady"], &[])
+        .unwrap();
     let space = &resource.space;
     space
         .kubectl(&["delete", "poddisruptionbudget", "chat-inference"])
@@ -50,7 +42,9 @@ fn paused_it_is_neither_changed_nor_repaired(resource: &Resource) {
     let hub = resource.hub().unwrap().uid;
     let edit = json!({ "spec": { "conversation": { "systemPrompt": "You are a sailor." } } });
     resource.edit(&edit).unwrap();
-    told(resource, "Ready", "False", "Paused");
+    resource
+        .wait_told(["Ready", "False", "Paused"], &[])
+        .unwrap();
     thread::sleep(REST);
     assert_eq!(resource.hub().unwrap().uid, hub);
     assert!(
@@ -74,8 +68,12 @@ fn paused_it_is_neither_changed_nor_repaired(resource: &Resource) {
 /// The pods end, whoever takes messages first; Services, claim and autoscaler stay; and all of it comes back.
 fn halted_nothing_runs_and_it_comes_back(resource: &Resource) {
     run(resource, "Halted");
-    told(resource, "Reconciling", "True", "Halting");
-    told(resource, "Available", "False", "Halted");
+    resource
+        .wait_told(["Reconciling", "True", "Halting"], &[])
+        .unwrap();
+    resource
+        .wait_told(["Available", "False", "Halted"], &[])
+        .unwrap();
     wait_until("no pod is left", 2 * PATIENCE, || {
         let adapters = resource.pods("adapters")?;
         let inference = resource.pods("inference")?;
@@ -86,8 +84,12 @@ fn halted_nothing_runs_and_it_comes_back(resource: &Resource) {
         Ok(adapters.is_empty() && inference.is_empty())
     })
     .unwrap();
-    told(resource, "Reconciling", "False", "Settled");
-    told(resource, "Ready", "False", "Halted");
+    resource
+        .wait_told(["Reconciling", "False", "Settled"], &[])
+        .unwrap();
+    resource
+        .wait_told(["Ready", "False", "Halted"], &[])
+        .unwrap();
     // The autoscaler does nothing from 0.
     thread::sleep(REST);
     assert_eq!(resource.pods("inference").unwrap().len(), 0);
@@ -101,7 +103,9 @@ fn halted_nothing_runs_and_it_comes_back(resource: &Resource) {
     }
 
     run(resource, "Always");
-    told(resource, "Reconciling", "True", "RollingOut");
+    resource
+        .wait_told(["Reconciling", "True", "RollingOut"], &[])
+        .unwrap();
     resource.wait_ready(2 * PATIENCE).unwrap();
     assert!(resource.pods("inference").unwrap().len() >= 2);
     talks(resource);

@@ -87,19 +87,18 @@ fn wait_ready(places: &Places) -> Result<()> {
             }
         }
         let mut curl = in_hub();
-        curl.args([
-            "curl",
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--max-time",
-            "2",
-            "--cacert",
-        ])
-        .arg(places.pki().join("ca.crt"))
-        .arg(format!("https://127.0.0.1:{API_PORT}/readyz"));
-        command::output(&mut curl).map(|_| true)
+        curl.arg("curl");
+        is_ready(places, curl, API_PORT)
     })
+}
+
+/// Asks the API server by a curl that has its loopback; what it says otherwise is the error.
+pub fn is_ready(places: &Places, mut curl: Command, port: u16) -> Result<bool> {
+    curl.args(["--silent", "--show-error", "--fail", "--max-time", "2"])
+        .arg("--cacert")
+        .arg(places.pki().join("ca.crt"))
+        .arg(format!("https://127.0.0.1:{port}/readyz"));
+    command::output(&mut curl).map(|_| true)
 }
 
 /// `--name=value` for each pair.

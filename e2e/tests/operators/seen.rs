@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use chatbot_e2e::resource::{NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
 use serde_json::Value;
@@ -67,21 +67,6 @@ pub fn events(resource: &Resource) -> Result<Vec<Value>> {
 pub fn wait_observed(resource: &Resource, generation: u64) {
     wait_until("the new generation looked at", SOON, || {
         Ok(resource.object()?["status"]["observedGeneration"] == generation)
-    })
-    .unwrap();
-}
-
-/// Waits for a condition with this status and reason, whose message names everything that a person needs.
-pub fn told(resource: &Resource, [kind, status, reason]: [&str; 3], words: &[&str]) {
-    wait_until(&format!("{kind}={status} {reason}"), SOON, || {
-        let condition = resource.condition(kind)?.context("it is not told yet")?;
-        ensure!(
-            condition.status == status && condition.reason == reason,
-            "{condition:?}"
-        );
-        let named = words.iter().all(|word| condition.message.contains(word));
-        ensure!(named, "{condition:?}");
-        Ok(true)
     })
     .unwrap();
 }
