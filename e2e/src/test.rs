@@ -23,21 +23,70 @@ use crate::rust_build::{self, Toolchain};
 use crate::steps::{Step, Steps};
 use crate::up::{self, Purpose, Wish};
 
-/// Crates with tests that need a real model.
-const MODEL: [&str; 2] = ["operator", "workload"];
-/// The crate with tests that need a browser or the cluster.
-const SCENARIOS: [&str; 1] = ["e2e"];
+/// Tests that `cargo test` leaves out by itself, in one step.
+struct Demanding {
+    step: &'static str,
+    minutes: f32,
+    does: &'static str,
+    /// Where their crates are.
+    folders: &'static [&'static str],
+    /// Whether their programs are those with a test on the cluster.
+    on_cluster: bool,
+    threads: u8,
+}
+
+const DEMANDING: [Demanding; 3] = [
+    Demanding {
+        step: "model tests",
+        minutes: 0.3,
+        does: "the engine and the processes with a real model",
+        folders: &["operator", "workload"],
+        on_cluster: false,
+        threads: 1,
+    },
+    Demanding {
+        step: "browser and API",
+        minutes: 10.0,
+        does: "the page in a browser; the operator on API servers of its own, two tests at a time",
+        folders: &["e2e"],
+        on_cluster: false,
+        threads: 2,
+    },
+    Demanding {
+        step: "scenarios",
+        minutes: 8.0,
+        does: "on the cluster, one after the other, each in its own namespace",
+        folders: &["e2e"],
+        on_cluster: true,
+        threads: 1,
+    },
+];
+
+/// What the reason says for which a test on the cluster is left out by `cargo test`.
+const ON_CLUSTER: &str = "needs the cluster";
 
 /// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     passed: u32,
     failed: u32,
+    /// What failed, told once more at the end: names of tests and steps, and where a test panicked and why.
+    failures: Vec<String>,
+    /// The next line says why a test panicked.
+    because: bool,
 }
 
 impl Counts {
     /// Adds what a line of a test program's output counts, if it does.
     pub fn add_line(&mut self, line: &str) {
+        if std::mem::take(&mut self.because)
+            || line.starts_with("test ") && line.ends_with("... FAILED")
+        {
+            self.failures.push(line.to_owned());
+        } else if line.starts_with("thread '") && line.contains("' panicked at ") {
+            self.failures.push(line.to_owned());
+            self.because = true;
+        }
         let Some(result) = line.trim_start().strip_prefix("test result: ") else {
             return;
         };
@@ -54,8 +103,10 @@ impl Counts {
         match result {
             Ok(()) => self.passed += 1,
             Err(error) => {
-                steps.say(name, &format!("{error:#}"));
+                let told = format!("{error:#}");
+                steps.say(name, &told);
                 self.failed += 1;
+                self.failures.push(format!("{name}: {told}"));
             }
         }
     }
@@ -98,16 +149,8 @@ pub fn run(
         ));
         plan.push(Step::new("chart", 0.1, "helm lint --strict"));
     }
-    plan.push(Step::new(
-        "model tests",
-        2.0,
-        "the engine and the processes with a real model",
-    ));
-    plan.push(Step::new(
-        "scenarios",
-        6.0,
-        "in a browser and on the cluster, one after the other, each in its own namespace",
-    ));
+    let demanding = DEMANDING.iter();
+    plan.extend(demanding.map(|tests| Step::new(tests.step, tests.minutes, tests.does)));
     // What only the longer scenarios use would be told as unused.
     let rights = all && name.is_none();
     if rights {
@@ -134,9 +177,8 @@ pub fn run(
             if name.is_none() {
                 check(places, &steps, &mut counts);
             }
-            let demanding = Demanding { name, all };
-            for (step, folders) in [("model tests", &MODEL[..]), ("scenarios", &SCENARIOS[..])] {
-                demanding.run(places, &toolchain, &steps, step, folders, &mut counts);
+            for demanding in &DEMANDING {
+                demanding.run(places, &toolchain, &steps, (name, all), &mut counts);
             }
             if rights {
                 let outcome = steps.run("rights", || audit::check(&cluster, &before));
@@ -147,6 +189,9 @@ pub fn run(
     }
     println!("{}\n", steps.table());
     println!("the cluster goes on running for the next time; `cargo e2e down` ends it\n");
+    for failure in &counts.failures {
+        println!("failed: {failure}");
+    }
     println!("{} passed, {} failed", counts.passed, counts.failed);
     Ok(if counts.failed == 0 && counts.passed > 0 {
         ExitCode::SUCCESS
@@ -194,38 +239,61 @@ fn check(places: &Places, steps: &Steps, counts: &mut Counts) {
     counts.add(steps, "chart", chart);
 }
 
-/// What `cargo test` leaves out by itself: tests that need a real model, a browser or the cluster.
-struct Demanding<'a> {
-    name: Option<&'a str>,
-    all: bool,
-}
-
-impl Demanding<'_> {
-    /// Those of one step, one after the other.
+impl Demanding {
+    /// Runs all of them that are not long, all, or those whose name contains `name`.
     fn run(
         &self,
         places: &Places,
         toolchain: &Toolchain,
         steps: &Steps,
-        step: &'static str,
-        folders: &[&str],
+        (name, all): (Option<&str>, bool),
         counts: &mut Counts,
     ) {
         let mut cargo = toolchain.cargo(places);
         cargo.args(["test", "--workspace", "--no-fail-fast"]);
-        match demanding_programs(places, folders) {
+        match self.programs(places) {
             Ok(names) => cargo.args(names.iter().flat_map(|name| ["--test", name])),
-            Err(error) => return counts.add(steps, step, Err(error)),
+            Err(error) => return counts.add(steps, self.step, Err(error)),
         };
-        cargo.args(["--", "--ignored", "--test-threads=1"]);
-        if !self.all && self.name.is_none() {
+        cargo.args(["--", "--ignored"]);
+        cargo.arg(format!("--test-threads={}", self.threads));
+        if !all && name.is_none() {
             cargo.args(["--skip", "long::"]);
         }
         cargo
-            .args(self.name)
+            .args(name)
             .env("KUBECONFIG", places.kubeconfig())
             .env("CHATBOT_TEST_MODEL", places.models().join(model::FILE));
-        tests(steps, step, &mut cargo, counts);
+        tests(steps, self.step, &mut cargo, counts);
+    }
+
+    /// Their programs, one per file: those with a test marked `ignore`.
+    fn programs(&self, places: &Places) -> Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for folder in self.folders {
+            let folder = places.repository.join(folder);
+            let mut crates = vec![folder.clone()];
+            crates.extend(entries(&folder)?);
+            for tests in crates.into_iter().map(|folder| folder.join("tests")) {
+                if !tests.is_dir() {
+                    continue;
+                }
+                for file in entries(&tests)? {
+                    let Some(name) = file.file_stem().and_then(|name| name.to_str()) else {
+                        continue;
+                    };
+                    let is_program = file.extension().is_some_and(|extension| extension == "rs");
+                    if !is_program {
+                        continue;
+                    }
+                    let text = fs::read_to_string(&file)?;
+                    if text.contains("#[ignore") && text.contains(ON_CLUSTER) == self.on_cluster {
+                        names.insert(name.to_owned());
+                    }
+                }
+            }
+        }
+        Ok(names)
     }
 }
 
@@ -239,7 +307,7 @@ fn tests(steps: &Steps, step: &'static str, cargo: &mut Command, counts: &mut Co
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .add_line(line);
-            if is_result(line) || (step == "scenarios" && line.ends_with("... ok")) {
+            if is_result(line) || (is_told(step) && line.ends_with("... ok")) {
                 steps.say(step, line);
             } else if !is_noise(line) {
                 rust_build::show(steps, step, &compiled, line);
@@ -249,11 +317,17 @@ fn tests(steps: &Steps, step: &'static str, cargo: &mut Command, counts: &mut Co
     let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
     counts.passed += counted.passed;
     counts.failed += counted.failed;
+    counts.failures.extend(counted.failures);
     if let Err(error) = result
         && counted.failed == 0
     {
         counts.add(steps, step, Err(error));
     }
+}
+
+/// Whether each test of a step is told, too: they take long.
+fn is_told(step: &str) -> bool {
+    DEMANDING.iter().any(|demanding| demanding.step == step)
 }
 
 fn is_result(line: &str) -> bool {
@@ -269,31 +343,6 @@ fn is_noise(line: &str) -> bool {
         || line.starts_with("running ")
         || line.starts_with("Running ")
         || line.starts_with("Doc-tests ")
-}
-
-/// The test programs, one per file, that have a test marked `ignore`, in the crates of these folders.
-fn demanding_programs(places: &Places, folders: &[&str]) -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for folder in folders {
-        let folder = places.repository.join(folder);
-        let mut crates = vec![folder.clone()];
-        crates.extend(entries(&folder)?);
-        for tests in crates.into_iter().map(|folder| folder.join("tests")) {
-            if !tests.is_dir() {
-                continue;
-            }
-            for file in entries(&tests)? {
-                let Some(name) = file.file_stem().and_then(|name| name.to_str()) else {
-                    continue;
-                };
-                let is_program = file.extension().is_some_and(|extension| extension == "rs");
-                if is_program && fs::read_to_string(&file)?.contains("#[ignore") {
-                    names.insert(name.to_owned());
-                }
-            }
-        }
-    }
-    Ok(names)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -317,13 +366,23 @@ mod tests {
         ] {
             counts.add_line(line);
         }
-        assert_eq!(
-            counts,
-            Counts {
-                passed: 16,
-                failed: 2
-            }
-        );
+        assert_eq!((counts.passed, counts.failed), (16, 2));
+    }
+
+    #[test]
+    fn what_failed_and_why_is_told_at_the_end() {
+        let mut counts = Counts::default();
+        let lines = [
+            "test a ... ok",
+            "test b ... FAILED",
+            "thread 'b' (7) panicked at e2e/tests/b.rs:1:1:",
+            "not as it should be",
+            "stack backtrace:",
+        ];
+        for line in lines {
+            counts.add_line(line);
+        }
+        assert_eq!(counts.failures, lines[1..4]);
     }
 
     #[test]

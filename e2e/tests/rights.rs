@@ -189,13 +189,17 @@ fn every_right_of_the_operator_is_one_that_it_uses() {
     operator.check().unwrap();
     let granted = audit::granted(&installed.plane).unwrap();
     assert!(granted.len() > 20, "{granted:?}");
-    let used = Used::since(&accounts, &mark).unwrap();
-    assert!(
-        used.denied.is_empty(),
-        "asked for in vain: {:?}",
-        used.denied
-    );
-    audit::compare(&granted, &used).unwrap();
+    // The account of a request is written after its answer.
+    wait_until("every right used", SOON, || {
+        let used = Used::since(&accounts, &mark)?;
+        assert!(
+            used.denied.is_empty(),
+            "asked for in vain: {:?}",
+            used.denied
+        );
+        audit::compare(&granted, &used).map(|()| true)
+    })
+    .unwrap();
 }
 
 /// As much of it as the operator needs.
