@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use chatbot_replay::bench::Series;
 use chatbot_replay::own::{Asked, Played, play};
 use chatbot_replay::scenario::{Outcome, Point};
@@ -16,6 +16,10 @@ use jiff::tz::TimeZone;
 use crate::chart::{Body, Clock, Layer, Mark, Panel, Picture, colour};
 use crate::file::{Source, bytes};
 use crate::table::{percent, table};
+
+/// Days that are played when nobody says how many, and the most.
+const DAYS: i64 = 7;
+const MOST_DAYS: i64 = 31;
 
 /// Shows what the planner would have done with a recorded load.
 #[derive(Args, Clone, Debug)]
@@ -47,10 +51,7 @@ impl Replay {
         let recorded = self.source.series()?;
         let begin = recorded.begin;
         let trace = Trace::of(&recorded);
-        let days = self
-            .days
-            .unwrap_or((trace.length() / 86_400 + 2) / 3)
-            .clamp(1, 31);
+        let days = self.played_days(&trace)?;
         let asked = Asked {
             series: Series {
                 name: name.clone(),
@@ -84,6 +85,29 @@ impl Replay {
         Ok(())
     }
 
+    /// Whole days, of which the trace has as many, with some load in them.
+    fn played_days(&self, trace: &Trace) -> Result<i64> {
+        let there = trace.length() / 86_400;
+        ensure!(
+            there >= 1,
+            "--trace {}: it covers {} minutes, give at least a day, better a week: the planner learns from it",
+            self.source.name(),
+            trace.length() / 60
+        );
+        let most = there.min(MOST_DAYS);
+        let days = self.days.unwrap_or(((there + 2) / 3).min(DAYS));
+        ensure!(
+            (1..=most).contains(&days),
+            "--days {days}: the trace has {there} whole days, give 1 to {most}"
+        );
+        ensure!(
+            trace.peak(trace.length() - days * 86_400, trace.length()) > 0.0,
+            "--trace {}: there is no load in its last {days} days, give another trace or column (--value)",
+            self.source.name()
+        );
+        Ok(days)
+    }
+
     fn spot(&self) -> Result<Option<SpotTrace>> {
         let Some(path) = &self.spot_trace else {
             return Ok(None);
@@ -99,7 +123,19 @@ impl Replay {
         };
         let failed = || format!("failed to read {}", path.display());
         let text = String::from_utf8(bytes(path)?).with_context(failed)?;
-        sight::bounds(&text).with_context(failed)
+        sight::bounds(&text)
+            .map_err(|error| anyhow!("{}", short(&error.to_string())))
+            .with_context(failed)
+    }
+}
+
+/// Of what was read, an error quotes all; its beginning says enough.
+fn short(error: &str) -> String {
+    let beginning: String = error.chars().take(200).collect();
+    if beginning.len() < error.len() {
+        format!("{beginning}…; give a ChatBotCluster as YAML")
+    } else {
+        format!("{beginning}; give a ChatBotCluster as YAML")
     }
 }
 
@@ -249,5 +285,51 @@ fn panel(
             to,
             layers: curves.iter().map(layer).collect(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(slots: usize, load: f64, days: Option<i64>) -> Result<i64> {
+        let replay = Replay {
+            source: Source {
+                trace: PathBuf::from("load.csv"),
+                columns: crate::file::Columns::default(),
+            },
+            spot_trace: None,
+            cluster: None,
+            capacity: None,
+            days,
+            picture: None,
+        };
+        replay.played_days(&Trace {
+            step: 3600,
+            values: vec![Some(load); slots],
+        })
+    }
+
+    #[test]
+    fn days_that_are_not_there_are_refused_with_how_many_there_are() {
+        assert_eq!(days(24 * 9, 1.0, None).unwrap(), 3);
+        assert_eq!(days(24 * 60, 1.0, None).unwrap(), 7);
+        assert_eq!(days(24 * 9, 1.0, Some(9)).unwrap(), 9);
+        for wrong in [0, -1, 10] {
+            let refused = days(24 * 9, 1.0, Some(wrong)).unwrap_err().to_string();
+            assert!(refused.contains("9 whole days, give 1 to 9"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn two_points_and_no_load_at_all_are_refused() {
+        let refused = |slots, load| days(slots, load, None).unwrap_err().to_string();
+        assert!(refused(2, 1.0).contains("120 minutes"));
+        assert!(refused(48, 0.0).contains("no load"));
+    }
+
+    #[test]
+    fn a_long_error_is_cut() {
+        assert!(short(&"x".repeat(9999)).chars().count() < 250);
     }
 }
