@@ -77,7 +77,7 @@ async fn a_plan_that_was_overtaken_is_not_carried_out(ground: &Ground) {
     );
     assert_eq!(applied.outcome, Outcome::default());
     let status = compose(&world, &plan, &applied.outcome);
-    let told = report(&sight, &status, &slow.context).await;
+    let told = report((&sight).into(), &status, &slow.context).await;
     assert!(matches!(told, Err(Error::Outdated { .. })), "{told:?}");
     let after = Picture::take(&ground.client, space).await.unwrap();
     assert_eq!(after.differences(&before), "");

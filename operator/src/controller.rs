@@ -10,6 +10,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::apply;
+use crate::blind;
 use crate::context::{Context, Desk};
 use crate::error::{Error, in_full, pause};
 use crate::observe::observe;
@@ -50,12 +51,16 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
 }
 
 async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
+    let missing = blind::missing(&context.caches).await?;
+    if !missing.is_empty() {
+        return blind::tell(resource, &missing, context).await;
+    }
     let sight = observe(resource, context).await?;
     let world = match sight.world(context) {
         Ok(world) => world,
         Err(faults) => {
             let status = status::refused(&sight.cluster, &sight.observed, &faults, sight.now);
-            report(&sight, &status, context).await?;
+            report((&sight).into(), &status, context).await?;
             // Nothing is tried until it is edited; whether it still answers is looked at all the same.
             return Ok(Action::requeue(REST));
         }
@@ -77,7 +82,7 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
     });
     let status = status::compose(&world, &plan, &applied.outcome);
     // Reported even when applying failed: it may be all that a person gets to see.
-    report(&sight, &status, context).await?;
+    report((&sight).into(), &status, context).await?;
     match applied.error {
         Some(error) => Err(error),
         None if refusals > 0 => Ok(Action::requeue(pause(refusals))),

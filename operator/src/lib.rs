@@ -4,6 +4,7 @@
 //! told, is the plan's.
 
 pub mod apply;
+pub mod blind;
 pub mod check;
 pub mod connect;
 pub mod context;

@@ -138,7 +138,7 @@ impl Sight {
     }
 }
 
-fn identity(resource: &Guarded) -> Identity {
+pub(crate) fn identity(resource: &Guarded) -> Identity {
     Identity {
         namespace: resource.namespace().unwrap_or_default(),
         name: resource.name_any(),
@@ -159,7 +159,7 @@ fn settings(resource: &Guarded) -> Result<Settings, Faults> {
 }
 
 /// The status as it was last written, by the cache's account or by our own when that is newer, and its version.
-async fn last_status(
+pub(crate) async fn last_status(
     resource: &Guarded,
     cluster: &Identity,
     context: &Context,

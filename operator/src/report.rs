@@ -32,18 +32,38 @@ const TOLD: [ConditionType; 6] = [
 /// Conditions that are told although nothing was said before.
 const NEEDS_A_PERSON: [ConditionType; 2] = [ConditionType::Accepted, ConditionType::Stalled];
 
+/// A resource as it was looked at: it is reported on that, and on no other version of it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Which.
+    pub cluster: &'a Identity,
+    /// The status as it was last written.
+    pub status: &'a ChatBotClusterStatus,
+    /// The version.
+    pub version: Option<&'a str>,
+}
+
+impl<'a> From<&'a Sight> for Subject<'a> {
+    fn from(sight: &'a Sight) -> Self {
+        Self {
+            cluster: &sight.cluster,
+            status: &sight.observed.status,
+            version: sight.version.as_deref(),
+        }
+    }
+}
+
 /// Writes the status if it says something new.
 pub async fn report(
-    sight: &Sight,
+    subject: Subject<'_>,
     status: &ChatBotClusterStatus,
     context: &Context,
 ) -> Result<(), Error> {
-    let previous = &sight.observed.status;
+    let (cluster, previous) = (subject.cluster, subject.status);
     if own(previous) == *status {
         return Ok(());
     }
-    let cluster = &sight.cluster;
-    let Some(written) = write(sight, status, context).await? else {
+    let Some(written) = write(subject, status, context).await? else {
         return Ok(()); // it is gone: there is nobody to tell
     };
     context.metrics.wrote("Status");
@@ -58,11 +78,12 @@ pub async fn report(
 
 /// Writes the status over the one that was looked at, and over no other.
 async fn write(
-    sight: &Sight,
+    subject: Subject<'_>,
     status: &ChatBotClusterStatus,
     context: &Context,
 ) -> Result<Option<Guarded>, Error> {
-    let (cluster, mut version) = (&sight.cluster, sight.version.clone());
+    let cluster = subject.cluster;
+    let mut version = subject.version.map(str::to_owned);
     let api = Api::<Guarded>::namespaced(context.client.clone(), &cluster.namespace);
     let object = || format!("ChatBotCluster {}", cluster.name);
     let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -90,7 +111,7 @@ async fn write(
             _ => return Err(Error::Report { source }),
         }
         // Somebody who often touches the rest of it must not keep the status from being told.
-        match newer_version(sight, context).await? {
+        match newer_version(subject, context).await? {
             Newer::Touched(newer) => version = Some(newer),
             Newer::Changed => break,
             Newer::Gone => return Ok(None),
@@ -109,14 +130,14 @@ enum Newer {
     Gone,
 }
 
-async fn newer_version(sight: &Sight, context: &Context) -> Result<Newer, Error> {
-    let cluster = &sight.cluster;
+async fn newer_version(subject: Subject<'_>, context: &Context) -> Result<Newer, Error> {
+    let cluster = subject.cluster;
     let found = whole(cluster, context).await?;
     let Some(found) = found.filter(|found| found.uid().as_ref() == Some(&cluster.uid)) else {
         return Ok(Newer::Gone);
     };
     let same = found.metadata.generation == Some(cluster.generation)
-        && own(&status_of(&found)) == own(&sight.observed.status);
+        && own(&status_of(&found)) == own(subject.status);
     Ok(match found.resource_version() {
         Some(version) if same => Newer::Touched(version),
         _ => Newer::Changed,

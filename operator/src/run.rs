@@ -54,8 +54,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let told = Told::new(registry);
     let (controller, caches) = controller(&client, options.relist);
+    let told = Told::new(registry, caches.clone());
     let context = Arc::new(Context::new(
         client,
         gate.clone(),

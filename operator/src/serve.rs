@@ -17,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::watch::Caches;
+
 /// What is counted.
 #[derive(Clone, Default)]
 pub struct Metrics {
@@ -95,15 +97,17 @@ impl Metrics {
 #[derive(Clone)]
 pub struct Told {
     registry: Arc<Mutex<Registry>>,
+    caches: Caches,
     ready: Arc<AtomicBool>,
 }
 
 impl Told {
     /// Metrics, and a readiness that is not given yet.
     #[must_use]
-    pub fn new(registry: Registry) -> Self {
+    pub fn new(registry: Registry, caches: Caches) -> Self {
         Self {
             registry: Arc::new(Mutex::new(registry)),
+            caches,
             ready: Arc::default(),
         }
     }
@@ -133,13 +137,14 @@ pub async fn serve(address: std::net::SocketAddr, told: Told) -> anyhow::Result<
 
 async fn ready(State(told): State<Told>) -> impl IntoResponse {
     if told.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the caches are not filled yet",
-        )
+        return (StatusCode::OK, "ok".to_owned());
     }
+    let mut why = "the caches are not filled yet".to_owned();
+    for refused in told.caches.refused() {
+        why.push_str(": ");
+        why.push_str(&refused);
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 async fn metrics(State(told): State<Told>) -> impl IntoResponse {

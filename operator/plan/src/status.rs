@@ -139,8 +139,7 @@ pub fn refused(
         reason,
         message: faults.to_string(),
     };
-    let mut status = observed.status.clone();
-    let mut conditions = vec![
+    let conditions = vec![
         condition(ConditionType::Ready, false, Reason::InvalidSpec),
         ready::available(observed, now),
         condition(ConditionType::Accepted, false, Reason::InvalidSpec),
@@ -150,10 +149,45 @@ pub fn refused(
         },
         condition(ConditionType::Stalled, true, Reason::InvalidSpec),
     ];
+    let why = "not looked at: the spec cannot be used";
+    over(&observed.status, conditions, why, cluster, now)
+}
+
+/// The status of a resource of which the operator may not see what there is: whatever was said stays said.
+#[must_use]
+pub fn unseen(
+    cluster: &Identity,
+    previous: &ChatBotClusterStatus,
+    forbidden: &[String],
+    now: Timestamp,
+) -> ChatBotClusterStatus {
+    let message = stalled::with_remedy(forbidden, Reason::Forbidden);
+    let condition = |kind, status, reason| Condition {
+        kind,
+        status: Some(status),
+        reason,
+        message: message.clone(),
+    };
+    let conditions = vec![
+        condition(ConditionType::Ready, false, Reason::Stalled),
+        condition(ConditionType::Stalled, true, Reason::Forbidden),
+    ];
+    let why = "not looked at: the operator may not see what there is";
+    over(previous, conditions, why, cluster, now)
+}
+
+/// Some conditions over what was said of the others.
+fn over(
+    previous: &ChatBotClusterStatus,
+    mut conditions: Vec<Condition>,
+    why_unseen: &str,
+    cluster: &Identity,
+    now: Timestamp,
+) -> ChatBotClusterStatus {
     let told: Vec<_> = ConditionType::ALL
         .iter()
         .filter(|kind| conditions.iter().all(|condition| condition.kind != **kind))
-        .filter_map(|kind| find(&observed.status, *kind).cloned())
+        .filter_map(|kind| find(previous, *kind).cloned())
         .collect();
     let unseen = ConditionType::ALL.iter().filter(|kind| {
         kind.is_always_told()
@@ -167,11 +201,12 @@ pub fn refused(
             kind: *kind,
             status: None,
             reason: Reason::Pending,
-            message: "not looked at: the spec cannot be used".to_owned(),
+            message: why_unseen.to_owned(),
         })
         .collect();
     conditions.extend(unseen);
-    status.conditions = dated(conditions, &observed.status, cluster.generation, now);
+    let mut status = previous.clone();
+    status.conditions = dated(conditions, previous, cluster.generation, now);
     // What was said of the last good generation is said of that one.
     status.conditions.extend(told);
     status.conditions.sort_by_key(|condition| {

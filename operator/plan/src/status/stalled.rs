@@ -70,7 +70,7 @@ fn refused(outcome: &Outcome) -> Option<(Reason, String)> {
     Some((reason, with_remedy(refused, reason)))
 }
 
-fn with_remedy(refused: &[String], reason: Reason) -> String {
+pub(super) fn with_remedy(refused: &[String], reason: Reason) -> String {
     format!("{}: {}", refused.join("; "), reason.remedy())
 }
 
