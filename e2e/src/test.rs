@@ -83,7 +83,7 @@ impl Counts {
             || line.starts_with("test ") && line.ends_with("... FAILED")
         {
             self.failures.push(line.to_owned());
-        } else if line.starts_with("thread '") && line.contains("' panicked at ") {
+        } else if line.starts_with("thread '") && line.contains(" panicked at ") {
             self.failures.push(line.to_owned());
             self.because = true;
         }
