@@ -307,7 +307,9 @@ pub fn writes(proxy: &Proxy, resource: &Resource, since: Instant) -> Vec<String>
         .filter(|record| record.asked.verb == Verb::Write && record.forwarded)
         .map(|record| {
             let after = record.at.duration_since(since).as_secs_f64();
-            let code = record.code.map_or_else(|| "reset".into(), |code| code.to_string());
+            let code = record
+                .code
+                .map_or_else(|| "reset".into(), |code| code.to_string());
             format!("{after:.2} s {} {code}", record.asked.resource)
         })
         .collect()
