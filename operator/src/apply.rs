@@ -150,8 +150,8 @@ impl Applier<'_> {
         let written = self.context.desk(&self.plan.cluster.uid, |desk| {
             desk.written.get(key).cloned()
         })?;
-        let is_same = written.uid() == found.uid()
-            && written.resource_version() == found.resource_version();
+        let is_same =
+            written.uid() == found.uid() && written.resource_version() == found.resource_version();
         is_same.then_some(written)
     }
 

@@ -228,9 +228,7 @@ fn signals(draw: &Draw, now: Timestamp) -> Signals {
             at: now,
         },
         market: Signal::Known {
-            value: Market {
-                last_taken: None,
-            },
+            value: Market { last_taken: None },
             at: now,
         },
         jobs: known(jobs.collect()),
