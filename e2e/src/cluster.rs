@@ -2,7 +2,7 @@
 //! the outside. `hub` is the control plane's; a node has one, and its own mounts and processes, too.
 
 pub(crate) mod control_plane;
-mod network;
+pub(crate) mod network;
 mod node;
 
 use std::fs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cluster::{Cluster, HUB, MAX_NODES, Node};
+use crate::cluster::{Cluster, HUB, MAX_NODES, Node, network};
 use crate::command;
 use crate::places::Places;
 use crate::process;
@@ -37,6 +37,7 @@ fn for_root(left: &[String]) -> Result<()> {
 pub fn down(places: &Places, say: impl Fn(&str)) -> Result<()> {
     check_user(places)?;
     places.check_state()?;
+    network::check_not_anothers(places)?;
     let cluster = Cluster::new(places.clone());
     for node in cluster.nodes() {
         say(&format!("ending {}", node.name()));
@@ -54,7 +55,7 @@ pub fn down(places: &Places, say: impl Fn(&str)) -> Result<()> {
         remove_network(&node.prefixed())?;
     }
     remove_network(HUB)?;
-    if places.state.exists() {
+    if places.is_ours() {
         fs::remove_dir_all(&places.state)
             .with_context(|| format!("failed to remove {}", places.state.display()))?;
     }
@@ -77,7 +78,7 @@ pub fn left(places: &Places) -> Vec<String> {
             left.push(format!("process {name}"));
         }
     }
-    if places.state.exists() {
+    if places.is_ours() {
         left.push(format!("files in {}", places.state.display()));
     }
     let state = places.state.to_string_lossy().into_owned();

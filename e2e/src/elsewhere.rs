@@ -119,9 +119,12 @@ pub fn up(places: &Places, options: &Options, sources: &Sources) -> Result<Strin
     steps.run("volume", || {
         model::put(&access, &options.namespace, &images.chatbot, class, &file)
     })?;
-    steps.run("sample", || {
+    let serves = steps.run("sample", || {
         cluster::sample(&access, places, &options.namespace, class.is_some())
     })?;
+    if !serves {
+        return Ok(install::halted(&options.namespace));
+    }
     let (question, answer) = steps.run("message", || {
         let forward = Forwarded::open(&access, &options.namespace)?;
         install::ask(forward.address)
@@ -208,7 +211,7 @@ impl Forwarded {
             "--namespace",
             namespace,
             "--selector",
-            "chatbot.dev/component=adapters",
+            &install::adapters_of(install::SAMPLE),
             "--output=jsonpath=service/{.items[0].metadata.name} :{.items[0].spec.ports[0].port}",
         ])?;
         let mut kubectl = access.kubectl();

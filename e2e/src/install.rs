@@ -18,6 +18,8 @@ use crate::web_chat;
 pub const OPERATOR_NAMESPACE: &str = "chatbot-system";
 /// Where the sample is applied.
 pub const CHAT_NAMESPACE: &str = "chat";
+/// The sample's name.
+pub const SAMPLE: &str = "quickstart";
 /// The port wanted on this machine for the chat on the cluster.
 pub const CHAT_PORT: u16 = 8090;
 const QUESTION: &str = "What is the capital of France?";
@@ -109,50 +111,50 @@ pub fn chart_here(cluster: &Cluster, images: &OwnImages) -> Result<()> {
     .map_err(|error| error.context(describe(cluster, OPERATOR_NAMESPACE)))
 }
 
-/// Applies the sample, unless it is there: then it is as somebody wants it. Waits until it says Ready.
-pub fn sample(cluster: &Cluster) -> Result<()> {
+/// Applies the sample as [`apply_sample`], with its volume.
+pub fn sample(cluster: &Cluster) -> Result<bool> {
     let manifests = model_volume(&cluster.places.models(), CHAT_NAMESPACE)?;
     cluster.apply(&manifests)?;
-    if !has_sample(cluster)? {
-        apply_sample(cluster)?;
-    }
-    let mut wait = cluster.kubectl();
-    wait.args([
-        "wait",
-        "--namespace",
-        CHAT_NAMESPACE,
-        "--for=condition=Ready",
-        "--timeout=300s",
-    ]);
-    wait.args(["chatbotcluster", "--all"]);
-    if let Err(error) = command::output(&mut wait) {
-        bail!("{error:#}\n{}", describe(cluster, CHAT_NAMESPACE));
-    }
-    Ok(())
-}
-
-/// Whether the sample's namespace has a resource.
-fn has_sample(cluster: &Cluster) -> Result<bool> {
-    let mut get = cluster.kubectl();
-    get.args(["get", "chatbotcluster", "--namespace", CHAT_NAMESPACE]);
-    get.args(["--output", "name"]);
-    command::output(&mut get).map(|names| !names.trim().is_empty())
-}
-
-fn apply_sample(cluster: &Cluster) -> Result<()> {
     let file = cluster.places.samples().join("quickstart.yaml");
+    apply_sample(&cluster.access(), &file, CHAT_NAMESPACE)
+}
+
+/// Applies the sample, unless it is there: then it is as somebody wants it. Waits until it says Ready, and gives whether
+/// it serves: somebody may want it halted.
+pub fn apply_sample(access: &Access, file: &Path, namespace: &str) -> Result<bool> {
     let text =
-        fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    let mut apply = cluster.kubectl();
-    apply.args([
-        "apply",
-        "--server-side",
-        "--namespace",
-        CHAT_NAMESPACE,
-        "--filename",
-        "-",
-    ]);
-    command::output_of_input(&mut apply, &text).map(drop)
+        fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let of = |arguments: &[&str]| {
+        let place = ["--namespace", namespace];
+        access.ask(&[arguments, &place].concat())
+    };
+    let strategy = "jsonpath={.spec.runStrategy}";
+    let resource = ["chatbotcluster", SAMPLE, "--ignore-not-found"];
+    let strategy = of(&[&["get"], &resource[..], &["--output", strategy]].concat())?;
+    if strategy.trim() == "Halted" {
+        return Ok(false);
+    }
+    if strategy.trim().is_empty() {
+        let mut apply = access.kubectl();
+        apply.args(["apply", "--server-side", "--namespace", namespace]);
+        apply.args(["--filename", "-"]);
+        command::output_of_input(&mut apply, &text)?;
+    }
+    let ready = ["--for=condition=Ready", "--timeout=300s"];
+    if let Err(error) = of(&[&["wait", "chatbotcluster", SAMPLE], &ready[..]].concat()) {
+        bail!("{error:#}\n{}", describe_at(access, namespace));
+    }
+    Ok(true)
+}
+
+/// What is said of a sample that is not to answer.
+#[must_use]
+pub fn halted(namespace: &str) -> String {
+    format!(
+        "\n{SAMPLE} is halted, as its spec.runStrategy says, and was asked nothing. It goes on after\n  \
+         kubectl --namespace {namespace} patch chatbotcluster {SAMPLE} --type merge \
+         --patch '{{\"spec\":{{\"runStrategy\":\"Always\"}}}}'"
+    )
 }
 
 /// A namespace with a claim on the folder of models. The volume is a folder of this machine that every node sees at
@@ -191,7 +193,7 @@ spec:
 
 /// Opens the sample's chat at a port of this machine.
 pub fn open_chat(cluster: &Cluster, this_program: &Path) -> Result<SocketAddr> {
-    let target = adapters_address(cluster, CHAT_NAMESPACE)?;
+    let target = adapters_address(cluster, CHAT_NAMESPACE, SAMPLE)?;
     cluster.open_port(
         this_program,
         "forward-chat",
@@ -201,17 +203,23 @@ pub fn open_chat(cluster: &Cluster, this_program: &Path) -> Result<SocketAddr> {
     )
 }
 
-/// The address, within the cluster, of the Service that takes messages.
-pub fn adapters_address(cluster: &Cluster, namespace: &str) -> Result<SocketAddr> {
+/// The address, within the cluster, of the Service that takes a resource's messages.
+pub fn adapters_address(cluster: &Cluster, namespace: &str, resource: &str) -> Result<SocketAddr> {
     let mut kubectl = cluster.kubectl();
     kubectl.args(["get", "service", "--namespace", namespace]);
-    kubectl.args(["--selector", "chatbot.dev/component=adapters", "--output"]);
+    kubectl.args(["--selector", &adapters_of(resource), "--output"]);
     kubectl.arg("jsonpath={.items[0].spec.clusterIP}:{.items[0].spec.ports[0].port}");
     let address = command::output(&mut kubectl)?;
     address
         .trim()
         .parse()
         .with_context(|| format!("failed to find the adapters' Service in namespace {namespace}"))
+}
+
+/// Selects what takes a resource's messages.
+#[must_use]
+pub fn adapters_of(resource: &str) -> String {
+    format!("chatbot.dev/component=adapters,chatbot.dev/cluster={resource}")
 }
 
 /// Asks one question through the web chat, and gives question and answer.

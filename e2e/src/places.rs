@@ -58,13 +58,19 @@ impl Places {
     pub fn check_state(&self) -> Result<()> {
         let is_empty =
             fs::read_dir(&self.state).map_or(true, |mut entries| entries.next().is_none());
-        if !is_empty && !self.state.join(MARK).exists() {
+        if !is_empty && !self.is_ours() {
             bail!(
                 "{}: is not empty, and no folder that `cargo e2e up` made: set CHATBOT_E2E_STATE to one of its own",
                 self.state.display()
             );
         }
         Ok(())
+    }
+
+    /// Whether the state folder was made by this program.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.state.join(MARK).exists()
     }
 
     /// The scripts, modules and manifests the cluster is made from.
@@ -166,8 +172,11 @@ mod tests {
             state: state.clone(),
             binaries: PathBuf::new(),
         };
+        fs::create_dir_all(&state).unwrap();
+        assert!(!places.is_ours(), "an empty folder may be anybody's");
         places.claim_state().unwrap();
         places.check_state().unwrap();
+        assert!(places.is_ours());
         fs::remove_file(state.join(MARK)).unwrap();
         fs::write(state.join("thesis"), "").unwrap();
         let refused = places.claim_state().unwrap_err();

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cluster::network;
 use crate::command;
 use crate::go_build;
 use crate::places::Places;
@@ -53,6 +54,8 @@ pub fn check_machine(places: &Places) -> Result<()> {
              `cargo chat`, which runs the same chat in one process without any"
         );
     }
+    places.check_state()?;
+    network::check_not_anothers(places)?;
     if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
         && !Path::new("/sys/fs/cgroup/memory").exists()
     {

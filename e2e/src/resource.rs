@@ -208,7 +208,7 @@ impl Resource {
         let nodes = self.space.cluster.nodes();
         let node = nodes.iter().find(|node| node.name() == hub.node);
         let node = node.with_context(|| format!("there is no node {}", hub.node))?;
-        let target = adapters_address(&self.space.cluster, &self.space.name)?;
+        let target = adapters_address(&self.space.cluster, &self.space.name, NAME)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Forward::open(any, vec![node.network_namespace()], target)
     }

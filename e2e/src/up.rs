@@ -169,7 +169,10 @@ pub fn up_and_show(
         return Ok(format!("\n{}\n\n{}", steps.table(), shell(places)));
     }
     start(&cluster, wish, steps, this_program)?;
-    steps.run("sample", || install::sample(&cluster))?;
+    if !steps.run("sample", || install::sample(&cluster))? {
+        let halted = install::halted(install::CHAT_NAMESPACE);
+        return Ok(format!("{halted}\n\n{}{}", steps.table(), shell(places)));
+    }
     let chat = install::open_chat(&cluster, this_program)?;
     let (question, answer) = steps.run("message", || install::ask(chat))?;
     Ok(format!(

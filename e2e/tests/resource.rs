@@ -99,11 +99,16 @@ mod long {
             kubectl.args(["--namespace", install::CHAT_NAMESPACE]);
             command::output(kubectl.args(arguments)).unwrap()
         };
-        install::sample(&cluster).unwrap();
+        assert!(install::sample(&cluster).unwrap());
         kubectl(&["scale", "cbc/quickstart", "--replicas=3"]);
-        install::sample(&cluster).unwrap();
+        assert!(install::sample(&cluster).unwrap());
         let floor = "jsonpath={.spec.inference.autoscaling.minReplicas}";
         assert_eq!(kubectl(&["get", "cbc/quickstart", "--output", floor]), "3");
         kubectl(&["scale", "cbc/quickstart", "--replicas=2"]);
+        for (strategy, serves) in [("Halted", false), ("Always", true)] {
+            let patch = format!("{{\"spec\":{{\"runStrategy\":\"{strategy}\"}}}}");
+            kubectl(&["patch", "cbc/quickstart", "--type=merge", "--patch", &patch]);
+            assert_eq!(install::sample(&cluster).unwrap(), serves);
+        }
     }
 }

@@ -1,23 +1,55 @@
 //! The cluster's network namespaces and control groups, made by `network.sh` and `cgroups.sh`.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::{HUB, HUB_ADDRESS, Node};
+use super::{HUB, HUB_ADDRESS, MAX_NODES, Node};
 use crate::command;
 use crate::places::Places;
+use crate::prerequisites::path_with_sbin;
+
+/// Where the kernel's network namespaces have their names.
+const NAMESPACES: &str = "/run/netns";
 
 /// One cluster per machine: its namespaces have fixed names.
 pub fn check_free(places: &Places) -> Result<()> {
-    if Path::new("/run/netns").join(HUB).exists() && !places.state.exists() {
+    check_not_anothers(places)?;
+    if Path::new(NAMESPACES).join(HUB).exists() && !places.is_ours() {
         bail!(
-            "the network namespace {HUB} exists, but {} does not: a cluster with another state folder runs; \
-             end it with `cargo e2e down` where it was started (same CHATBOT_E2E_CACHE or CHATBOT_E2E_STATE), \
-             or `ip netns delete {HUB}` when nothing of it runs any more",
-            places.state.display()
+            "the network namespace {HUB} was left behind by a cluster that runs no more: remove it with \
+             `cargo e2e down`"
         );
+    }
+    Ok(())
+}
+
+/// Fails when a cluster runs here whose state is in another folder.
+pub fn check_not_anothers(places: &Places) -> Result<()> {
+    if places.is_ours() {
+        return Ok(());
+    }
+    let nodes = (1..=MAX_NODES).map(|number| Node::new(number).prefixed());
+    for name in nodes.chain([HUB.to_owned()]) {
+        if !Path::new(NAMESPACES).join(&name).exists() {
+            continue;
+        }
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "pids", &name])
+            .env("PATH", path_with_sbin());
+        let running = command::output(&mut ip)?;
+        if let Some(process) = running.lines().next() {
+            let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            bail!(
+                "a cluster runs on this machine, and its state is not in {}: process {process} in the network \
+                 namespace {name} is `{}`. Set CHATBOT_E2E_CACHE or CHATBOT_E2E_STATE as they were when it was started",
+                places.state.display(),
+                line.trim()
+            );
+        }
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! What is looked at, made and removed on the user's cluster.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -203,49 +202,15 @@ pub fn unpulled(access: &Access, namespace: &str) -> Result<Option<String>> {
 pub const REMEDY: &str = "`cargo e2e images` writes the images as archives and says how they come into a cluster's \
     nodes or into a registry; for a registry, give the same --repository to both commands";
 
-/// Applies the sample, unless it is there, and waits until it says Ready.
-pub fn sample(access: &Access, places: &Places, namespace: &str, shared: bool) -> Result<()> {
+/// Applies the sample as [`install::apply_sample`], one that these volumes can serve.
+pub fn sample(access: &Access, places: &Places, namespace: &str, shared: bool) -> Result<bool> {
     // A volume that one node alone can mount is for one instance.
     let name = if shared {
         "quickstart.yaml"
     } else {
         "chat.yaml"
     };
-    let file = places.samples().join(name);
-    let text =
-        fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    let there = access.ask(&[
-        "get",
-        "chatbotcluster",
-        "--namespace",
-        namespace,
-        "--output=name",
-    ])?;
-    if there.trim().is_empty() {
-        let mut apply = access.kubectl();
-        apply.args([
-            "apply",
-            "--server-side",
-            "--namespace",
-            namespace,
-            "--filename",
-            "-",
-        ]);
-        command::output_of_input(&mut apply, &text)?;
-    }
-    let wait = [
-        "wait",
-        "--namespace",
-        namespace,
-        "--for=condition=Ready",
-        "--timeout=300s",
-        "chatbotcluster",
-        "--all",
-    ];
-    if let Err(error) = access.ask(&wait) {
-        bail!("{error:#}\n{}", install::describe_at(access, namespace));
-    }
-    Ok(())
+    install::apply_sample(access, &places.samples().join(name), namespace)
 }
 
 /// Removes what was made here: first the chat, while the operator is there to say goodbye; then, when nobody else has a
