@@ -107,22 +107,11 @@ impl Default for ErrorRate {
     }
 }
 
-/// What happens while there is no spot capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallback {
-    /// On-demand nodes stand in.
-    OnDemand,
-    /// Nothing does.
-    None,
-}
-
 /// Capacity that can be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// Instances that are always on on-demand nodes.
     pub on_demand_replicas: u32,
-    /// What stands in when there is none.
-    pub fallback: Fallback,
     /// Replacements started at once, in percent of the instances, rounded up.
     pub max_surge_percent: u32,
     /// Labels of the spot nodes; absent: the well-known ones.
@@ -133,7 +122,6 @@ impl Default for Spot {
     fn default() -> Self {
         Self {
             on_demand_replicas: 2,
-            fallback: Fallback::OnDemand,
             max_surge_percent: 25,
             node_selector: None,
         }
