@@ -340,10 +340,12 @@ async fn claim(
                 source,
             })?;
     let value = claim.map(|claim| {
+        let created = claim.metadata.creation_timestamp.map(|created| created.0);
         let status = claim.status.unwrap_or_default();
         ClaimSeen {
             phase: status.phase.unwrap_or_default(),
             access_modes: status.access_modes.unwrap_or_default(),
+            created,
         }
     });
     Ok(Signal::Known { value, at: now })

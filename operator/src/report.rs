@@ -200,10 +200,15 @@ fn change(before: Option<&Condition>, after: Option<&Condition>) -> Option<News>
         return None;
     }
     Some(News {
-        warning: !good && after.reason != "RollingOut",
+        warning: !good && !mends_itself(*kind, &after.reason),
         reason: after.reason.clone(),
         note: format!("{}={}: {}", after.type_, after.status, after.message),
     })
+}
+
+/// What time alone may mend, as far as this condition says: where it needs a person, `Stalled` tells.
+fn mends_itself(kind: ConditionType, reason: &str) -> bool {
+    reason == "RollingOut" || (kind == ConditionType::ModelReady && reason == "StoreUnbound")
 }
 
 async fn publish(cluster: &Identity, news: News, context: &Context) {
@@ -263,6 +268,20 @@ mod tests {
         assert!(event.warning);
         assert!(change(None, Some(&stalled("False", "NotStalled"))).is_none());
         assert!(change(None, Some(&stalled("True", "Forbidden"))).is_some());
+    }
+
+    #[test]
+    fn what_time_may_mend_is_no_warning_until_a_person_is_needed() {
+        for (kind, before, after, reason, warning) in [
+            ("Ready", "True", "False", "RollingOut", false),
+            ("ModelReady", "Unknown", "False", "StoreUnbound", false),
+            ("ModelReady", "Unknown", "False", "SourceNotFound", true),
+            ("Stalled", "False", "True", "StoreUnbound", true),
+        ] {
+            let before = condition(kind, before, "Pending");
+            let event = change(Some(&before), Some(&condition(kind, after, reason))).unwrap();
+            assert_eq!(event.warning, warning, "{kind} {reason}");
+        }
     }
 
     #[test]

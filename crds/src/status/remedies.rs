@@ -95,7 +95,7 @@ impl Reason {
                 "lower contextTokens, maxConcurrentRequests or instancesPerNode, raise resources, or take a smaller model"
             }
             Self::StoreUnbound => {
-                "make the PersistentVolumeClaim that inference.model.source names, or see why it is not bound"
+                "make the PersistentVolumeClaim that inference.model.source names; of one that stays Pending for a minute, or is Lost, see the events: kubectl describe pvc"
             }
             Self::LimitedByMaximum => {
                 "raise inference.autoscaling.maxReplicas when answers are slow"

@@ -5,6 +5,7 @@
 //! [`memory::Memory`].
 
 pub mod capability;
+pub mod claim;
 pub mod decision;
 #[cfg(test)]
 mod example;

@@ -264,6 +264,8 @@ pub struct ClaimSeen {
     pub phase: String,
     /// Its access modes, such as `ReadWriteMany`.
     pub access_modes: Vec<String>,
+    /// When it was made, by the API server's clock.
+    pub created: Option<Timestamp>,
 }
 
 impl Observed {

@@ -212,6 +212,7 @@ mod tests {
             let claim = ClaimSeen {
                 phase: "Bound".to_owned(),
                 access_modes: modes.iter().map(|mode| (*mode).to_owned()).collect(),
+                created: None,
             };
             world.observed.claim = Signal::Known {
                 value: Some(claim),

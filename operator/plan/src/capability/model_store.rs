@@ -7,6 +7,7 @@ use chatbot_crds::settings::ModelSource;
 use chatbot_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimVolumeSource, PodSpec, Volume};
 
+use crate::claim;
 use crate::facts::Facts;
 use crate::names;
 use crate::pod::mount;
@@ -33,15 +34,16 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         .iter()
         .filter(|pod| pod.ready)
         .find_map(|pod| served(pod));
+    let condition = condition(world, claim_name, &current, model);
+    let unbound = condition.reason == Reason::StoreUnbound;
     Proposal {
         pods: if facts.inference_config.is_some() {
             BTreeMap::from([(Component::Inference, fragment(claim_name))])
         } else {
             BTreeMap::new()
         },
-        verdict: Some(Verdict::Decided(condition(
-            world, claim_name, &current, model,
-        ))),
+        wake_at: unbound.then(|| claim::waited_for(world)).flatten(),
+        verdict: Some(Verdict::Decided(condition)),
         sections: model
             .filter(|_| world.settings.inference.engine.is_none())
             .cloned()
@@ -173,6 +175,7 @@ mod tests {
         let claim = phase.map(|phase| ClaimSeen {
             phase: phase.to_owned(),
             access_modes: Vec::new(),
+            created: None,
         });
         world.observed.claim = Signal::Known {
             value: claim,

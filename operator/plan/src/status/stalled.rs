@@ -3,6 +3,7 @@
 use chatbot_crds::{ConditionType, Reason};
 
 use super::{Outcome, find, ready::CAUSES};
+use crate::claim;
 use crate::proposal::{Condition, Plan};
 use crate::world::World;
 
@@ -84,7 +85,9 @@ fn lacking(world: &World, conditions: &[Condition]) -> Option<(Reason, String)> 
     });
     let part = parts.find(|part| {
         let patience = part.reason.needs_person_after().map(i64::from);
-        patience.is_some_and(|patience| seconds_so(world, part.kind) >= patience)
+        let is_waited_for =
+            part.reason == Reason::StoreUnbound && claim::waited_for(world).is_some();
+        !is_waited_for && patience.is_some_and(|patience| seconds_so(world, part.kind) >= patience)
     })?;
     Some((part.reason, part.message.clone()))
 }
