@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::text::is_qualified_name;
+use super::text::{is_label_value, is_qualified_name};
 use super::{
-    Broken, LIMIT_KEYS, QUANTITIES, REQUEST_KEYS, TAINT_KEY, TOLERATION_OPERATOR,
+    Broken, LABEL_VALUE, LIMIT_KEYS, QUANTITIES, REQUEST_KEYS, TAINT_KEY, TOLERATION_OPERATOR,
     TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
 };
 use crate::spec::{Resources, Toleration, TolerationEffect, TolerationOperator};
@@ -42,6 +42,10 @@ impl Broken {
                     key,
                     TAINT_KEY,
                 );
+            }
+            if let Some(value) = &toleration.value {
+                let path = format!("{path}.value");
+                self.unless(is_label_value(value), &path, value, LABEL_VALUE);
             }
         }
     }

@@ -43,11 +43,57 @@ pub(super) fn is_host(text: &str) -> bool {
             .is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
 }
 
+/// Whether a text can be the reference of an image: `[HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST]`.
 pub(super) fn is_image(text: &str) -> bool {
-    text.chars()
-        .all(|character| is_word(character) || ":/@".contains(character))
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && !text.contains("//")
+    let (named, digest) = text
+        .split_once('@')
+        .map_or((text, None), |(named, digest)| (named, Some(digest)));
+    let (before, last) = named
+        .rsplit_once('/')
+        .map_or((None, named), |(before, last)| (Some(before), last));
+    let (last, tag) = last
+        .split_once(':')
+        .map_or((last, None), |(last, tag)| (last, Some(tag)));
+    let begins = |before: &str| {
+        let (first, others) = before
+            .split_once('/')
+            .map_or((before, None), |(first, others)| (first, Some(others)));
+        (is_registry(first) || is_path_component(first))
+            && others.is_none_or(|others| others.split('/').all(is_path_component))
+    };
+    before.is_none_or(begins)
+        && is_path_component(last)
+        && tag.is_none_or(is_tag)
+        && digest.is_none_or(is_digest)
+}
+
+fn is_registry(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "443"));
+    let label = |label: &str| {
+        let ends = |character: char| character.is_ascii_alphanumeric();
+        consists_of(label, |inside| ends(inside) || inside == '-', ends)
+    };
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port && host.split('.').all(label)
+}
+
+fn is_path_component(text: &str) -> bool {
+    let mut between = text.split(is_lower);
+    text.starts_with(is_lower)
+        && text.ends_with(is_lower)
+        && between.all(|between| {
+            matches!(between, "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+        })
+}
+
+fn is_tag(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.chars().all(is_word) && !text.starts_with(['-', '.'])
+}
+
+fn is_digest(text: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("sha256:")
+        .is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
 }
 
 /// Whether a text can be the name of a variable of the environment.

@@ -66,6 +66,7 @@ pub struct Toleration {
     /// The taint's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[x_kube(validation = shapes::taint_value())]
     pub value: Option<String>,
 
     /// The taint's effect: `NoSchedule`, `PreferNoSchedule` or `NoExecute`. Absent: every effect.

@@ -13,8 +13,21 @@ pub(crate) fn object_name() -> Rule {
 
 /// The rule that a string can be the reference of an image.
 pub(crate) fn image() -> Rule {
-    Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$') && !self.contains('//')")
-        .message(rules::IMAGE)
+    const LABEL: &str = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?";
+    const COMPONENT: &str = "[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*";
+    const TAG: &str = "[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}";
+    Rule::new(format!(
+        "self.matches('^({LABEL}([.]{LABEL})*(:[0-9]+)?/)?{COMPONENT}(/{COMPONENT})*(:{TAG})?(@sha256:[a-f0-9]{{64}})?$')"
+    ))
+    .message(rules::IMAGE)
+}
+
+/// What can be the value of a label or a taint.
+const VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
+
+/// The rule that a string can be the value of a label.
+pub(crate) fn taint_value() -> Rule {
+    Rule::new(format!("self.matches('{VALUE}')")).message(rules::LABEL_VALUE)
 }
 
 /// Arguments of a program.
@@ -149,7 +162,7 @@ fn label_value() -> Schema {
         "type": "string",
         "maxLength": 63,
         "x-kubernetes-validations": [{
-            "rule": "self.matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$')",
+            "rule": format!("self.matches('{VALUE}')"),
             "message": rules::LABEL_VALUE,
         }],
     })
