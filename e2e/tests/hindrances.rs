@@ -209,6 +209,7 @@ fn a_namespace_that_is_deleted_goes_quietly() {
     let log = operator.log().unwrap();
     let failed = log.lines().filter(|line| line.contains("a pass failed"));
     assert_eq!(failed.count(), 0, "{log}");
+    assert!(!log.contains("failed to publish an event"), "{log}");
     let none = json!({ "metadata": { "finalizers": null } }).to_string();
     let patch = [
         "patch",

@@ -17,6 +17,7 @@ use crate::error::{Error, in_full};
 use crate::events::News;
 use crate::gate::Shut;
 use crate::observe::Sight;
+use crate::refusal::Refusal;
 use crate::watch::Guarded;
 
 /// Conditions whose change is worth an event; the others follow from them.
@@ -227,9 +228,17 @@ async fn publish(cluster: &Identity, news: News, context: &Context) {
         ..k8s_openapi::api::core::v1::ObjectReference::default()
     };
     if let Err(error) = context.events.tell(&context.client, &reference, news).await {
-        // The status says the same.
-        tracing::warn!(error = %in_full(&error), "failed to publish an event");
+        // The status says the same; where a namespace is being deleted, nobody reads either.
+        if is_leaving(&error) {
+            tracing::debug!(error = %in_full(&error), "failed to publish an event");
+        } else {
+            tracing::warn!(error = %in_full(&error), "failed to publish an event");
+        }
     }
+}
+
+fn is_leaving(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if Refusal::of(status) == Some(Refusal::Leaving))
 }
 
 #[cfg(test)]
