@@ -62,7 +62,12 @@ pub enum Kind {
         quick_rounds: u8,
     },
     /// Something that takes a cluster: it does its own rounds.
-    Own(fn(&Places, &Wish, &Steps) -> Result<Summary>),
+    Own {
+        /// Looks at what was asked for, before anything is built.
+        check: fn(&Wish) -> Result<()>,
+        /// Runs it.
+        run: fn(&Places, &Wish, &Steps) -> Result<Summary>,
+    },
 }
 
 /// What the command line asked for.
@@ -120,6 +125,9 @@ pub fn run(places: &Places, name: &str, wish: &Wish) -> Result<ExitCode> {
             names.join(", ")
         );
     };
+    if let Kind::Own { check, .. } = &benchmark.kind {
+        check(wish)?;
+    }
     let minutes = if wish.quick {
         benchmark.quick_minutes
     } else {
@@ -138,7 +146,7 @@ pub fn run(places: &Places, name: &str, wish: &Wish) -> Result<ExitCode> {
             let rounds = if wish.quick { *quick_rounds } else { *rounds };
             program::run(places, wish, &steps, programs, rounds)?
         }
-        Kind::Own(run) => run(places, wish, &steps)?,
+        Kind::Own { run, .. } => run(places, wish, &steps)?,
     };
     print!("{}", report(name, &conditions, &summary));
     Ok(if summary.broken().is_empty() {

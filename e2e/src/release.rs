@@ -138,17 +138,32 @@ pub fn instructions(images: &OwnImages, repository: &str) -> String {
 
 /// A registry's name and a path in it, without tag.
 fn check_repository(repository: &str) -> Result<()> {
-    let plain = |character: char| {
-        character.is_ascii_lowercase() || character.is_ascii_digit() || "./_-:".contains(character)
+    let (first, path) = repository
+        .split_once('/')
+        .map_or((repository, None), |(first, path)| (first, Some(path)));
+    let (host, port) = match first.split_once(':') {
+        Some((host, port)) if path.is_some() => (host, port),
+        _ => (first, "443"),
     };
-    let last = repository.rsplit('/').next().unwrap_or_default();
-    if repository.is_empty() || last.contains(':') || !repository.chars().all(plain) {
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_path = path.is_none_or(|path| path.split('/').all(is_component));
+    if !(is_component(host) && is_port && is_path) {
         bail!(
             "--repository {repository}: must be a registry and a path in it, in lower case and without tag, such as \
              registry.example.com/team"
         );
     }
     Ok(())
+}
+
+/// One component of an image's path, by the grammar of references; a host's name is one too.
+fn is_component(text: &str) -> bool {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    text.starts_with(plain)
+        && text.ends_with(plain)
+        && text.split(plain).all(|between| {
+            matches!(between, "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+        })
 }
 
 /// What packing needs and a machine may lack.
@@ -205,6 +220,11 @@ mod tests {
             "registry.example.com/team:1",
             "registry.example.com/Team",
             "a b",
+            "https://registry.example.com/team",
+            "registry.example.com:/team",
+            "registry.example.com//team",
+            "registry.example.com/team/",
+            "registry.example.com/a..b",
         ] {
             let refused = check_repository(bad).unwrap_err().to_string();
             assert!(

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, Parser};
 
 use super::report::Summary;
 use super::{Benchmark, Kind, Wish, program};
@@ -31,7 +31,7 @@ pub const CONTROLLER: Benchmark = Benchmark {
     what: "the operator with 1,000 resources: memory, CPU, start, repair, and no write at rest",
     minutes: 30.0,
     quick_minutes: 4.0,
-    kind: Kind::Own(run),
+    kind: Kind::Own { check, run },
 };
 
 /// What is run inside the network namespace.
@@ -92,6 +92,27 @@ impl Extent {
     fn most(&self) -> u32 {
         self.growth.last().copied().unwrap_or_default()
     }
+}
+
+/// What is run inside, as a command line of its own.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    _inside: Inside,
+}
+
+/// Refuses here what would be refused inside, when everything is built.
+fn check(wish: &Wish) -> Result<()> {
+    let known = ["bench", "--programs=-", "--operator=-", "--seed=1"];
+    let words = known
+        .into_iter()
+        .chain(wish.more.iter().map(String::as_str));
+    if let Err(error) = Line::try_parse_from(words) {
+        let text = error.to_string();
+        let what = text.split("\n\n").next().unwrap_or_default();
+        bail!("{}", what.trim_start_matches("error: "));
+    }
+    Ok(())
 }
 
 /// Builds everything, and runs the rest of it in a network namespace of its own.
@@ -160,6 +181,24 @@ mod tests {
             rest_seconds: None,
             repairs: None,
         })
+    }
+
+    #[test]
+    fn what_it_does_not_know_is_refused_before_anything_is_built() {
+        let checked = |words: &[&str]| {
+            let more = words.iter().map(|word| (*word).to_owned()).collect();
+            check(&Wish::new(false, 1, more))
+        };
+        checked(&["--quick", "--resources", "20", "--rest-seconds=5"]).unwrap();
+        for (words, told) in [
+            (&["--quik"][..], "--quik"),
+            (&["--resources", "0"], "--resources"),
+            (&["--rest-seconds", "-1"], "-1"),
+            (&["--operator", "mine"], "--operator"),
+        ] {
+            let refused = checked(words).unwrap_err().to_string();
+            assert!(refused.contains(told), "{refused}");
+        }
     }
 
     #[test]
