@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::command;
-use crate::install::OPERATOR_NAMESPACE;
 use crate::places::Places;
 
 /// The operator's name in the chart: of its service account and of its roles.
@@ -150,7 +149,7 @@ pub fn granted(cluster: &Cluster) -> Result<BTreeSet<Right>> {
     let mut granted = BTreeSet::new();
     for kind in ["clusterroles", "roles"] {
         let mut kubectl = cluster.kubectl();
-        kubectl.args(["get", kind, "--namespace", OPERATOR_NAMESPACE]);
+        kubectl.args(["get", kind, "--all-namespaces"]);
         kubectl.args(["--output", "json"]);
         let list: Value = serde_json::from_str(&command::output(&mut kubectl)?)
             .context("failed to read the roles")?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use chatbot_e2e::resource::Resource;
 use chatbot_e2e::scenario::wait_until;
-use operators::{Operator, Operators, SOON, children, now};
+use operators::{Installation, Operator, Operators, SOON, children, now};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -164,4 +164,56 @@ fn a_leader_that_was_paused_and_goes_on_writes_nothing() {
     assert!(awake.leads().unwrap());
     paused.check().unwrap();
     awake.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn of_two_installations_in_two_namespaces_one_leads_and_the_other_says_that_it_stands_by() {
+    let first = Installation::at("first", "first-system");
+    let second = Installation::at("second", "second-system");
+    let operators = Operators::install_at(&[first, second]).unwrap();
+    let mut leader = operators.start_inside("first").unwrap();
+    leader.wait_leads().unwrap();
+    let mut standby = operators.start_inside("second").unwrap();
+    standby.wait_ready().unwrap();
+    let space = operators.plane.namespace("served-once").unwrap();
+    let start = now().unwrap();
+    let resource = Resource::apply_unclaimed(space, &json!({})).unwrap();
+    wait_made(&resource);
+    is_mended(&resource);
+    assert!(!operators.writes("first", &start).unwrap().is_empty());
+    assert_eq!(operators.writes("second", &start).unwrap(), [""; 0]);
+    let said = "another installation, in namespace first-system, leads";
+    wait_until("that it stands by", SOON, || {
+        let ready = standby.readiness()?;
+        ensure!(
+            ready.contains(said) && ready.starts_with("HTTP/1.1 200"),
+            "{ready}"
+        );
+        Ok(standby.log()?.contains("another installation leads"))
+    })
+    .unwrap();
+    assert!(leader.readiness().unwrap().ends_with("ok: leading"));
+    assert_eq!(let_in(&resource), "first-system");
+
+    // The first one uninstalled, the other one serves what there is, and is let in to ask the pods.
+    leader.signal(Signal::TERM).unwrap();
+    assert!(leader.wait_end().unwrap().success());
+    standby.wait_leads().unwrap();
+    wait_until("the policies of the one that leads", SOON, || {
+        Ok(let_in(&resource) == "second-system")
+    })
+    .unwrap();
+    standby.check().unwrap();
+}
+
+/// The namespace from which the adapters let an operator in.
+fn let_in(resource: &Resource) -> String {
+    let policy = resource.child("networkpolicy", "chat-adapters").unwrap();
+    let rules = policy["spec"]["ingress"].as_array().unwrap().iter();
+    let namespaces = rules.filter_map(|rule| {
+        let selector = &rule["from"][0]["namespaceSelector"]["matchLabels"];
+        selector["kubernetes.io/metadata.name"].as_str()
+    });
+    namespaces.collect()
 }

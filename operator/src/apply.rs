@@ -1,10 +1,12 @@
 //! Does what the plan says, and nothing that the plan does not say.
 //!
 //! An object is touched only when it is ours, and only as the version that was looked at: a write on an outdated view
-//! is refused by the API server, and means that the pass begins anew.
+//! is refused by the API server, and means that the pass begins anew. What somebody insists on changing is repaired ever
+//! more seldom.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::names::{ABSENT, FIELD_MANAGER, HASH_ANNOTATION};
@@ -15,10 +17,12 @@ use chatbot_plan::world::ObjectKey;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::ApiResource;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::context::{Context, Desk};
+use crate::contest;
+use crate::context::{Context, Desk, Left};
 use crate::error::{Error, in_full};
 use crate::gate::Shut;
 use crate::project::{fingerprint_of, is_ours, is_owned, shrink};
@@ -34,6 +38,8 @@ pub struct Applied {
     pub writes: u32,
     /// What failed first, and will be tried again.
     pub error: Option<Error>,
+    /// When the next repair is due of what somebody insists on changing.
+    pub repair_in: Option<Duration>,
 }
 
 /// One plan on its way to the cluster.
@@ -58,6 +64,8 @@ pub async fn apply(
         applied: Applied::default(),
     };
     applier.run().await;
+    applier.applied.outcome.contended =
+        context.desk(&plan.cluster.uid, |desk| desk.contests.told(Instant::now()));
     applier.applied
 }
 
@@ -78,7 +86,7 @@ impl Applier<'_> {
                 return;
             }
         }
-        // What could not be made may be what replaces something else.
+        // What could not be made may be what replaces something else. What somebody insists on is there.
         if self.applied.error.is_none() && self.applied.outcome == Outcome::default() {
             for surplus in &self.plan.prune {
                 if let Err(error) = self.prune(surplus).await {
@@ -114,7 +122,7 @@ impl Applier<'_> {
         if self.is_as_planned(object, seen) {
             return Ok(());
         }
-        self.write(&api, object, Some(&seen.metadata)).await
+        self.repair(&api, object, Some(&seen.metadata)).await
     }
 
     /// A name that was never seen: it may be nobody's, ours and unlabelled, or somebody else's.
@@ -128,7 +136,7 @@ impl Applier<'_> {
             Err(error) => return self.refused(&object.key, error),
         };
         match found {
-            None => self.write(api, object, None).await,
+            None => self.repair(api, object, None).await,
             Some(found) if is_ours(&found, &self.plan.cluster) => {
                 if self
                     .as_written(&object.key, &found)
@@ -136,7 +144,7 @@ impl Applier<'_> {
                 {
                     return Ok(());
                 }
-                self.write(api, object, Some(&found.metadata)).await
+                self.repair(api, object, Some(&found.metadata)).await
             }
             Some(_) => {
                 self.applied.outcome.not_owned.push(named(&object.key));
@@ -158,7 +166,9 @@ impl Applier<'_> {
     /// It is owned, carries the plan's hash, and nobody has changed since what we wrote.
     fn is_as_planned(&self, object: &Rendered, seen: &DynamicObject) -> bool {
         let known = self.context.desk(&self.plan.cluster.uid, |desk| {
-            desk.fingerprints.get(&object.key).cloned()
+            desk.left
+                .get(&object.key)
+                .map(|left| left.fingerprint.clone())
         });
         let kept = |field: &str, present: &BTreeMap<String, String>| {
             object
@@ -174,6 +184,58 @@ impl Applier<'_> {
             && known.as_deref() == Some(fingerprint_of(seen))
             && kept("labels", seen.labels())
             && kept("annotations", seen.annotations())
+    }
+
+    /// Writes an object that is not as planned; when it was as planned before, not more often than is of use.
+    async fn repair(
+        &mut self,
+        api: &Api<DynamicObject>,
+        object: &Rendered,
+        seen: Option<&ObjectMeta>,
+    ) -> Result<(), Error> {
+        let is_undone = self.is_undone(&object.key, &object.hash);
+        if is_undone && self.waits(api, &object.key).await {
+            return Ok(());
+        }
+        let writes = self.applied.writes;
+        self.write(api, object, seen).await?;
+        if is_undone && self.applied.writes > writes {
+            self.repaired(&object.key);
+        }
+        Ok(())
+    }
+
+    /// Whether our last write was of the same plan: then somebody has undone it since.
+    fn is_undone(&self, key: &ObjectKey, hash: &str) -> bool {
+        self.context.desk(&self.plan.cluster.uid, |desk| {
+            desk.left.get(key).is_some_and(|left| left.hash == hash)
+        })
+    }
+
+    /// Whether an object that was undone is left as it is for now. Of one that somebody insists on, it is looked up who.
+    async fn waits(&mut self, api: &Api<DynamicObject>, key: &ObjectKey) -> bool {
+        let uid = &self.plan.cluster.uid;
+        let (wait, asks) = self.context.desk(uid, |desk| {
+            let wait = desk.contests.undone(key, Instant::now());
+            let is_news = wait.is_zero() || !desk.contests.is_named(key);
+            (wait, is_news && desk.contests.is_contested(key))
+        });
+        if asks && let Some(rival) = rival(api, &key.name).await {
+            self.context
+                .desk(uid, |desk| desk.contests.name_rival(key, rival));
+        }
+        if wait.is_zero() {
+            return false;
+        }
+        let soonest = self.applied.repair_in.map_or(wait, |other| other.min(wait));
+        self.applied.repair_in = Some(soonest);
+        true
+    }
+
+    fn repaired(&self, key: &ObjectKey) {
+        self.context.desk(&self.plan.cluster.uid, |desk| {
+            desk.contests.repaired(key, Instant::now());
+        });
     }
 
     async fn write(
@@ -278,6 +340,10 @@ impl Applier<'_> {
                 );
                 self.applied.writes += 1;
                 self.context.metrics.wrote(surplus.key.kind);
+                // Made again one day, it is nobody's doing.
+                self.context.desk(&self.plan.cluster.uid, |desk| {
+                    desk.left.remove(&surplus.key);
+                });
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -303,6 +369,17 @@ impl Applier<'_> {
             self.context.client.clone(),
             &self.plan.cluster.namespace,
         );
+        let (scale, number) = (
+            ObjectKey {
+                kind: "Scale",
+                name: deployment.clone(),
+            },
+            replicas.to_string(),
+        );
+        let is_undone = self.is_undone(&scale, &number);
+        if is_undone && self.waits(&self.deployments(), &scale).await {
+            return Ok(());
+        }
         let body = json!({
             "metadata": { "resourceVersion": resource_version },
             "spec": { "replicas": replicas },
@@ -328,11 +405,29 @@ impl Applier<'_> {
                 self.context.desk(&self.plan.cluster.uid, |desk| {
                     desk.scaled
                         .insert(deployment.clone(), resource_version.clone());
+                    let left = Left {
+                        hash: number,
+                        fingerprint: String::new(),
+                    };
+                    desk.left.insert(scale.clone(), left);
                 });
+                if is_undone {
+                    self.repaired(&scale);
+                }
                 Ok(())
             }
             Err(error) => self.refused(&key, error),
         }
+    }
+
+    /// Deployments, whose number of replicas is written beside everything else of them.
+    fn deployments(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<Deployment>(&());
+        Api::namespaced_with(
+            self.context.client.clone(),
+            &self.plan.cluster.namespace,
+            &resource,
+        )
     }
 
     fn api(&self, kind: &Kind) -> Api<DynamicObject> {
@@ -359,6 +454,16 @@ async fn mend(api: &Api<DynamicObject>, name: &str, body: &Value) -> kube::Resul
         ..PatchParams::default()
     };
     api.patch(name, &params, &Patch::Merge(body)).await
+}
+
+/// Who has changed an object last. When that cannot be told, what was told before stays.
+async fn rival(api: &Api<DynamicObject>, name: &str) -> Option<String> {
+    match api.get_metadata_opt(name).await.ok()? {
+        Some(found) => Some(contest::rival(
+            &found.metadata.managed_fields.unwrap_or_default(),
+        )),
+        None => Some("somebody who deletes it (the API server's audit log tells who)".to_owned()),
+    }
 }
 
 fn named(key: &ObjectKey) -> String {

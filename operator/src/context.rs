@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::contest::Contests;
 use crate::error::Error;
 use crate::events::Events;
 use crate::gate::Gate;
@@ -11,6 +12,7 @@ use crate::project::fingerprint_of;
 use crate::serve::Metrics;
 use crate::state::Reports;
 use crate::watch::{Caches, Guarded};
+use chatbot_plan::names::HASH_ANNOTATION;
 use chatbot_plan::world::{ObjectKey, Release};
 use kube::Client;
 use kube::ResourceExt;
@@ -43,8 +45,10 @@ pub struct Context {
 pub struct Desk {
     /// Children as our last write left them, until the caches show them.
     pub written: BTreeMap<ObjectKey, Arc<DynamicObject>>,
-    /// The fingerprint that a child had after our last write: another one is drift.
-    pub fingerprints: BTreeMap<ObjectKey, String>,
+    /// What our last write left of a child: anything else is drift.
+    pub left: BTreeMap<ObjectKey, Left>,
+    /// Children that somebody insists on changing.
+    pub contests: Contests,
     /// The version of a Deployment that was last scaled: that one is no more.
     pub scaled: BTreeMap<String, String>,
     /// The resource as our last report left it, until the caches show it.
@@ -59,6 +63,15 @@ pub struct Desk {
     pub hold: Option<Instant>,
     /// The newest generation that was looked at: an older one comes from a server that lags.
     pub generation: i64,
+}
+
+/// What a write has left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Of which plan.
+    pub hash: String,
+    /// As it was then.
+    pub fingerprint: String,
 }
 
 impl Context {
@@ -118,8 +131,12 @@ impl Context {
 impl Desk {
     /// Notes what a write has left.
     pub fn note(&mut self, key: &ObjectKey, object: DynamicObject) {
-        self.fingerprints
-            .insert(key.clone(), fingerprint_of(&object).to_owned());
+        let hash = object.annotations().get(HASH_ANNOTATION);
+        let left = Left {
+            hash: hash.cloned().unwrap_or_default(),
+            fingerprint: fingerprint_of(&object).to_owned(),
+        };
+        self.left.insert(key.clone(), left);
         self.written.insert(key.clone(), Arc::new(object));
     }
 

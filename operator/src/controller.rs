@@ -85,8 +85,15 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
     report((&sight).into(), &status, context).await?;
     match applied.error {
         Some(error) => Err(error),
-        None if refusals > 0 => Ok(Action::requeue(pause(refusals))),
-        None => Ok(Action::requeue(next_look(&status, plan.wake_at, sight.now))),
+        None => {
+            let look = if refusals > 0 {
+                pause(refusals)
+            } else {
+                next_look(&status, plan.wake_at, sight.now)
+            };
+            let repair = applied.repair_in.unwrap_or(look);
+            Ok(Action::requeue(look.min(repair)))
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Which of several operators leads: whoever holds the Lease. The others keep their caches warm and wait.
 //!
+//! There is one Lease for the whole cluster, wherever operators are installed: each of them serves every resource, and
+//! two that led would undo each other's work.
+//!
 //! Nobody's wall clock is compared with another's. A standby counts by its own clock for how long it has seen the same
 //! version of the Lease; the leader counts by its own from before it asked for the renewal, and stops a third of the
 //! duration earlier than a standby may begin.
@@ -17,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use chatbot_plan::names::{ABSENT, FIELD_MANAGER, LEASE};
 
 use crate::error::in_full;
+use crate::standing::Standing;
 use crate::term::{Moment, Term};
 
 /// For how long a Lease that nobody renews is respected.
@@ -35,6 +39,8 @@ pub struct Candidate {
     identity: String,
     term: Term,
     known: Known,
+    /// Why the Lease was not had at the last attempt, when it was not for another's holding it.
+    trouble: Option<String>,
 }
 
 /// What a candidate knows of the Lease.
@@ -61,17 +67,20 @@ impl Candidate {
             identity,
             term,
             known: Known::default(),
+            trouble: None,
         }
     }
 
     /// Takes the Lease when it is free, renews it while it is held, and gives it back at the end.
     ///
-    /// Tells which of its terms it is in, if any: whatever was refused in a gap between two is to be tried again.
-    pub async fn run(mut self, leads: watch::Sender<Option<u32>>, end: CancellationToken) {
+    /// Tells which of its terms it is in, if any: whatever was refused in a gap between two is to be tried again. Tells
+    /// who leads instead, too.
+    pub async fn run(mut self, standing: watch::Sender<Standing>, end: CancellationToken) {
         // Nothing that was seen before can be counted on.
         let (mut certain, mut terms) = (false, 0);
         while !end.is_cancelled() {
             let began = Moment::now();
+            let mut trouble = None;
             match tokio::time::timeout(PATIENCE, self.attempt(certain)).await {
                 Ok(Ok(true)) => {
                     certain = true;
@@ -84,14 +93,17 @@ impl Candidate {
                 // What was written, if anything, is not known: the term runs out by itself.
                 Ok(Err(error)) => {
                     certain = false;
+                    trouble = Some(words(&error));
                     tracing::warn!(error = %in_full(&error), "failed to renew the lease");
                 }
                 Err(_) => {
                     certain = false;
+                    trouble = Some("no answer".to_owned());
                     tracing::warn!("failed to renew the lease: no answer");
                 }
             }
-            self.announce(&leads, terms);
+            self.trouble = trouble;
+            self.announce(&standing, terms);
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}
                 () = end.cancelled() => {}
@@ -100,13 +112,34 @@ impl Candidate {
         self.release().await;
     }
 
-    fn announce(&self, leads: &watch::Sender<Option<u32>>, terms: u32) {
-        let term = self.term.lasts().then_some(terms);
-        let changed = leads.send_if_modified(|leads| std::mem::replace(leads, term) != term);
-        let holder = self.known.holder.as_deref().unwrap_or("nobody");
-        match term {
-            Some(term) if changed => tracing::info!(identity = self.identity, term, "leading"),
-            None if changed => tracing::warn!(holder, "not leading any more"),
+    fn announce(&self, told: &watch::Sender<Standing>, terms: u32) {
+        let standing = Standing {
+            term: self.term.lasts().then_some(terms),
+            holder: self.known.holder.clone(),
+            trouble: self.trouble.clone(),
+        };
+        let mut before = Standing::default();
+        told.send_if_modified(|told| {
+            before = std::mem::replace(told, standing.clone());
+            before != standing
+        });
+        let holder = standing.holder.as_deref().unwrap_or("nobody");
+        match standing.term {
+            Some(term) if before.term != standing.term => {
+                tracing::info!(identity = self.identity, term, "leading");
+            }
+            None if before.term.is_some() => tracing::warn!(holder, "not leading any more"),
+            None if before.holder != standing.holder => {
+                if let Some(namespace) = standing.elsewhere(&self.identity) {
+                    tracing::warn!(
+                        holder,
+                        namespace,
+                        "standing by: another installation leads, and serves every resource of this cluster; uninstall one of the two"
+                    );
+                } else {
+                    tracing::info!(holder, "standing by");
+                }
+            }
             _ => tracing::trace!(holder, "the lease was looked at"),
         }
     }
@@ -221,9 +254,17 @@ impl Known {
     }
 }
 
+/// An error in the API server's words, where it is one of its answers.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => in_full(error),
+    }
+}
+
 /// A name that no other process ever has: this machine's, which in a pod is the pod's, and a random part.
 #[must_use]
-pub fn identity() -> String {
+pub fn instance() -> String {
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy();
     format!("{host}_{}", uuid::Uuid::new_v4())
@@ -293,6 +334,6 @@ mod tests {
 
     #[test]
     fn two_processes_of_one_machine_differ() {
-        assert_ne!(identity(), identity());
+        assert_ne!(instance(), instance());
     }
 }

@@ -42,9 +42,9 @@ struct Arguments {
     /// Seconds after which everything is listed anew, whatever the watches have told.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     relist_seconds: u64,
-    /// Namespace of the Lease that tells which of several operators leads. Absent: this one's own; out of a cluster,
-    /// that of the kubeconfig's context.
-    #[arg(long)]
+    /// Namespace of the Lease that tells which of several operators leads: the same for all that serve a cluster,
+    /// wherever they are installed. Absent: kube-system.
+    #[arg(long, env = "CHATBOT_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
     #[command(flatten)]
     place: Place,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chatbot_plan::names::LEASE_NAMESPACE;
 use chatbot_plan::world::Release;
 use futures::Stream;
 use kube::Client;
@@ -21,6 +22,7 @@ use crate::events::Events;
 use crate::gate::{Budget, Gate};
 use crate::lease::{self, Candidate};
 use crate::serve::{Metrics, Told, serve};
+use crate::standing::{self, Standing};
 use crate::state::Reports;
 use crate::term::Term;
 use crate::watch::{Caches, Guarded, controller, drain};
@@ -40,40 +42,41 @@ pub struct Options {
     pub concurrency: u16,
     /// After how long everything is listed anew.
     pub relist: Duration,
-    /// Namespace of the Lease; absent: the client's.
+    /// Namespace of the Lease; absent: the one that all installations share.
     pub lease_namespace: Option<String>,
 }
 
 /// Runs until the process is told to end.
 pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
-    let (term, identity) = (Term::default(), lease::identity());
+    let (term, instance) = (Term::default(), lease::instance());
     let gate = Gate::new(term.clone(), Budget::default());
+    let identity = standing::identity(client.default_namespace(), &instance);
     let namespace = options.lease_namespace.as_deref();
-    let namespace = namespace.unwrap_or(client.default_namespace());
+    let namespace = namespace.unwrap_or(LEASE_NAMESPACE);
     let candidate = Candidate::new(client.clone(), namespace, identity.clone(), term);
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let (controller, caches) = controller(&client, options.relist);
-    let told = Told::new(registry, caches.clone());
+    let (standing, stands) = watch::channel(Standing::default());
+    let told = Told::new(registry, caches.clone(), stands.clone(), identity);
     let context = Arc::new(Context::new(
         client,
         gate.clone(),
         caches.clone(),
         Reports::new().context("failed to prepare asking pods for their state")?,
         options.release,
-        Events::new(identity),
+        Events::new(instance),
         metrics,
     ));
 
-    let (leads, led) = watch::channel(None);
     let end = CancellationToken::new();
-    let election = tokio::spawn(candidate.run(leads, end.clone()));
+    let election = tokio::spawn(candidate.run(standing, end.clone()));
     let resources = controller.store();
     let forgetting = forgetting(context.clone(), resources);
     let work = controller
         .with_config(Config::default().concurrency(options.concurrency))
-        .reconcile_all_on(terms(led, context.clone()))
+        .reconcile_all_on(terms(stands, context.clone()))
         .run(reconcile, on_error, context);
     let work = std::pin::pin!(work);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
@@ -92,15 +95,19 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
 }
 
 /// Each beginning of a term. What was remembered from before is forgotten: another operator may have led meanwhile.
-fn terms(led: Receiver<Option<u32>>, context: Arc<Context>) -> impl Stream<Item = ()> {
-    futures::stream::unfold((led, context), |(mut led, context)| async move {
+fn terms(stands: Receiver<Standing>, context: Arc<Context>) -> impl Stream<Item = ()> {
+    let state = (stands, None, context);
+    futures::stream::unfold(state, |(mut stands, mut last, context)| async move {
         loop {
-            led.changed().await.ok()?;
-            let leads = led.borrow_and_update().is_some();
-            context.metrics.lead(leads);
-            if leads {
+            stands.changed().await.ok()?;
+            let term = stands.borrow_and_update().term;
+            if std::mem::replace(&mut last, term) == term {
+                continue; // only who else leads has changed
+            }
+            context.metrics.lead(term.is_some());
+            if term.is_some() {
                 context.clear_all();
-                return Some(((), (led, context)));
+                return Some(((), (stands, last, context)));
             }
         }
     })

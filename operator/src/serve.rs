@@ -16,7 +16,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use tokio::sync::watch::Receiver;
 
+use crate::standing::Standing;
 use crate::watch::Caches;
 
 /// What is counted.
@@ -99,16 +101,25 @@ pub struct Told {
     registry: Arc<Mutex<Registry>>,
     caches: Caches,
     ready: Arc<AtomicBool>,
+    standing: Receiver<Standing>,
+    identity: String,
 }
 
 impl Told {
-    /// Metrics, and a readiness that is not given yet.
+    /// Metrics, a readiness that is not given yet, and where the operator of this identity stands among others.
     #[must_use]
-    pub fn new(registry: Registry, caches: Caches) -> Self {
+    pub fn new(
+        registry: Registry,
+        caches: Caches,
+        standing: Receiver<Standing>,
+        identity: String,
+    ) -> Self {
         Self {
             registry: Arc::new(Mutex::new(registry)),
             caches,
             ready: Arc::default(),
+            standing,
+            identity,
         }
     }
 
@@ -137,7 +148,8 @@ pub async fn serve(address: std::net::SocketAddr, told: Told) -> anyhow::Result<
 
 async fn ready(State(told): State<Told>) -> impl IntoResponse {
     if told.ready.load(Ordering::Relaxed) {
-        return (StatusCode::OK, "ok".to_owned());
+        let standing = told.standing.borrow().words(&told.identity);
+        return (StatusCode::OK, format!("ok: {standing}"));
     }
     let mut why = "the caches are not filled yet".to_owned();
     for refused in told.caches.refused() {

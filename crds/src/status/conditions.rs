@@ -123,6 +123,8 @@ names! {
         WebhookUnavailable,
         /// A quota forbids what is needed.
         QuotaExceeded,
+        /// Somebody changes an object of the operator's again and again.
+        Contended,
         /// A roll-out took too long.
         ProgressDeadlineExceeded,
         /// Nobody is needed.
@@ -310,6 +312,7 @@ impl ConditionType {
                 R::AdmissionDenied,
                 R::WebhookUnavailable,
                 R::QuotaExceeded,
+                R::Contended,
                 R::ProgressDeadlineExceeded,
                 R::NotStalled,
             ],

@@ -5,21 +5,24 @@ use super::Reason;
 impl Reason {
     /// What a person can do; empty where there is nothing to do.
     #[must_use]
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::AllReady
-            | Self::Answering
-            | Self::Valid
-            | Self::Settled
-            | Self::NotStalled
-            | Self::MinimumReplicasAvailable
-            | Self::Listening
-            | Self::Published
-            | Self::WithinBounds => "",
+    pub fn remedy(self) -> &'static str {
+        [
+            Self::of_the_whole,
+            Self::of_a_refusal,
+            Self::of_a_part,
+            Self::of_the_model,
+        ]
+        .into_iter()
+        .find_map(|of| of(self))
+        .unwrap_or_default()
+    }
+
+    /// Of the whole.
+    const fn of_the_whole(self) -> Option<&'static str> {
+        Some(match self {
             Self::Pending => {
                 "wait; when it stays, see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/name=chatbot-operator"
             }
-            Self::InvalidSpec => "edit the field that the message names",
             Self::Paused => "set runStrategy to Always to go on",
             Self::Halting => "wait until the pods have ended",
             Self::Halted => "set runStrategy to Always to run it again",
@@ -30,16 +33,17 @@ impl Reason {
             Self::ChannelsNotReady => "see the condition ChannelsReady",
             Self::ModelNotReady => "see the condition ModelReady",
             Self::InferenceNotReady => "see the condition InferenceReady",
-            Self::AdapterHopFailed
-            | Self::QueueHopFailed
-            | Self::WorkerHopFailed
-            | Self::ReplyHopFailed => "see the log of the adapters' pod",
-            Self::InferenceHopFailed => {
-                "see the condition InferenceReady and the log of an inference pod"
+            Self::ProgressDeadlineExceeded => {
+                "see the conditions of the parts; the pods' events say what holds them up"
             }
-            Self::ProbeOverdue => {
-                "see whether the adapters' pod runs and the operator can reach its port 9090"
-            }
+            _ => return None,
+        })
+    }
+
+    /// Of what the API server refuses, and of who stands in the way.
+    const fn of_a_refusal(self) -> Option<&'static str> {
+        Some(match self {
+            Self::InvalidSpec => "edit the field that the message names",
             Self::ObjectNotOwned => {
                 "delete or rename the object that the message names, or rename the resource"
             }
@@ -55,8 +59,28 @@ impl Reason {
             Self::QuotaExceeded => {
                 "raise the namespace's ResourceQuota, or lower resources or autoscaling.minReplicas"
             }
-            Self::ProgressDeadlineExceeded => {
-                "see the conditions of the parts; the pods' events say what holds them up"
+            Self::PodsForbidden => {
+                "see the message: an admission policy, Pod Security, a LimitRange, or a priorityClassName that is not there"
+            }
+            Self::Contended => {
+                "have whoever the message names leave the object alone, or let the resource ask for what he wants; while somebody works on it by hand, set runStrategy to Paused"
+            }
+            _ => return None,
+        })
+    }
+
+    /// Of the parts and their pods.
+    const fn of_a_part(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AdapterHopFailed
+            | Self::QueueHopFailed
+            | Self::WorkerHopFailed
+            | Self::ReplyHopFailed => "see the log of the adapters' pod",
+            Self::InferenceHopFailed => {
+                "see the condition InferenceReady and the log of an inference pod"
+            }
+            Self::ProbeOverdue => {
+                "see whether the adapters' pod runs and the operator can reach its port 9090"
             }
             Self::InsufficientReplicas => "see the pods' events: kubectl describe pod",
             Self::Unschedulable => {
@@ -77,25 +101,8 @@ impl Reason {
                 "do as the message says; the Gateway's listeners must allow routes of the resource's namespace and host"
             }
             Self::Disconnected => "see whether the adapters' pod runs",
-            Self::SourceNotFound => "correct inference.model.source, or put the file on the volume",
-            Self::SourceUnreadable => {
-                "let user 65532 read the file, and see whether the volume works"
-            }
-            Self::SourceTruncated => "wait until the file is copied, or copy or fetch it again",
-            Self::SourceDamaged => "copy or fetch the file again",
-            Self::LimitExceeded => "lower the field that the message names",
             Self::ReferenceMissing => {
                 "make the Secret or ConfigMap that the message names, or name another"
-            }
-            Self::PodsForbidden => {
-                "see the message: an admission policy, Pod Security, a LimitRange, or a priorityClassName that is not there"
-            }
-            Self::UnsupportedFormat => "give a GGUF file of a model that llama.cpp knows",
-            Self::DoesNotFit => {
-                "lower contextTokens, maxConcurrentRequests or instancesPerNode, raise resources, or take a smaller model"
-            }
-            Self::StoreUnbound => {
-                "make the PersistentVolumeClaim that inference.model.source names; of one that stays Pending for a minute, or is Lost, see the events: kubectl describe pvc"
             }
             Self::LimitedByMaximum => {
                 "raise inference.autoscaling.maxReplicas when answers are slow"
@@ -104,6 +111,54 @@ impl Reason {
                 "install metrics-server, or see why it has no figures: kubectl top pods"
             }
             Self::AutoscalerMissing => "see the HorizontalPodAutoscaler's events",
-        }
+            _ => return None,
+        })
+    }
+
+    /// Of the model and where it is.
+    const fn of_the_model(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SourceNotFound => "correct inference.model.source, or put the file on the volume",
+            Self::SourceUnreadable => {
+                "let user 65532 read the file, and see whether the volume works"
+            }
+            Self::SourceTruncated => "wait until the file is copied, or copy or fetch it again",
+            Self::SourceDamaged => "copy or fetch the file again",
+            Self::LimitExceeded => "lower the field that the message names",
+            Self::UnsupportedFormat => "give a GGUF file of a model that llama.cpp knows",
+            Self::DoesNotFit => {
+                "lower contextTokens, maxConcurrentRequests or instancesPerNode, raise resources, or take a smaller model"
+            }
+            Self::StoreUnbound => {
+                "make the PersistentVolumeClaim that inference.model.source names; of one that stays Pending for a minute, or is Lost, see the events: kubectl describe pvc"
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_all_is_well_there_is_nothing_to_do() {
+        let nothing_to_do = Reason::ALL
+            .iter()
+            .filter(|reason| reason.remedy().is_empty());
+        let well = [
+            Reason::AllReady,
+            Reason::Answering,
+            Reason::Valid,
+            Reason::Settled,
+            Reason::NotStalled,
+            Reason::MinimumReplicasAvailable,
+            Reason::Listening,
+            Reason::Published,
+            Reason::WithinBounds,
+        ];
+        let nothing_to_do: Vec<Reason> = nothing_to_do.copied().collect();
+        assert_eq!(nothing_to_do.len(), well.len(), "{nothing_to_do:?}");
+        assert!(well.iter().all(|reason| nothing_to_do.contains(reason)));
     }
 }

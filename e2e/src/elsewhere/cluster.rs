@@ -255,7 +255,27 @@ pub fn remove(access: &Access, chat: &str, say: impl Fn(&str)) -> Result<()> {
     ])?;
     access.ask(&["delete", "priorityclass", &instance])?;
     access.ask(&["delete", "namespace", OPERATOR_NAMESPACE, "--timeout=120s"])?;
+    remove_lease(access)?;
     say("nothing of it is left");
+    Ok(())
+}
+
+/// The Lease stands outside the operator's namespace, and is another installation's when somebody holds it.
+fn remove_lease(access: &Access) -> Result<()> {
+    let lease = [
+        "lease",
+        "chatbot-operator",
+        "--namespace",
+        "kube-system",
+        "--ignore-not-found",
+    ];
+    let holder = "--output=jsonpath={.spec.holderIdentity}";
+    if access
+        .ask(&[&["get"], &lease[..], &[holder]].concat())?
+        .is_empty()
+    {
+        access.ask(&[&["delete"], &lease[..]].concat())?;
+    }
     Ok(())
 }
 

@@ -25,10 +25,47 @@ const PROGRAM: &str = "chatbot-operator";
 /// The time in which whatever needs no node is expected to happen, on a machine that is busy with everything else.
 pub const SOON: Duration = Duration::from_secs(90);
 
+/// Where the operators of all installations find each other.
+const LEASES: &str = "kube-system";
+
+/// An installation of the chart.
+#[derive(Clone, Copy)]
+pub struct Installation {
+    /// What its operator is called here.
+    pub name: &'static str,
+    pub namespace: &'static str,
+    /// The namespace of its Lease.
+    pub leases: &'static str,
+}
+
+impl Installation {
+    pub const fn of(name: &'static str) -> Self {
+        Self::at(name, SYSTEM)
+    }
+
+    pub const fn at(name: &'static str, namespace: &'static str) -> Self {
+        Self {
+            name,
+            namespace,
+            leases: LEASES,
+        }
+    }
+
+    fn release(self) -> String {
+        format!("{}-{PROGRAM}", self.name)
+    }
+
+    fn user(self) -> String {
+        let Self { namespace, .. } = self;
+        format!("system:serviceaccount:{namespace}:{}", self.release())
+    }
+}
+
 /// A control plane for several operators.
 pub struct Operators {
     pub plane: Plane,
     account: PathBuf,
+    installations: Vec<Installation>,
 }
 
 /// A running operator. It dies with its handle.
@@ -42,11 +79,18 @@ pub struct Operator {
 impl Operators {
     /// Installs as many as there are names.
     pub fn install(names: &[&'static str]) -> Result<Self> {
-        let name = format!("chatbot-account-{}-{}", std::process::id(), names.concat());
+        let installations: Vec<_> = names.iter().copied().map(Installation::of).collect();
+        Self::install_at(&installations)
+    }
+
+    /// Installs them.
+    pub fn install_at(installations: &[Installation]) -> Result<Self> {
+        let names: String = installations.iter().map(|one| one.name).collect();
+        let name = format!("chatbot-account-{}-{names}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder)?;
         let (policy, account) = (folder.join("policy.yaml"), folder.join("account"));
-        fs::write(&policy, self::policy(names))?;
+        fs::write(&policy, self::policy(installations))?;
         let plane = Plane::start_with(Options {
             api_server: vec![
                 format!("--audit-policy-file={}", policy.display()),
@@ -60,35 +104,62 @@ impl Operators {
         })?;
         // Its definition as this release has it, whatever was written of it last.
         plane.apply(&serde_json::to_string(&chatbot_crds::schema::definition())?)?;
-        let namespace =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM } });
-        plane.apply(&namespace.to_string())?;
-        for name in names {
+        for installation in installations {
+            let Installation {
+                namespace, leases, ..
+            } = installation;
+            for name in [namespace, leases] {
+                let metadata = json!({ "name": name });
+                let made = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
+                plane.apply(&made.to_string())?;
+            }
             let mut helm = Command::new(plane.places.programs().join("helm"));
-            helm.args(["template", &release(name)])
+            helm.args(["template", &installation.release()])
                 .arg(plane.places.repository.join("charts/chatbot-operator"))
-                .args(["--namespace", SYSTEM, "--show-only", "templates/rbac.yaml"])
+                .args(["--namespace", namespace, "--kube-version", "1.35.0"])
+                .args(["--show-only", "templates/rbac.yaml"])
                 .args(["--set", "image.operator.repository=none"])
-                .args([
-                    "--set",
-                    "image.chatbot.repository=none",
-                    "--kube-version",
-                    "1.35.0",
-                ]);
+                .args(["--set", "image.chatbot.repository=none"])
+                .args(["--set", &format!("leaderElection.namespace={leases}")]);
             plane.apply(&command::output(&mut helm)?)?;
         }
         let mut established = plane.kubectl();
         established.args(["wait", "--for=condition=Established", "--timeout=60s"]);
         established.arg("customresourcedefinition/chatbotclusters.chatbot.dev");
         command::output(&mut established)?;
-        Ok(Self { plane, account })
+        Ok(Self {
+            plane,
+            account,
+            installations: installations.to_vec(),
+        })
+    }
+
+    fn installation(&self, name: &str) -> Result<Installation> {
+        let mut installed = self.installations.iter();
+        let found = installed.find(|installed| installed.name == name);
+        found.copied().context("it is not installed")
     }
 
     /// Starts one.
     pub fn start(&self, name: &'static str) -> Result<Operator> {
+        self.start_with(name, &[])
+    }
+
+    /// Starts one as it runs in the cluster: the pods' policies let it in by its own namespace.
+    pub fn start_inside(&self, name: &'static str) -> Result<Operator> {
+        let namespace = self.installation(name)?.namespace;
+        let labels = format!("app.kubernetes.io/instance={name}");
+        let place = ["--operator-namespace", namespace, "--operator-labels"];
+        self.start_with(name, &[&place[..], &[&labels]].concat())
+    }
+
+    fn start_with(&self, name: &'static str, arguments: &[&str]) -> Result<Operator> {
+        let installation = self.installation(name)?;
+        let namespace = installation.namespace;
         let places = &self.plane.places;
         let mut token = self.plane.kubectl();
-        token.args(["create", "token", &release(name), "--namespace", SYSTEM]);
+        token.args(["create", "token", &installation.release()]);
+        token.args(["--namespace", namespace]);
         let token = command::output(&mut token)?;
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "plane",
@@ -97,7 +168,7 @@ impl Operators {
                 "certificate-authority": places.pki().join("ca.crt"),
             } }],
             "contexts": [{ "name": "plane",
-                "context": { "cluster": "plane", "user": name, "namespace": SYSTEM } }],
+                "context": { "cluster": "plane", "user": name, "namespace": namespace } }],
             "users": [{ "name": name, "user": { "token": token.trim() } }],
         });
         let kubeconfig = places.state.join(format!("{name}.kubeconfig"));
@@ -111,6 +182,8 @@ impl Operators {
             .arg(&program)
             .args(["--image", "localhost/chatbot:test"])
             .args(["--metrics-address", &address.to_string()])
+            .args(["--lease-namespace", installation.leases])
+            .args(arguments)
             .env("KUBECONFIG", &kubeconfig)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -127,7 +200,7 @@ impl Operators {
 
     /// What an operator has written since a moment, the Lease aside, as `verb resource namespace/name: code`.
     pub fn writes(&self, name: &str, since: &str) -> Result<Vec<String>> {
-        let user = format!("system:serviceaccount:{SYSTEM}:{}", release(name));
+        let user = self.installation(name)?.user();
         let text = fs::read_to_string(&self.account)?;
         let lines = text
             .lines()
@@ -165,7 +238,7 @@ impl Operators {
             "lease",
             PROGRAM,
             "--namespace",
-            SYSTEM,
+            LEASES,
             "--output=json",
         ]);
         let lease: Value = serde_json::from_str(&command::output(&mut kubectl)?)?;
@@ -186,16 +259,9 @@ pub fn now() -> Result<String> {
     Ok(command::output(&mut date)?.trim().to_owned())
 }
 
-fn release(name: &str) -> String {
-    format!("{name}-{PROGRAM}")
-}
-
 /// Only what operators ask is told.
-fn policy(names: &[&str]) -> String {
-    let users: Vec<String> = names
-        .iter()
-        .map(|name| format!("system:serviceaccount:{SYSTEM}:{}", release(name)))
-        .collect();
+fn policy(installations: &[Installation]) -> String {
+    let users: Vec<String> = installations.iter().map(|one| one.user()).collect();
     json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [{ "level": "Metadata", "users": users }, { "level": "None" }],
@@ -222,8 +288,13 @@ impl Operator {
     /// Waits until it is ready.
     pub fn wait_ready(&self) -> Result<()> {
         wait_until(&format!("{} ready", self.name), SOON, || {
-            Ok(self.get("/readyz")?.starts_with("HTTP/1.1 200"))
+            Ok(self.readiness()?.starts_with("HTTP/1.1 200"))
         })
+    }
+
+    /// What it answers to whoever asks whether it is ready.
+    pub fn readiness(&self) -> Result<String> {
+        self.get("/readyz")
     }
 
     /// Sends it a signal.

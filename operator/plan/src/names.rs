@@ -9,8 +9,10 @@ use crate::world::Identity;
 
 /// The name under which the operator writes with server-side apply.
 pub const FIELD_MANAGER: &str = "chatbot-operator";
-/// The Lease of the operator that leads, in the operators' own namespace.
+/// The Lease of the operator that leads.
 pub const LEASE: &str = "chatbot-operator";
+/// The Lease's namespace, one for the whole cluster: operators of several installations serve the same resources.
+pub const LEASE_NAMESPACE: &str = "kube-system";
 /// The resource version of what is not there: an apply with it creates, and is refused where there is something. No
 /// object ever has it, since a new store begins with it.
 pub const ABSENT: &str = "1";

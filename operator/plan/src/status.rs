@@ -65,6 +65,8 @@ pub struct Outcome {
     pub unasked: Vec<String>,
     /// What a quota forbids.
     pub over_quota: Vec<String>,
+    /// What somebody insists on changing, and who: it is repaired ever more seldom.
+    pub contended: Vec<String>,
     /// What failed and is tried again.
     pub failed: Vec<String>,
 }

@@ -42,6 +42,9 @@ pub(super) fn stalled(
         (true, reason, with_remedy(&over_quota, reason))
     } else if let Some((reason, message)) = refused(outcome) {
         (true, reason, message)
+    } else if !outcome.contended.is_empty() {
+        let reason = Reason::Contended;
+        (true, reason, with_remedy(&outcome.contended, reason))
     } else if let Some((reason, message)) = lacking(world, conditions) {
         (true, reason, message)
     } else if let Some(message) = overdue {

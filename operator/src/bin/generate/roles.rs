@@ -23,7 +23,7 @@ pub fn rules() -> Result<String> {
     render(OWN.into_iter().chain(kinds))
 }
 
-/// What the operator needs in its own namespace alone: the Lease of the one that leads. It is made by applying it under
+/// What the operator needs in the Lease's namespace alone: the Lease of the one that leads. It is made by applying it under
 /// its name, so that this right, too, is for one object.
 pub fn namespace_rules() -> Result<String> {
     let rule = PolicyRule {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_may_be_written_in_the_operator_s_namespace() {
+    fn one_object_may_be_written_in_the_lease_s_namespace() {
         let rules: Vec<PolicyRule> = serde_yaml::from_str(&namespace_rules().unwrap()).unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].resource_names, Some(vec![LEASE.to_owned()]));
