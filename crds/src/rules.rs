@@ -11,8 +11,8 @@ use crate::Fault;
 use crate::spec::{Channel, ChatBotCluster, Conversation, Inference};
 
 use text::{
-    is_cluster_name, is_image, is_label, is_label_value, is_object_name, is_origin,
-    is_qualified_name, is_temperature, is_word,
+    is_cluster_name, is_image, is_key, is_label, is_label_value, is_object_name, is_origin,
+    is_qualified_name, is_temperature,
 };
 
 pub(crate) const NAME: &str = "metadata.name must be a DNS label of at most 40 characters that starts with a letter: \
@@ -21,10 +21,9 @@ pub(crate) const ANSWER_FITS: &str = "`conversation.maxAnswerTokens` must be les
                                       prompt and answer share the context";
 pub(crate) const IMAGE: &str =
     "must be an image reference such as 'registry.example.com/chatbot:1.0', without a scheme";
-pub(crate) const OBJECT_NAME: &str =
-    "must be an object's name: lower-case letters, digits, '-' and '.'";
+pub(crate) const OBJECT_NAME: &str = "must be an object's name: lower-case letters, digits and '-', in parts with one '.' between them";
 pub(crate) const CONFIG_MAP_KEY: &str =
-    "must be a ConfigMap's key: letters, digits, '-', '_' and '.'";
+    "must be a ConfigMap's key: letters, digits, '-', '_' and '.', not '..' at first";
 pub(crate) const CHANNEL_NAME: &str = "must be a DNS label: lower-case letters, digits and '-'";
 pub(crate) const ONE_PLATFORM: &str = "exactly one platform must be set: webChat";
 pub(crate) const ORIGIN: &str =
@@ -210,12 +209,7 @@ impl Broken {
                 OBJECT_NAME,
             );
             let key = &reference.key;
-            self.unless(
-                key.chars().all(is_word),
-                &format!("{path}.key"),
-                key,
-                CONFIG_MAP_KEY,
-            );
+            self.unless(is_key(key), &format!("{path}.key"), key, CONFIG_MAP_KEY);
         }
         let timeout = &conversation.session_timeout;
         let path_of_timeout = format!("{path}.sessionTimeout");

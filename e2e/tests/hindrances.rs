@@ -176,6 +176,59 @@ fn an_exhausted_quota_is_named_and_what_it_kept_out_is_made_once_there_is_room()
 
 #[test]
 #[ignore = "needs the programs of Kubernetes"]
+fn an_object_that_the_api_server_calls_invalid_is_told_with_its_field_and_made_after_an_edit() {
+    let installed = Installed::new(1).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let resource = installed.resource("invalid").unwrap();
+    settled(&resource).unwrap();
+    // Each is of the length that the schema allows. Together they are more than a pod may have.
+    let annotations = |of: &str| -> Value {
+        let long = "\u{1f600}".repeat(4096);
+        let names = (0..6).map(|number| (format!("example.com/{of}-{number}"), json!(long)));
+        json!({ "spec": { "podMetadata": { "annotations": names.collect::<serde_json::Map<_, _>>() } } })
+    };
+    for of in ["first", "second"] {
+        resource.edit(&annotations(of)).unwrap();
+    }
+    no_longer_stalled(&resource);
+    let deployment = || {
+        let found = resource.child("deployment", "chat-inference").unwrap();
+        found["metadata"]["generation"].clone()
+    };
+    wait_until("the second edit applied", SOON, || {
+        let found = resource.child("deployment", "chat-inference")?;
+        let annotations = &found["spec"]["template"]["metadata"]["annotations"];
+        Ok(!annotations["example.com/second-5"].is_null())
+    })
+    .unwrap();
+    let before = deployment();
+    let since = Instant::now();
+    resource.edit(&annotations("third")).unwrap();
+    let words = [
+        "Deployment chat-inference",
+        "spec.template.annotations",
+        "edit the field of the spec",
+    ];
+    resource
+        .wait_told(["Stalled", "True", "ObjectInvalid"], &words)
+        .unwrap();
+    wait_until("a while", SOON, || {
+        Ok(since.elapsed() > Duration::from_secs(6))
+    })
+    .unwrap();
+    // Two Deployments, each sent in two ways.
+    let refusals = refusals(&installed, &resource, since);
+    assert!((1..30).contains(&refusals), "{refusals} tries");
+    assert_eq!(deployment(), before, "what runs stays");
+    let none = json!({ "spec": { "podMetadata": null } });
+    resource.edit(&none).unwrap();
+    no_longer_stalled(&resource);
+    wait_until("the edit applied", SOON, || Ok(deployment() != before)).unwrap();
+    operator.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
 fn a_namespace_that_is_deleted_goes_quietly() {
     let installed = Installed::new(1).unwrap();
     let mut operator = installed.operator(NEVER).unwrap();

@@ -262,7 +262,9 @@ impl Applier<'_> {
         let name = &object.key.name;
         let result = match api.patch(name, &params, &Patch::Apply(&body)).await {
             Err(kube::Error::Api(status))
-                if status.code == 422 && seen.is_some() && Refusal::of(&status).is_none() =>
+                if status.code == 422
+                    && seen.is_some()
+                    && matches!(Refusal::of(&status), Some(Refusal::Invalid(_))) =>
             {
                 mend(api, name, &body).await
             }
@@ -310,6 +312,7 @@ impl Applier<'_> {
             Some(Refusal::Quota(words)) => outcome.over_quota.push(told(words)),
             Some(Refusal::Denied(words)) => outcome.denied.push(told(words)),
             Some(Refusal::Forbidden(words)) => outcome.forbidden.push(told(words)),
+            Some(Refusal::Invalid(words)) => outcome.invalid.push(told(words)),
             Some(Refusal::Unasked(words)) => outcome.unasked.push(told(words)),
             None => {
                 return Err(Error::Apply {

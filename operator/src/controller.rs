@@ -83,18 +83,16 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
     let status = status::compose(&world, &plan, &applied.outcome);
     // Reported even when applying failed: it may be all that a person gets to see.
     report((&sight).into(), &status, context).await?;
-    match applied.error {
-        Some(error) => Err(error),
-        None => {
-            let look = if refusals > 0 {
-                pause(refusals)
-            } else {
-                next_look(&status, plan.wake_at, sight.now)
-            };
-            let repair = applied.repair_in.unwrap_or(look);
-            Ok(Action::requeue(look.min(repair)))
-        }
+    if let Some(error) = applied.error {
+        return Err(error);
     }
+    let look = if refusals > 0 {
+        pause(refusals)
+    } else {
+        next_look(&status, plan.wake_at, sight.now)
+    };
+    let repair = applied.repair_in.unwrap_or(look);
+    Ok(Action::requeue(look.min(repair)))
 }
 
 fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) -> Duration {

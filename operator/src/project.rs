@@ -155,8 +155,9 @@ pub fn deployment(object: &DynamicObject) -> DeploymentSeen {
 
 /// Why pods cannot be made, without the name of the one that was tried last: it changes with every try.
 fn nameless(failure: &str) -> String {
-    let name = failure
-        .strip_prefix("pods \"")
+    let name = ["pods \"", "Pod \""]
+        .into_iter()
+        .find_map(|kind| failure.strip_prefix(kind))
         .and_then(|rest| rest.split_once('"'))
         .and_then(|(name, _)| name.rsplit_once('-'));
     match name {
@@ -255,6 +256,8 @@ mod tests {
     fn what_keeps_pods_from_being_made_is_told_in_the_same_words_at_every_try() {
         let words = |pod: &str| format!("pods \"chat-{pod}\" is forbidden: exceeded quota: small");
         assert_eq!(nameless(&words("6f4c-x7k2p")), words("6f4c-*"));
+        let invalid = |pod: &str| format!("Pod \"chat-{pod}\" is invalid: spec.containers[0]");
+        assert_eq!(nameless(&invalid("6f4c-x7k2p")), invalid("6f4c-*"));
         assert_eq!(nameless("pods \"x"), "pods \"x");
         assert_eq!(nameless("no \"a-b\""), "no \"a-b\"");
     }

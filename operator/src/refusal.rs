@@ -17,6 +17,8 @@ pub enum Refusal {
     Unasked(String),
     /// The operator has no right to it.
     Forbidden(String),
+    /// The object itself is refused, at every try.
+    Invalid(String),
 }
 
 impl Refusal {
@@ -46,6 +48,8 @@ impl Refusal {
             Some(Self::Quota(words()))
         } else if status.code == 403 {
             Some(Self::Forbidden(words()))
+        } else if matches!(status.code, 400 | 413 | 422) {
+            Some(Self::Invalid(words()))
         } else {
             None
         }
@@ -89,7 +93,11 @@ mod tests {
             refusal(409, "the object has been modified"),
             Some(Refusal::Changed)
         );
-        assert_eq!(refusal(422, "spec.ports: Required value"), None);
+        let field = "Service \"a\" is invalid: spec.ports: Required value";
+        assert_eq!(
+            refusal(422, field),
+            Some(Refusal::Invalid(field.to_owned()))
+        );
         assert_eq!(refusal(500, "etcdserver: request timed out"), None);
     }
 

@@ -1,6 +1,6 @@
 //! The rules of `inference.engine` and `inference.rollout`.
 
-use super::text::{is_env_name, is_image, is_object_name, is_word};
+use super::text::{is_env_name, is_image, is_key, is_object_name};
 use super::{Broken, CONFIG_MAP_KEY, IMAGE, OBJECT_NAME};
 use crate::config::engine::GIVEN;
 use crate::spec::{Engine, EnvVar, Rollout};
@@ -15,7 +15,8 @@ pub(crate) const ENV_GIVEN: &str = "may not be MODEL_PATH, MODEL_NAME, CONTEXT_T
 pub(crate) const ONE_VALUE: &str = "`value` and `valueFrom` may not be set together";
 pub(crate) const ONE_ENV_SOURCE: &str =
     "exactly one of `secretKeyRef` and `configMapKeyRef` must be set";
-pub(crate) const SECRET_KEY: &str = "must be a Secret's key: letters, digits, '-', '_' and '.'";
+pub(crate) const SECRET_KEY: &str =
+    "must be a Secret's key: letters, digits, '-', '_' and '.', not '..' at first";
 
 impl Broken {
     pub(super) fn rollout(&mut self, path: &str, rollout: &Rollout) {
@@ -66,7 +67,7 @@ impl Broken {
         for (field, name, key, key_message) in secret.chain(config_map) {
             let at = |part: &str| format!("{path}.{field}.{part}");
             self.unless(is_object_name(name), &at("name"), name, OBJECT_NAME);
-            self.unless(key.chars().all(is_word), &at("key"), key, key_message);
+            self.unless(is_key(key), &at("key"), key, key_message);
         }
     }
 }

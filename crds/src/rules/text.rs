@@ -26,11 +26,12 @@ pub(super) fn is_cluster_name(text: &str) -> bool {
 }
 
 pub(super) fn is_object_name(text: &str) -> bool {
-    consists_of(
-        text,
-        |character| is_lower(character) || "-.".contains(character),
-        is_lower,
-    )
+    text.split('.').all(is_label)
+}
+
+/// Whether a text can be the key of a Secret or a `ConfigMap`, which is also a file's name.
+pub(super) fn is_key(text: &str) -> bool {
+    text.chars().all(is_word) && text != "." && !text.starts_with("..")
 }
 
 /// Whether a text can be a host's name in DNS, and is no address.

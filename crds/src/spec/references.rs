@@ -26,9 +26,7 @@ pub struct SecretKeyRef {
 
     /// The key.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(crate::rules::engine::SECRET_KEY)
-    )]
+    #[x_kube(validation = shapes::key(crate::rules::engine::SECRET_KEY))]
     pub key: String,
 }
 
@@ -43,6 +41,6 @@ pub struct ConfigMapKeyRef {
 
     /// The key.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(crate::rules::CONFIG_MAP_KEY))]
+    #[x_kube(validation = shapes::key(crate::rules::CONFIG_MAP_KEY))]
     pub key: String,
 }

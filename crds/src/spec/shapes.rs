@@ -6,9 +6,18 @@ use serde_json::{Value, json};
 
 use crate::rules;
 
+/// A DNS subdomain: labels, with dots between them.
+const SUBDOMAIN: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+
+/// The rule that a string can be the key of a Secret or a `ConfigMap`.
+pub(crate) fn key(message: &str) -> Rule {
+    Rule::new("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')")
+        .message(message)
+}
+
 /// The rule that a string can be the name of an object.
 pub(crate) fn object_name() -> Rule {
-    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(rules::OBJECT_NAME)
+    Rule::new(format!("self.matches('^{SUBDOMAIN}$')")).message(rules::OBJECT_NAME)
 }
 
 /// The rule that a string can be the reference of an image.
@@ -41,8 +50,7 @@ pub(super) fn arguments(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// A name with an optional prefix, as the key of a label, an annotation or a taint.
-const QUALIFIED: &str =
-    "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+const QUALIFIED: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
 /// The rule that a string can be the key of a taint.
 pub(crate) fn taint_key() -> Rule {

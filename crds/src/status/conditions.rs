@@ -123,6 +123,8 @@ names! {
         WebhookUnavailable,
         /// A quota forbids what is needed.
         QuotaExceeded,
+        /// The API server refuses an object, whoever sends it.
+        ObjectInvalid,
         /// Somebody changes an object of the operator's again and again.
         Contended,
         /// A roll-out took too long.
@@ -312,6 +314,7 @@ impl ConditionType {
                 R::AdmissionDenied,
                 R::WebhookUnavailable,
                 R::QuotaExceeded,
+                R::ObjectInvalid,
                 R::Contended,
                 R::ProgressDeadlineExceeded,
                 R::NotStalled,
@@ -325,6 +328,7 @@ impl ConditionType {
                 R::CrashLooping,
                 R::QuotaExceeded,
                 R::PodsForbidden,
+                R::ObjectInvalid,
                 R::ReferenceMissing,
                 R::SystemPromptMissing,
                 R::TLSSecretMissing,
@@ -353,6 +357,7 @@ impl ConditionType {
                 R::CrashLooping,
                 R::QuotaExceeded,
                 R::PodsForbidden,
+                R::ObjectInvalid,
                 R::ReferenceMissing,
                 R::ModelNotReady,
                 R::Halted,

@@ -26,6 +26,7 @@ impl Reason {
             | Self::TLSSecretMissing
             | Self::TLSSecretInvalid
             | Self::PodsForbidden
+            | Self::ObjectInvalid
             | Self::ImagePullFailed => Some(0),
             Self::CrashLooping => Some(CRASHES),
             Self::Unschedulable

@@ -62,6 +62,9 @@ impl Reason {
             Self::PodsForbidden => {
                 "see the message: an admission policy, Pod Security, a LimitRange, or a priorityClassName that is not there"
             }
+            Self::ObjectInvalid => {
+                "edit the field of the spec that the named one follows from; what runs goes on as it was, and it is tried again at once after the edit"
+            }
             Self::Contended => {
                 "have whoever the message names leave the object alone, or let the resource ask for what he wants; while somebody works on it by hand, set runStrategy to Paused"
             }

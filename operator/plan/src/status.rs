@@ -65,6 +65,8 @@ pub struct Outcome {
     pub unasked: Vec<String>,
     /// What a quota forbids.
     pub over_quota: Vec<String>,
+    /// Objects that the API server calls invalid, with its words for the field.
+    pub invalid: Vec<String>,
     /// What somebody insists on changing, and who: it is repaired ever more seldom.
     pub contended: Vec<String>,
     /// What failed and is tried again.
@@ -80,6 +82,7 @@ impl Outcome {
             &self.denied,
             &self.unasked,
             &self.over_quota,
+            &self.invalid,
         ]
         .iter()
         .any(|refused| !refused.is_empty())
@@ -258,7 +261,7 @@ fn dated(
                 type_: condition.kind.as_str().to_owned(),
                 status: status.to_owned(),
                 reason: condition.reason.as_str().to_owned(),
-                message: shortened(&condition.message),
+                message: shortened(&condition.message, MESSAGE_LIMIT),
                 observed_generation: Some(generation),
                 last_transition_time: since,
             }
@@ -271,8 +274,8 @@ fn seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-fn shortened(message: &str) -> String {
-    match message.char_indices().nth(MESSAGE_LIMIT) {
+fn shortened(message: &str, most: usize) -> String {
+    match message.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
     }
@@ -344,7 +347,7 @@ fn channel(
         transport: report.transport,
         ready: report.ready,
         reason: report.reason.as_str().to_owned(),
-        message: shortened(&report.message),
+        message: shortened(&report.message, MESSAGE_LIMIT),
         last_transition_time: since,
     }
 }

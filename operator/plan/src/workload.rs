@@ -81,6 +81,8 @@ pub fn judge(
                 Reason::QuotaExceeded
             } else if failure.contains("is forbidden") {
                 Reason::PodsForbidden
+            } else if failure.contains("is invalid") {
+                Reason::ObjectInvalid
             } else {
                 Reason::InsufficientReplicas
             };

@@ -2,10 +2,13 @@
 
 use chatbot_crds::{ConditionType, Reason};
 
-use super::{Outcome, find, ready::CAUSES};
+use super::{Outcome, find, ready::CAUSES, shortened};
 use crate::claim;
 use crate::proposal::{Condition, Plan};
 use crate::world::World;
+
+/// The most of the API server's words, in characters.
+const WORDS_LIMIT: usize = 700;
 
 /// Whether a person is needed: what the API server refuses, what a part lacks that time does not bring, what takes too
 /// long.
@@ -67,6 +70,7 @@ fn refused(outcome: &Outcome) -> Option<(Reason, String)> {
         (&outcome.forbidden, Reason::Forbidden),
         (&outcome.denied, Reason::AdmissionDenied),
         (&outcome.unasked, Reason::WebhookUnavailable),
+        (&outcome.invalid, Reason::ObjectInvalid),
     ];
     let (refused, reason) = refusals
         .into_iter()
@@ -74,8 +78,10 @@ fn refused(outcome: &Outcome) -> Option<(Reason, String)> {
     Some((reason, with_remedy(refused, reason)))
 }
 
+/// The API server quotes whatever it refuses: the remedy is to be read all the same.
 pub(super) fn with_remedy(refused: &[String], reason: Reason) -> String {
-    format!("{}: {}", refused.join("; "), reason.remedy())
+    let words = shortened(&refused.join("; "), WORDS_LIMIT);
+    format!("{words}: {}", reason.remedy())
 }
 
 /// The first part, causes before effects, that does not work for want of a person, with its own reason.
@@ -107,7 +113,9 @@ fn seconds_so(world: &World, kind: ConditionType) -> i64 {
 mod tests {
     use super::*;
     use crate::example::world;
+    use crate::plan;
     use crate::proposal::Component;
+    use crate::status::compose;
     use crate::world::{Signal, Trouble};
 
     /// A world whose instances are in this trouble, looked at twice.
@@ -177,6 +185,47 @@ mod tests {
             let over = world.later(patience);
             assert_eq!(told(&over), ("True".to_owned(), reason.to_owned()));
         }
+    }
+
+    #[test]
+    fn an_object_that_the_api_server_calls_invalid_needs_a_person_however_much_it_quotes() {
+        let world = world().settled();
+        let field = "spec.template.spec.priorityClassName: Invalid value: \"a..b\"";
+        for quoted in ["", &"x".repeat(5000)] {
+            let outcome = Outcome {
+                invalid: vec![format!("Deployment support-inference: {field}: {quoted}")],
+                ..Outcome::default()
+            };
+            assert!(outcome.is_refused(), "it is tried ever more seldom");
+            let status = compose(&world, &plan(&world), &outcome);
+            let stalled = find(&status, ConditionType::Stalled).unwrap();
+            let said = (stalled.status.as_str(), stalled.reason.as_str());
+            assert_eq!(said, ("True", "ObjectInvalid"));
+            for words in [
+                "Deployment support-inference",
+                field,
+                Reason::ObjectInvalid.remedy(),
+            ] {
+                assert!(stalled.message.contains(words), "{}", stalled.message);
+            }
+            // What runs goes on.
+            let available = find(&status, ConditionType::Available).unwrap();
+            assert_eq!(available.status, "True");
+        }
+    }
+
+    #[test]
+    fn who_insists_is_named_with_what_to_do() {
+        let world = world().settled();
+        let outcome = Outcome {
+            contended: vec!["Service a is changed again and again by somebody".to_owned()],
+            ..Outcome::default()
+        };
+        let status = compose(&world, &plan(&world), &outcome);
+        let stalled = find(&status, ConditionType::Stalled).unwrap();
+        assert_eq!(stalled.reason, "Contended");
+        assert!(stalled.message.starts_with("Service a is changed"));
+        assert!(stalled.message.ends_with(Reason::Contended.remedy()));
     }
 
     #[test]
