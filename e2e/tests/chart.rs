@@ -161,6 +161,51 @@ fn a_wrong_value_is_refused_by_its_name() {
             "priorityClasses.training.name=",
             "priorityClasses.training.name must be set, or priorityClasses.create be false",
         ),
+        (
+            "log=verbose",
+            "log=verbose: must be error, warn, info, debug, trace or off",
+        ),
+        (
+            "log=chatbot=loud",
+            "must be error, warn, info, debug, trace or off, also by module",
+        ),
+        (
+            "resources.limits.cpu=abc",
+            "resources.limits.cpu=abc: must be a quantity such as 500m, 2 or 256Mi",
+        ),
+        (
+            "image.operator.repository=example.com/Team/operator",
+            "image.operator.repository=example.com/Team/operator: must be a name such as",
+        ),
+        (
+            "priorityClasses.training.name=chatbot-production",
+            "priorityClasses.training.name=chatbot-production: must not be that of priorityClasses.production",
+        ),
+        (
+            "priorityClasses.production.name=system-node-critical",
+            "priorityClasses.production.name=system-node-critical: must not start with system-",
+        ),
+        (
+            "nodeSelector.a b=c",
+            "nodeSelector: \"a b\" is no label's key",
+        ),
+        (
+            "nodeSelector.disk=a b",
+            "nodeSelector.disk=\"a b\": must be a label's value",
+        ),
+        ("crds=null", "missing property 'crds'"),
+        (
+            "priorityClasses.production=null",
+            "at '/priorityClasses': missing property 'production'",
+        ),
+        (
+            "image.chatbot=null",
+            "at '/image': missing property 'chatbot'",
+        ),
+        (
+            "leaderElection.namespace=Kube_System",
+            "at '/leaderElection/namespace': 'Kube_System' does not match",
+        ),
     ] {
         let refused = render(&["--set", wrong]).expect_err(wrong);
         let said = format!("{refused:#}");
@@ -169,6 +214,59 @@ fn a_wrong_value_is_refused_by_its_name() {
             "{wrong} should say: {words}\nsaid: {said}"
         );
     }
+}
+
+#[test]
+#[ignore = "needs helm: cargo e2e test"]
+fn whatever_may_be_right_is_let_in() {
+    for right in [
+        "log=off",
+        "log=chatbot_operator=debug\\,info",
+        "resources.limits.cpu=1.5",
+        "resources.limits.cpu=2",
+        "resources.requests.cpu=500m",
+        "image.operator.repository=localhost:5000/a/b_c-d",
+        "image.operator.repository=[fd00::1]:5000/operator",
+        "image.operator.repository=operator",
+        "nodeSelector.example\\.com/disk=ssd",
+        "nodeSelector=null",
+        "tolerations=null",
+        "resources.limits=null",
+        // Those are there in every cluster.
+        "priorityClasses.create=false,priorityClasses.production.name=system-cluster-critical",
+    ] {
+        assert!(render(&["--set", right]).is_ok(), "{right}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm: cargo e2e test"]
+fn the_lease_is_one_for_all_installations_and_the_only_right_there() {
+    let objects = render(&["--set", "leaderElection.namespace=shared"]).unwrap();
+    let pod = pods(&objects)[0];
+    assert_eq!(
+        environment(pod, "CHATBOT_LEASE_NAMESPACE").unwrap(),
+        "shared"
+    );
+    let roles = of_kind(&objects, "Role");
+    let mut of_lease = roles
+        .iter()
+        .filter(|role| role["metadata"]["namespace"] == "shared");
+    let role = of_lease.next().unwrap();
+    assert!(of_lease.next().is_none());
+    assert_eq!(role["rules"].as_array().unwrap().len(), 1);
+    assert_eq!(role["rules"][0]["resourceNames"][0], "chatbot-operator");
+    let bindings = of_kind(&objects, "RoleBinding");
+    let binding = bindings
+        .iter()
+        .find(|binding| binding["metadata"]["namespace"] == "shared");
+    assert_eq!(binding.unwrap()["subjects"][0]["namespace"], "system");
+    let usual = render(&[]).unwrap();
+    let pod = pods(&usual)[0];
+    assert_eq!(
+        environment(pod, "CHATBOT_LEASE_NAMESPACE").unwrap(),
+        "kube-system"
+    );
 }
 
 #[test]

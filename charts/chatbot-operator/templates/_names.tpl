@@ -23,6 +23,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if regexMatch "@|:[^/]*$" $repository }}
 {{- fail (printf "image.%s.repository=%s: must have no tag and no digest; they are image.%s.tag and image.%s.digest" .of $repository .of .of) }}
 {{- end }}
+{{- $registry := "([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:]+\\])(:[0-9]+)?/" }}
+{{- $part := "[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*" }}
+{{- if not (regexMatch (printf "^(%s)?%s(/%s)*$" $registry $part $part) $repository) }}
+{{- fail (printf "image.%s.repository=%s: must be a name such as registry.example.com/team/%s: behind the registry lower-case letters, digits, '.', '_', '-' and '/' alone" .of $repository .of) }}
+{{- end }}
 {{- if $image.digest }}{{ $repository }}@{{ $image.digest }}
 {{- else }}{{ $repository }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end }}
