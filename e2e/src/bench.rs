@@ -5,6 +5,7 @@
 //! harness adds what ran on what, prints a table with the peers beside ours, and as the very last line one JSON object.
 //! What a program has to print is described in `e2e/BENCHMARKS.md`.
 
+pub mod choices;
 pub mod conditions;
 pub mod controller;
 pub mod forecast;
@@ -125,8 +126,14 @@ pub fn run(places: &Places, name: &str, wish: &Wish) -> Result<ExitCode> {
             names.join(", ")
         );
     };
-    if let Kind::Own { check, .. } = &benchmark.kind {
-        check(wish)?;
+    // Before minutes of building.
+    match &benchmark.kind {
+        Kind::Own { check, .. } => check(wish)?,
+        Kind::Programs { programs, .. } => {
+            for program in *programs {
+                choices::check(program.choices, &wish.more, &places.repository)?;
+            }
+        }
     }
     let minutes = if wish.quick {
         benchmark.quick_minutes

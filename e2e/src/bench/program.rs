@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
 use super::Wish;
+use super::choices::Choice;
 use super::measure::{self, Taken};
 use super::report::{Report, Row, Summary};
 use crate::command;
@@ -29,6 +30,8 @@ pub struct Program {
     pub binary: &'static str,
     /// Given before everything else.
     pub arguments: &'static [&'static str],
+    /// What else it takes.
+    pub choices: &'static [Choice],
 }
 
 /// Builds all, runs their rounds interleaved, and puts the peers beside the first.

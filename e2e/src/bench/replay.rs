@@ -1,8 +1,26 @@
 //! What is decided ahead of time, played in virtual time: recorded load and spot capacity through the planner itself.
 //! The same traces and the same seed give the same figures: one round says all.
 
+use super::choices::{Choice, Value, choice};
 use super::program::Program;
 use super::{Benchmark, Kind};
+
+/// What the program takes.
+pub const CHOICES: &[Choice] = &[
+    choice("--data", Value::Folder),
+    choice("--trace", Value::File),
+    choice("--time", Value::Text),
+    choice("--value", Value::Text),
+    choice("--step", Value::Number),
+    choice("--days", Value::Number),
+    choice("--left-out", Value::Number),
+    choice("--fill", Value::Number),
+    choice("--percentile", Value::Number),
+    choice("--spot-trace", Value::File),
+    choice("--nodes", Value::Number),
+    choice("--standby", Value::Number),
+    choice("--idle", Value::Number),
+];
 
 /// How little is lost with how little capacity.
 pub const ELASTICITY: Benchmark = Benchmark {
@@ -15,6 +33,7 @@ pub const ELASTICITY: Benchmark = Benchmark {
             label: "ours",
             binary: "chatbot-replay",
             arguments: &["elasticity"],
+            choices: CHOICES,
         }],
         rounds: 1,
         quick_rounds: 1,
@@ -32,6 +51,7 @@ pub const SPOT: Benchmark = Benchmark {
             label: "ours",
             binary: "chatbot-replay",
             arguments: &["spot"],
+            choices: CHOICES,
         }],
         rounds: 1,
         quick_rounds: 1,
@@ -49,6 +69,7 @@ pub const TRAINING: Benchmark = Benchmark {
             label: "ours",
             binary: "chatbot-replay",
             arguments: &["training"],
+            choices: CHOICES,
         }],
         rounds: 1,
         quick_rounds: 1,
@@ -66,6 +87,7 @@ pub const DAY: Benchmark = Benchmark {
             label: "ours",
             binary: "chatbot-replay",
             arguments: &["day"],
+            choices: CHOICES,
         }],
         rounds: 1,
         quick_rounds: 1,

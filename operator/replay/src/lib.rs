@@ -5,6 +5,7 @@
 //! spot nodes back, [`queue`] loses what waits too long. Chance comes from a seed. The crate is pure: no files, no
 //! network, no clock.
 
+pub mod arguments;
 pub mod autoscaler;
 pub mod bench;
 pub mod fleet;

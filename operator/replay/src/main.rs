@@ -2,74 +2,15 @@
 //! standard error; the last line of standard output is one JSON object.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use chatbot_forecast::trace::{Reading, read};
+use chatbot_replay::arguments::{Arguments, Benchmark};
 use chatbot_replay::bench::{Report, Series, day, elasticity, spot, training};
 use chatbot_replay::trace::{SpotTrace, Trace};
-use clap::{Parser, ValueEnum};
-
-/// Recorded load and spot capacity through the planner, in virtual time.
-#[derive(Parser)]
-struct Arguments {
-    /// What is shown.
-    benchmark: Benchmark,
-    /// The folder with the recorded traces.
-    #[arg(long, default_value = "../shared/data")]
-    data: PathBuf,
-    /// A trace of your own, in place of the recorded load; `.gz` is unpacked.
-    #[arg(long)]
-    trace: Option<PathBuf>,
-    /// Its column of times.
-    #[arg(long)]
-    time: Option<String>,
-    /// Its column of values.
-    #[arg(long)]
-    value: Option<String>,
-    /// Seconds of one of its slots.
-    #[arg(long)]
-    step: Option<u32>,
-    /// Days at its end that are played.
-    #[arg(long, default_value_t = 5)]
-    days: i64,
-    /// Days at the end that are left out.
-    #[arg(long, default_value_t = 0)]
-    left_out: i64,
-    /// How busy instances may be at the percentile that is prepared for, percent; the planner's own choice when absent.
-    #[arg(long)]
-    fill: Option<u32>,
-    /// The percentile of the forecast that is prepared for; the planner's own choice when absent.
-    #[arg(long)]
-    percentile: Option<u8>,
-    /// Spot capacity of your own, in place of the recorded churn: seconds, zone, obtainable instances.
-    #[arg(long)]
-    spot_trace: Option<PathBuf>,
-    /// Nodes of the service in it; half of what there ever was when absent.
-    #[arg(long)]
-    nodes: Option<u32>,
-    /// Standby nodes; 2 for `elasticity` and 4 for `spot` when absent.
-    #[arg(long)]
-    standby: Option<u32>,
-    /// Seconds for which a node is empty before it is let go.
-    #[arg(long, default_value_t = 600)]
-    idle: i64,
-    /// What chance is made from.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// One series, two days.
-    #[arg(long)]
-    quick: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Benchmark {
-    Elasticity,
-    Spot,
-    Training,
-    Day,
-}
+use clap::Parser;
 
 /// The recorded load: name, file, slot of the recording, step of demand, days played, whether a zero is a gap.
 const LOAD: [(&str, &str, u32, i64, i64, bool); 3] = [
