@@ -12,13 +12,15 @@ use crate::spec::{Channel, ChatBotCluster, Conversation, Inference};
 
 use text::{
     is_cluster_name, is_image, is_key, is_label, is_label_value, is_object_name, is_origin,
-    is_qualified_name, is_temperature,
+    is_qualified_name, is_temperature, is_text,
 };
 
 pub(crate) const NAME: &str = "metadata.name must be a DNS label of at most 40 characters that starts with a letter: \
                                Services and Deployments are named after it";
 pub(crate) const ANSWER_FITS: &str = "`conversation.maxAnswerTokens` must be less than `inference.contextTokens`: \
                                       prompt and answer share the context";
+pub(crate) const TEXT: &str = "must not have control characters other than tabs and line breaks: no program can be given them";
+pub(crate) const LINE: &str = "must be one line without control characters";
 pub(crate) const IMAGE: &str =
     "must be an image reference such as 'registry.example.com/chatbot:1.0', without a scheme";
 pub(crate) const OBJECT_NAME: &str = "must be an object's name: lower-case letters, digits and '-', in parts with one '.' between them";
@@ -199,6 +201,14 @@ impl Broken {
         let both =
             conversation.system_prompt.is_some() && conversation.system_prompt_from.is_some();
         self.unless(!both, path, "", ONE_PROMPT);
+        let texts = [
+            ("systemPrompt", conversation.system_prompt.as_ref()),
+            ("fallbackMessage", Some(&conversation.fallback_message)),
+        ];
+        for (field, text) in texts {
+            let text = text.map(String::as_str).unwrap_or_default();
+            self.unless(is_text(text), &format!("{path}.{field}"), "", TEXT);
+        }
         if let Some(source) = &conversation.system_prompt_from {
             let reference = &source.config_map_key_ref;
             let path = format!("{path}.systemPromptFrom.configMapKeyRef");
@@ -254,6 +264,8 @@ impl Broken {
             let inside =
                 !claim.path.starts_with('/') && !claim.path.split('/').any(|part| part == "..");
             self.unless(inside, &format!("{path}.path"), &claim.path, CLAIM_PATH);
+            let is_line = !claim.path.chars().any(|inside| inside.is_ascii_control());
+            self.unless(is_line, &format!("{path}.path"), "", LINE);
         }
         if let Some(capacity) = &inference.node_capacity {
             for (field, quantity, message) in [

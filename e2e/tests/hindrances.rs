@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use admission::{policy, webhook};
 use anyhow::Context;
-use chatbot_e2e::resource::Resource;
+use chatbot_e2e::resource::{NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
 use proxy::rules::Verb;
 use proxy::subject::{Installed, SOON, settled, state, wait_for};
@@ -276,6 +276,75 @@ fn a_namespace_that_is_deleted_goes_quietly() {
     let mut wait = installed.plane.kubectl();
     wait.args(["wait", "--for=delete", "namespace/leaving", "--timeout=60s"]);
     chatbot_e2e::command::output(&mut wait).unwrap();
+    operator.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_resource_that_somebody_s_finalizer_holds_back_is_told_as_it_is() {
+    let installed = Installed::new(1).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let resource = installed.resource("held").unwrap();
+    settled(&resource).unwrap();
+    let finalizers = |list: Value| {
+        let edit = json!({ "metadata": { "finalizers": list } });
+        resource.edit(&edit).map(drop)
+    };
+    finalizers(json!(["example.com/hold"])).unwrap();
+    let space = &resource.space;
+    space
+        .kubectl(&["delete", "chatbotcluster", NAME, "--wait=false"])
+        .unwrap();
+    let words = ["example.com/hold", "being deleted"];
+    resource
+        .wait_told(["Ready", "False", "Terminating"], &words)
+        .unwrap();
+    no_longer_stalled(&resource);
+    // Nothing is made any more, and what has become of the parts is told all the same.
+    space
+        .kubectl(&["delete", "deployment", "chat-adapters", "--wait=false"])
+        .unwrap();
+    resource
+        .wait_told(["AdaptersReady", "Unknown", "Pending"], &["chat-adapters"])
+        .unwrap();
+    assert!(resource.child("deployment", "chat-adapters").is_err());
+    no_longer_stalled(&resource);
+    let _ = finalizers(Value::Null); // it is gone before it can be read again
+    wait_until("the resource gone", SOON, || {
+        Ok(resource
+            .object()
+            .is_err_and(|error| error.to_string().contains("not found")))
+    })
+    .unwrap();
+    operator.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_deployment_that_somebody_paused_is_named_when_a_rollout_waits_for_it() {
+    let installed = Installed::new(1).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let resource = installed.resource("halted-rollout").unwrap();
+    settled(&resource).unwrap();
+    let rollout = |what: &str| {
+        let rollout = ["rollout", what, "deployment/chat-adapters"];
+        resource.space.kubectl(&rollout).unwrap();
+    };
+    rollout("pause");
+    edit_prompt(&resource, "You are brief.");
+    let words = [
+        "Deployment chat-adapters",
+        "spec.paused",
+        "kubectl rollout resume deployment/chat-adapters",
+    ];
+    resource
+        .wait_told(["AdaptersReady", "False", "DeploymentPaused"], &words)
+        .unwrap();
+    resource
+        .wait_told(["Stalled", "True", "DeploymentPaused"], &words)
+        .unwrap();
+    rollout("resume");
+    no_longer_stalled(&resource);
     operator.check().unwrap();
 }
 

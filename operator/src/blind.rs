@@ -45,6 +45,7 @@ pub async fn tell(
         cluster: &cluster,
         status: &previous,
         version: version.as_deref(),
+        quiet: false,
     };
     report(subject, &status, context).await?;
     Ok(Action::requeue(AGAIN))

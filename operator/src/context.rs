@@ -103,11 +103,6 @@ impl Context {
         look(self.desks().entry(uid.to_owned()).or_default())
     }
 
-    /// Forgets a resource that is gone.
-    pub fn clear(&self, uid: &str) {
-        self.desks().remove(uid);
-    }
-
     /// Forgets everything: while another operator led, anything may have been written.
     pub fn clear_all(&self) {
         self.desks().clear();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatbot_crds::{ChatBotClusterStatus, ConditionType};
-use chatbot_plan::status;
+use chatbot_plan::status::{self, Outcome};
+use chatbot_plan::world::{Leaving, World};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
@@ -13,8 +14,8 @@ use crate::apply::apply;
 use crate::blind;
 use crate::context::{Context, Desk};
 use crate::error::{Error, in_full, pause};
-use crate::observe::observe;
-use crate::report::report;
+use crate::observe::{Sight, observe};
+use crate::report::{Subject, report};
 use crate::watch::Guarded;
 
 /// How long until the next look while something is missing: what pods report is not watched.
@@ -27,11 +28,6 @@ const PATIENCE_SECONDS: i64 = 600;
 /// One pass over one resource.
 pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let uid = resource.uid().unwrap_or_default();
-    if resource.meta().deletion_timestamp.is_some() {
-        // Everything it owns goes with it.
-        context.clear(&uid);
-        return Ok(Action::await_change());
-    }
     if context.gate.check().is_err() {
         // Whoever begins to lead looks at everything.
         return Ok(Action::await_change());
@@ -68,7 +64,8 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
     let plan = chatbot_plan::plan(&world);
     let mut applied = apply(&plan, &sight.children, context).await;
     if let Some(error @ Error::Leaving { .. }) = applied.error {
-        return Err(error); // who would read it?
+        tell_of_end(&sight, world, context).await?;
+        return Err(error);
     }
     applied.outcome.forbidden.extend(sight.forbidden.clone());
     applied.outcome.forbidden.extend(context.caches.refused());
@@ -93,6 +90,18 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
     };
     let repair = applied.repair_in.unwrap_or(look);
     Ok(Action::requeue(look.min(repair)))
+}
+
+/// What is said of a resource as long as it is there, when its namespace is on its way out.
+async fn tell_of_end(sight: &Sight, mut world: World, context: &Context) -> Result<(), Error> {
+    world.observed.leaving = Some(Leaving::Namespace);
+    let plan = chatbot_plan::plan(&world);
+    let status = status::compose(&world, &plan, &Outcome::default());
+    let subject = Subject {
+        quiet: true,
+        ..Subject::from(sight)
+    };
+    report(subject, &status, context).await
 }
 
 fn next_look(status: &ChatBotClusterStatus, wake_at: Timestamp, now: Timestamp) -> Duration {

@@ -9,7 +9,7 @@ use chatbot_plan::foresight::Foresight;
 use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
-    ClaimSeen, Identity, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
+    ClaimSeen, Identity, Leaving, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
 };
 use chatbot_plan::{facts, http_route, names, status};
 use jiff::Timestamp;
@@ -93,6 +93,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         claim: allowed(claim, &mut forbidden)?,
         system_prompt: allowed(system_prompt, &mut forbidden)?,
         signals: Box::default(),
+        leaving: leaving(resource),
         status,
     };
     Ok(Sight {
@@ -136,6 +137,15 @@ impl Sight {
             memory: memory(&self.cluster, &self.children),
         })
     }
+}
+
+/// What holds a resource back that is to go.
+fn leaving(resource: &Guarded) -> Option<Leaving> {
+    let metadata = resource.meta();
+    metadata.deletion_timestamp.as_ref()?;
+    Some(Leaving::Resource {
+        finalizers: metadata.finalizers.clone().unwrap_or_default(),
+    })
 }
 
 pub(crate) fn identity(resource: &Guarded) -> Identity {

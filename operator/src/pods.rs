@@ -125,12 +125,16 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
         if reason == REFERENCE_REASON {
             return Some(Trouble::Reference(message));
         }
+        if CREATE_REASONS.contains(&reason) && says_too_little(&message) {
+            return Some(Trouble::OutOfMemory(memory_limit(pod, &container.name)));
+        }
         if CREATE_REASONS.contains(&reason) {
             return Some(Trouble::Crash(format!("{reason}: {message}")));
         }
         // A pod between two runs and one that runs again are in the same trouble.
         let end = ended(container)?;
-        if end.reason.as_deref() == Some("OOMKilled") {
+        let words = end.message.as_deref().unwrap_or_default();
+        if end.reason.as_deref() == Some("OOMKilled") || says_too_little(words) {
             return Some(Trouble::OutOfMemory(memory_limit(pod, &container.name)));
         }
         Some(Trouble::Crash(match &end.reason {
@@ -138,6 +142,11 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
             _ => format!("exit code {}", end.exit_code),
         }))
     })
+}
+
+/// Whether a runtime could not even begin for want of memory, in runc's words and in crun's.
+fn says_too_little(message: &str) -> bool {
+    message.contains("init was OOM-killed") || message.contains("memory limit too low")
 }
 
 fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
@@ -237,14 +246,21 @@ mod tests {
     #[test]
     fn a_pod_without_enough_memory_is_told_from_one_that_crashes() {
         let last = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
-        let waiting = pod(&container(
-            &json!({ "waiting": { "reason": "CrashLoopBackOff" } }),
-            &last,
-        ));
-        assert_eq!(
-            waiting.trouble,
-            Some(Trouble::OutOfMemory(Some("460Mi".to_owned())))
-        );
+        let words = "container init was OOM-killed (memory limit too low?): unknown";
+        let unstarted =
+            json!({ "terminated": { "exitCode": 128, "reason": "StartError", "message": words } });
+        let uncreated = json!({ "waiting": { "reason": "RunContainerError", "message": words } });
+        let again = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        for (state, last) in [
+            (&again, &last),
+            (&again, &unstarted),
+            (&uncreated, &json!({})),
+        ] {
+            assert_eq!(
+                pod(&container(state, last)).trouble,
+                Some(Trouble::OutOfMemory(Some("460Mi".to_owned())))
+            );
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub fn shrink(kind: &str, object: &mut DynamicObject) {
         "Deployment" => json!({
             "fingerprint": fingerprint(&object.data),
             "replicas": object.data.pointer("/spec/replicas"),
+            "paused": object.data.pointer("/spec/paused"),
             "status": object.data.get("status"),
         }),
         "HorizontalPodAutoscaler" => json!({
@@ -144,6 +145,7 @@ pub fn deployment(object: &DynamicObject) -> DeploymentSeen {
         replicas: count(status.replicas),
         updated: count(status.updated_replicas),
         ready: count(status.ready_replicas),
+        paused: object.data.get("paused").and_then(Value::as_bool) == Some(true),
         progress: condition("Progressing")
             .and_then(|condition| condition.reason.clone())
             .unwrap_or_default(),

@@ -42,6 +42,8 @@ pub struct Subject<'a> {
     pub status: &'a ChatBotClusterStatus,
     /// The version.
     pub version: Option<&'a str>,
+    /// Whether no event is published: nobody may, where a namespace is being deleted.
+    pub quiet: bool,
 }
 
 impl<'a> From<&'a Sight> for Subject<'a> {
@@ -50,6 +52,7 @@ impl<'a> From<&'a Sight> for Subject<'a> {
             cluster: &sight.cluster,
             status: &sight.observed.status,
             version: sight.version.as_deref(),
+            quiet: false,
         }
     }
 }
@@ -69,6 +72,9 @@ pub async fn report(
     };
     context.metrics.wrote("Status");
     context.desk(&cluster.uid, |desk| desk.reported = Some(Arc::new(written)));
+    if subject.quiet {
+        return Ok(());
+    }
     for kind in TOLD {
         if let Some(news) = change(find(previous, kind), find(status, kind)) {
             publish(cluster, news, context).await;
@@ -209,7 +215,8 @@ fn change(before: Option<&Condition>, after: Option<&Condition>) -> Option<News>
 
 /// What time alone may mend, as far as this condition says: where it needs a person, `Stalled` tells.
 fn mends_itself(kind: ConditionType, reason: &str) -> bool {
-    reason == "RollingOut" || (kind == ConditionType::ModelReady && reason == "StoreUnbound")
+    ["RollingOut", "Terminating"].contains(&reason)
+        || (kind == ConditionType::ModelReady && reason == "StoreUnbound")
 }
 
 async fn publish(cluster: &Identity, news: News, context: &Context) {

@@ -1,7 +1,7 @@
 //! The rules of `inference.engine` and `inference.rollout`.
 
-use super::text::{is_env_name, is_image, is_key, is_object_name};
-use super::{Broken, CONFIG_MAP_KEY, IMAGE, OBJECT_NAME};
+use super::text::{is_env_name, is_image, is_key, is_object_name, is_text};
+use super::{Broken, CONFIG_MAP_KEY, IMAGE, OBJECT_NAME, TEXT};
 use crate::config::engine::GIVEN;
 use crate::spec::{Engine, EnvVar, Rollout};
 
@@ -38,6 +38,10 @@ impl Broken {
     pub(super) fn engine(&mut self, path: &str, engine: &Engine) {
         let image = &engine.image;
         self.unless(is_image(image), &format!("{path}.image"), image, IMAGE);
+        for (index, argument) in engine.args.iter().enumerate() {
+            let path = format!("{path}.args[{index}]");
+            self.unless(is_text(argument), &path, "", TEXT);
+        }
         for (index, variable) in engine.env.iter().enumerate() {
             self.variable(&format!("{path}.env[{index}]"), variable);
         }
@@ -49,6 +53,8 @@ impl Broken {
         self.unless(is_env_name(name), &path_of_name, name, ENV_NAME);
         let free = !GIVEN.contains(&name.as_str());
         self.unless(free, &path_of_name, name, ENV_GIVEN);
+        let value = variable.value.as_deref().unwrap_or_default();
+        self.unless(is_text(value), &format!("{path}.value"), "", TEXT);
         let both = variable.value.is_some() && variable.value_from.is_some();
         self.unless(!both, path, "", ONE_VALUE);
         let Some(source) = &variable.value_from else {

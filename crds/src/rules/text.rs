@@ -29,6 +29,13 @@ pub(super) fn is_object_name(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
+/// Whether a text can be given to a program: no control characters but those that lay it out.
+pub(super) fn is_text(text: &str) -> bool {
+    !text
+        .chars()
+        .any(|character| character.is_ascii_control() && !"\t\n\r".contains(character))
+}
+
 /// Whether a text can be the key of a Secret or a `ConfigMap`, which is also a file's name.
 pub(super) fn is_key(text: &str) -> bool {
     text.chars().all(is_word) && text != "." && !text.starts_with("..")

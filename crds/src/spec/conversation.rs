@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigMapKeyRef, Duration, duration};
+use super::{ConfigMapKeyRef, Duration, duration, shapes};
 
 /// How the assistant talks.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,7 @@ pub struct Conversation {
     /// The instruction that precedes every conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16384))]
+    #[x_kube(validation = shapes::text())]
     pub system_prompt: Option<String>,
 
     /// Where the instruction is kept instead. A change of it is taken up without a restart.
@@ -48,6 +49,7 @@ pub struct Conversation {
     /// What users read when there is no answer.
     #[serde(default = "fallback_message")]
     #[schemars(length(min = 1, max = 4096))]
+    #[x_kube(validation = shapes::text())]
     pub fallback_message: String,
 
     /// Messages that one user may send in a minute; 0 is no limit.

@@ -57,6 +57,7 @@ pub struct EnvVar {
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
+    #[x_kube(validation = shapes::text())]
     pub value: Option<String>,
 
     /// Where its value is kept instead.

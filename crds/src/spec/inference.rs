@@ -97,7 +97,8 @@ pub struct ClaimSource {
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message(crate::rules::CLAIM_PATH)
+            .message(crate::rules::CLAIM_PATH),
+        validation = shapes::line()
     )]
     pub path: String,
 }

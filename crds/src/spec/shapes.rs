@@ -15,6 +15,19 @@ pub(crate) fn key(message: &str) -> Rule {
         .message(message)
 }
 
+/// What is in no text that can be given to a program.
+const CONTROL: &str = "[\\\\x00-\\\\x08\\\\x0b\\\\x0c\\\\x0e-\\\\x1f\\\\x7f]";
+
+/// The rule that a string can be given to a program.
+pub(crate) fn text() -> Rule {
+    Rule::new(format!("!self.matches('{CONTROL}')")).message(rules::TEXT)
+}
+
+/// The rule that a string is one line that can be given to a program.
+pub(crate) fn line() -> Rule {
+    Rule::new("!self.matches('[\\\\x00-\\\\x1f\\\\x7f]')").message(rules::LINE)
+}
+
 /// The rule that a string can be the name of an object.
 pub(crate) fn object_name() -> Rule {
     Rule::new(format!("self.matches('^{SUBDOMAIN}$')")).message(rules::OBJECT_NAME)
@@ -45,7 +58,13 @@ pub(super) fn arguments(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "maxItems": 64,
         "x-kubernetes-list-type": "atomic",
-        "items": { "type": "string", "maxLength": 4096 },
+        "items": {
+            "type": "string",
+            "maxLength": 4096,
+            "x-kubernetes-validations": [
+                { "rule": format!("!self.matches('{CONTROL}')"), "message": rules::TEXT },
+            ],
+        },
     })
 }
 

@@ -109,6 +109,8 @@ names! {
         Settled,
         /// The operator is told to leave everything as it is.
         Paused,
+        /// The resource, or its namespace, is being deleted.
+        Terminating,
         /// The pods are being brought to an end, as asked for.
         Halting,
         /// Nothing runs, as asked for.
@@ -143,6 +145,8 @@ names! {
         CrashLooping,
         /// A Secret or ConfigMap that a pod reads, or its key, is not there.
         ReferenceMissing,
+        /// Somebody has stopped the Deployment's rollouts.
+        DeploymentPaused,
         /// The API server lets nobody make the pods.
         PodsForbidden,
         /// The ConfigMap with the system prompt, or its key, is not there.
@@ -289,6 +293,7 @@ impl ConditionType {
                 R::Stalled,
                 R::Halted,
                 R::Paused,
+                R::Terminating,
                 R::NotAvailable,
                 R::AdaptersNotReady,
                 R::ChannelsNotReady,
@@ -306,7 +311,13 @@ impl ConditionType {
                 R::ProbeOverdue,
             ],
             Self::Accepted => &[R::Valid, R::InvalidSpec],
-            Self::Reconciling => &[R::RollingOut, R::Halting, R::Settled, R::Paused],
+            Self::Reconciling => &[
+                R::RollingOut,
+                R::Halting,
+                R::Terminating,
+                R::Settled,
+                R::Paused,
+            ],
             Self::Stalled => &[
                 R::InvalidSpec,
                 R::ObjectNotOwned,
@@ -329,6 +340,7 @@ impl ConditionType {
                 R::QuotaExceeded,
                 R::PodsForbidden,
                 R::ObjectInvalid,
+                R::DeploymentPaused,
                 R::ReferenceMissing,
                 R::SystemPromptMissing,
                 R::TLSSecretMissing,
@@ -358,6 +370,7 @@ impl ConditionType {
                 R::QuotaExceeded,
                 R::PodsForbidden,
                 R::ObjectInvalid,
+                R::DeploymentPaused,
                 R::ReferenceMissing,
                 R::ModelNotReady,
                 R::Halted,

@@ -27,6 +27,7 @@ impl Reason {
             | Self::TLSSecretInvalid
             | Self::PodsForbidden
             | Self::ObjectInvalid
+            | Self::DeploymentPaused
             | Self::ImagePullFailed => Some(0),
             Self::CrashLooping => Some(CRASHES),
             Self::Unschedulable

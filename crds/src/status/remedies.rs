@@ -24,6 +24,7 @@ impl Reason {
                 "wait; when it stays, see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/name=chatbot-operator"
             }
             Self::Paused => "set runStrategy to Always to go on",
+            Self::Terminating => "wait; of what stays, see the finalizers that the message names",
             Self::Halting => "wait until the pods have ended",
             Self::Halted => "set runStrategy to Always to run it again",
             Self::RollingOut => "wait: kubectl wait --for=condition=Ready",
@@ -84,6 +85,9 @@ impl Reason {
             }
             Self::ProbeOverdue => {
                 "see whether the adapters' pod runs and the operator can reach its port 9090"
+            }
+            Self::DeploymentPaused => {
+                "resume the Deployment that the message names: kubectl rollout resume"
             }
             Self::InsufficientReplicas => "see the pods' events: kubectl describe pod",
             Self::Unschedulable => {

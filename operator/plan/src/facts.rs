@@ -1,7 +1,10 @@
 //! What is computed once, before anybody proposes.
 
+use std::collections::BTreeMap;
+
 use chatbot_crds::config::{HubConfig, INFERENCE_PORT, InferenceConfig, model_path};
-use chatbot_crds::settings::NodeCapacity;
+use chatbot_crds::settings::{NodeCapacity, Resources};
+use chatbot_crds::spec::Quantity;
 use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
 
 use crate::memory::{Memory, TakenCapacity};
@@ -29,10 +32,12 @@ pub struct Facts {
     pub inference_config: Option<Configuration>,
     /// What is in it.
     pub instance: Option<InferenceConfig>,
+    /// The most memory that an instance may have; unknown while its share of a node is.
+    pub instance_memory: Option<Quantity>,
     /// What the next minutes will need.
     pub outlook: Outlook,
     /// What each node is for; `None` while the nodes are not known.
-    pub uses: Option<std::collections::BTreeMap<String, NodeUse>>,
+    pub uses: Option<BTreeMap<String, NodeUse>>,
 }
 
 /// A component's configuration: the ConfigMap's name and its content.
@@ -68,6 +73,10 @@ impl Facts {
             let threads = threads(world, share);
             InferenceConfig::of(&world.settings, &model_path(&world.settings), threads)
         });
+        let instance_memory = node_capacity.known().and_then(|capacity| {
+            let mut resources = instance_resources(world, capacity);
+            resources.limits.remove("memory")
+        });
         let inference_config = instance
             .as_ref()
             .map(|config| configuration(world, Component::Inference, config));
@@ -77,6 +86,7 @@ impl Facts {
             hub_config: configuration(world, Component::Adapters, &hub),
             inference_config,
             instance,
+            instance_memory,
             outlook: Outlook::of(world),
             uses: uses(world),
         }
@@ -106,6 +116,23 @@ pub fn share(capacity: &NodeCapacity, instances: u32) -> Share {
     }
 }
 
+/// An instance's share of a node. Memory is limited to what is requested, since a node that runs out of it kills
+/// somebody else's pod; CPU is not, since a limit would slow answers down while CPUs are idle.
+#[must_use]
+pub fn instance_resources(world: &World, capacity: &NodeCapacity) -> Resources {
+    let inference = &world.settings.inference;
+    let share = share(capacity, inference.instances_per_node);
+    let memory = Quantity::from(format!("{}Mi", share.memory_bytes >> 20).as_str());
+    let cpu = Quantity::from(format!("{}m", share.cpu_milli).as_str());
+    inference.resources.over(&Resources {
+        requests: BTreeMap::from([
+            ("cpu".to_owned(), cpu),
+            ("memory".to_owned(), memory.clone()),
+        ]),
+        limits: BTreeMap::from([("memory".to_owned(), memory)]),
+    })
+}
+
 /// Threads of an instance: as many as it has whole CPUs, since more would only wait for each other.
 fn threads(world: &World, share: Share) -> u32 {
     let resources = &world.settings.inference.resources;
@@ -113,9 +140,7 @@ fn threads(world: &World, share: Share) -> u32 {
         .limits
         .get("cpu")
         .or_else(|| resources.requests.get("cpu"));
-    let cpu_milli = asked
-        .and_then(chatbot_crds::spec::Quantity::milli)
-        .unwrap_or(share.cpu_milli);
+    let cpu_milli = asked.and_then(Quantity::milli).unwrap_or(share.cpu_milli);
     u32::try_from(cpu_milli / 1000).unwrap_or(1).clamp(1, 64)
 }
 

@@ -159,7 +159,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         rollout,
         memory,
     };
-    if run::is_paused(world) {
+    if run::is_left_alone(world) {
         // Nothing is written but what is told.
         Plan {
             objects: Vec::new(),

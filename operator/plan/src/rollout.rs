@@ -83,12 +83,18 @@ pub fn carries_plan(object: &Rendered, observed: &Observed) -> bool {
         .is_some_and(|child| child.owned && child.hash.as_deref() == Some(&object.hash))
 }
 
-/// The controller says so once, and means it until the template changes: pods lost later are another matter.
+/// The controller says so once, and means it until the template changes: pods lost later are another matter, and so is
+/// whoever pauses and resumes a Deployment of which nothing is to be rolled out. Of what is to be, a paused one updates none.
 fn is_complete(deployment: &DeploymentSeen, was_complete: bool) -> bool {
+    let done = [
+        "NewReplicaSetAvailable",
+        "DeploymentPaused",
+        "DeploymentResumed",
+    ];
     (deployment.current || was_complete)
         && deployment.updated == deployment.replicas
         && deployment.updated > 0
-        && deployment.progress == "NewReplicaSetAvailable"
+        && done.contains(&deployment.progress.as_str())
 }
 
 /// The last synthetic conversation of the pods of a component, whatever plan they are from.

@@ -15,6 +15,12 @@ pub fn is_paused(world: &World) -> bool {
     world.settings.run == RunStrategy::Paused
 }
 
+/// Whether things are left as they are: while it is paused, or on its way out.
+#[must_use]
+pub fn is_left_alone(world: &World) -> bool {
+    is_paused(world) || world.observed.leaving.is_some()
+}
+
 /// Whether nothing is to run.
 #[must_use]
 pub fn is_halted(world: &World) -> bool {

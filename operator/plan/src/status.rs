@@ -144,16 +144,26 @@ pub fn refused(
         reason,
         message: faults.to_string(),
     };
-    let conditions = vec![
-        condition(ConditionType::Ready, false, Reason::InvalidSpec),
+    let mut conditions = vec![
         ready::available(observed, now),
         condition(ConditionType::Accepted, false, Reason::InvalidSpec),
-        Condition {
+    ];
+    if observed.leaving.is_some() {
+        let terminating = |kind, status| Condition {
+            message: ready::words_of_leaving(observed),
+            ..condition(kind, status, Reason::Terminating)
+        };
+        conditions.push(terminating(ConditionType::Ready, false));
+        conditions.push(terminating(ConditionType::Reconciling, true));
+        conditions.push(stalled::at_the_end());
+    } else {
+        conditions.push(condition(ConditionType::Ready, false, Reason::InvalidSpec));
+        conditions.push(Condition {
             message: "nothing is done until the spec is edited".to_owned(),
             ..condition(ConditionType::Reconciling, false, Reason::Settled)
-        },
-        condition(ConditionType::Stalled, true, Reason::InvalidSpec),
-    ];
+        });
+        conditions.push(condition(ConditionType::Stalled, true, Reason::InvalidSpec));
+    }
     let why = "not looked at: the spec cannot be used";
     over(&observed.status, conditions, why, cluster, now)
 }
@@ -274,11 +284,28 @@ fn seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
+/// No longer than that, and without what would hide or turn around the rest of a line where it is shown.
 fn shortened(message: &str, most: usize) -> String {
+    let message = &printable(message);
     match message.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
     }
+}
+
+/// What programs and people have written, with control characters and marks of direction spelled out.
+fn printable(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for character in message.chars() {
+        let turns = matches!(character,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 fn fill(

@@ -60,11 +60,11 @@ pub fn judge(
         .observed
         .pods_of(judged.component)
         // While nothing is written, what runs is all there is.
-        .filter(|pod| pod.revision == revision || run::is_paused(world))
+        .filter(|pod| pod.revision == revision || run::is_left_alone(world))
         .collect();
     let ready = pods.iter().filter(|pod| pod.ready).count();
     let enough = u32::try_from(ready).unwrap_or(u32::MAX) >= judged.minimum;
-    let moving = rollout.moving.contains(&judged.component) && !run::is_paused(world);
+    let moving = rollout.moving.contains(&judged.component) && !run::is_left_alone(world);
     if enough && !moving {
         if let Some(impairment) = judged.impairment {
             return condition(Some(false), impairment.reason, impairment.message.clone());
@@ -74,6 +74,14 @@ pub fn judge(
             Reason::MinimumReplicasAvailable,
             format!("at least {} ready", counted(judged.minimum)),
         );
+    }
+    if moving && deployment.paused {
+        let namespace = &world.cluster.namespace;
+        let message = format!(
+            "Deployment {name} was paused by somebody (spec.paused), so that no pod of the new revision is made: \
+             kubectl rollout resume deployment/{name} --namespace {namespace}"
+        );
+        return condition(Some(false), Reason::DeploymentPaused, message);
     }
     if !enough {
         if let Some(failure) = &deployment.failure {
@@ -197,7 +205,7 @@ pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::world;
+    use crate::example::{world, world_with};
     use crate::status::find;
     use crate::world::Signal;
 
@@ -253,6 +261,37 @@ mod tests {
             told(&world, ConditionType::InferenceReady).0,
             "CrashLooping"
         );
+    }
+
+    #[test]
+    fn a_deployment_that_somebody_paused_is_told_only_when_something_is_to_be_rolled_out() {
+        let pause = |mut world: World| {
+            for seen in world.observed.deployments.values_mut() {
+                seen.paused = true;
+                seen.progress = "DeploymentPaused".to_owned();
+            }
+            world
+        };
+        let still = pause(world().settled());
+        let (reason, message) = told(&still, ConditionType::Ready);
+        assert_eq!(reason, "AllReady", "{message}");
+        let mut edited = world_with(|yaml| yaml.replace("cpu: 8", "cpu: 4"));
+        edited.observed = still.observed.clone();
+        edited.memory = still.memory.clone();
+        let mut edited = edited.passed();
+        let inference = edited.observed.deployments.get_mut("support-inference");
+        inference.unwrap().updated = 0;
+        for (kind, reason) in [
+            (ConditionType::InferenceReady, "DeploymentPaused"),
+            (ConditionType::Stalled, "DeploymentPaused"),
+            (ConditionType::Ready, "Stalled"),
+            (ConditionType::AdaptersReady, "MinimumReplicasAvailable"),
+        ] {
+            let (said, message) = told(&edited, kind);
+            assert_eq!(said, reason, "{kind}: {message}");
+            let names = message.contains("kubectl rollout resume deployment/support-inference");
+            assert_eq!(names, kind != ConditionType::AdaptersReady, "{message}");
+        }
     }
 
     #[test]

@@ -121,8 +121,39 @@ pub struct Observed {
     pub system_prompt: Signal<Option<BTreeSet<String>>>,
     /// What is measured.
     pub signals: Box<Signals>,
+    /// Whether it is on its way out.
+    pub leaving: Option<Leaving>,
     /// The status as it was last written.
     pub status: ChatBotClusterStatus,
+}
+
+/// What is being deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// The resource; what holds it back until then.
+    Resource {
+        /// Others' finalizers.
+        finalizers: Vec<String>,
+    },
+    /// Its namespace, with everything in it.
+    Namespace,
+}
+
+impl Leaving {
+    /// It in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Resource { finalizers } if finalizers.is_empty() => {
+                "it is being deleted".to_owned()
+            }
+            Self::Resource { finalizers } => format!(
+                "it is being deleted, and held by its finalizers {}: whoever set them has yet to remove them",
+                finalizers.join(", ")
+            ),
+            Self::Namespace => "its namespace is being deleted".to_owned(),
+        }
+    }
 }
 
 /// A child as the cluster has it.
@@ -151,6 +182,8 @@ pub struct DeploymentSeen {
     pub updated: u32,
     /// Replicas that are ready.
     pub ready: u32,
+    /// Whether somebody has stopped its rollouts.
+    pub paused: bool,
     /// The reason of the condition `Progressing`.
     pub progress: String,
     /// The message of the condition `ReplicaFailure`.
@@ -283,6 +316,7 @@ impl Observed {
             claim: Signal::Unknown(Reason::Pending),
             system_prompt: Signal::Unknown(Reason::Pending),
             signals: Box::default(),
+            leaving: None,
             status: ChatBotClusterStatus::default(),
         }
     }

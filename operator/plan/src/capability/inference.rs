@@ -5,15 +5,14 @@ mod engine;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::config::INFERENCE_PORT;
-use chatbot_crds::settings::{ModelSource, NodeCapacity, Resources};
-use chatbot_crds::spec::Quantity;
+use chatbot_crds::settings::ModelSource;
 use chatbot_crds::{ConditionType, Reason};
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::facts::{Facts, share};
+use crate::facts::{Facts, instance_resources};
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{budget, config_map, named, service};
@@ -66,7 +65,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         command: "inference",
         port: (PORT, INFERENCE_PORT),
         config: &config.name,
-        resources: resources(world, capacity),
+        resources: instance_resources(world, capacity),
         node_selector: &inference.node_selector,
         tolerations: &inference.tolerations,
     }
@@ -81,22 +80,6 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         sections: vec![Section::NodeCapacity(capacity.clone())],
         ..Proposal::default()
     }
-}
-
-/// An instance's share of a node. Memory is limited to what is requested, since a node that runs out of it kills
-/// somebody else's pod; CPU is not, since a limit would slow answers down while CPUs are idle.
-fn resources(world: &World, capacity: &NodeCapacity) -> Resources {
-    let inference = &world.settings.inference;
-    let share = share(capacity, inference.instances_per_node);
-    let memory = Quantity::from(format!("{}Mi", share.memory_bytes >> 20).as_str());
-    let cpu = Quantity::from(format!("{}m", share.cpu_milli).as_str());
-    inference.resources.over(&Resources {
-        requests: BTreeMap::from([
-            ("cpu".to_owned(), cpu),
-            ("memory".to_owned(), memory.clone()),
-        ]),
-        limits: BTreeMap::from([("memory".to_owned(), memory)]),
-    })
 }
 
 fn deployment(world: &World) -> Object {

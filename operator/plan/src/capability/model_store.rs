@@ -17,6 +17,8 @@ use crate::workload::{last_words, out_of_memory};
 use crate::world::{PodSeen, Signal, Trouble, World};
 
 const VOLUME: &str = "model";
+/// The memory that a server takes without any model, in bytes: no runtime starts a process with much less.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let ModelSource::PersistentVolumeClaim { claim_name, .. } = &world.settings.inference.model;
@@ -34,7 +36,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         .iter()
         .filter(|pod| pod.ready)
         .find_map(|pod| served(pod));
-    let condition = condition(world, claim_name, &current, model);
+    let condition = condition(world, facts, &current, model);
     let unbound = condition.reason == Reason::StoreUnbound;
     Proposal {
         pods: if facts.inference_config.is_some() {
@@ -83,7 +85,7 @@ fn served(pod: &PodSeen) -> Option<&ModelState> {
 /// Served is served, whatever the claim says meanwhile; else a claim that is not there explains everything after it.
 fn condition(
     world: &World,
-    claim_name: &str,
+    facts: &Facts,
     current: &[&PodSeen],
     model: Option<&ModelState>,
 ) -> Condition {
@@ -103,6 +105,10 @@ fn condition(
         let message = format!("{} is served as {}", model.name, model.format);
         return condition(Some(true), Reason::Published, message);
     }
+    if let Some(message) = too_small(facts) {
+        return condition(Some(false), Reason::DoesNotFit, message);
+    }
+    let ModelSource::PersistentVolumeClaim { claim_name, .. } = &world.settings.inference.model;
     match world.observed.claim.known() {
         Some(None) => {
             let message = format!(
@@ -129,6 +135,19 @@ fn condition(
     }
 }
 
+/// An instance that has less memory than any server takes cannot even begin, and so says nothing.
+fn too_small(facts: &Facts) -> Option<String> {
+    let memory = facts.instance_memory.as_ref()?;
+    (memory.units()? < LEAST_MEMORY).then(|| {
+        format!(
+            "an instance may have {memory} of memory, and needs {}Mi before it reads any model: raise \
+             inference.nodeCapacity.memory or inference.resources.limits.memory, or lower \
+             inference.instancesPerNode",
+            LEAST_MEMORY >> 20
+        )
+    })
+}
+
 /// Why an instance cannot serve the model, by its own words; one that was ended for want of memory has none.
 fn refusal(world: &World, pod: &PodSeen) -> Option<(Reason, String)> {
     if let Some(Trouble::OutOfMemory(limit)) = &pod.trouble {
@@ -152,7 +171,8 @@ fn refusal(world: &World, pod: &PodSeen) -> Option<(Reason, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::world;
+    use crate::example::{world, world_with};
+    use crate::status::find;
     use crate::world::ClaimSeen;
 
     fn told(world: &World) -> (Option<bool>, Reason) {
@@ -206,6 +226,28 @@ mod tests {
             let world = silent(running(), Some(words));
             tells(&world, None, Reason::Pending);
         }
+    }
+
+    #[test]
+    fn an_instance_that_no_server_fits_into_is_told_before_any_pod_is_there() {
+        let with = |capacity: &str| {
+            world_with(|yaml| yaml.replace("{ cpu: 8, memory: 32Gi }", capacity)).passed()
+        };
+        let small = with("{ cpu: 1m, memory: 1 }");
+        let condition = find(&small.status(), ConditionType::Stalled)
+            .unwrap()
+            .clone();
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_str()),
+            ("True", "DoesNotFit")
+        );
+        for word in ["1Mi", "16Mi", "nodeCapacity.memory", "instancesPerNode"] {
+            assert!(condition.message.contains(word), "{}", condition.message);
+        }
+        assert_eq!(
+            told(&with("{ cpu: 1, memory: 72Mi }")),
+            (None, Reason::Pending)
+        );
     }
 
     #[test]

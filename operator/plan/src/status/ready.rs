@@ -152,6 +152,10 @@ pub(super) fn reconciling(
     under_way: Option<&(Reason, String)>,
 ) -> Condition {
     let (status, reason, message) = match under_way {
+        _ if world.observed.leaving.is_some() => {
+            let message = words_of_leaving(&world.observed);
+            (true, Reason::Terminating, message)
+        }
         _ if run::is_paused(world) => (
             false,
             Reason::Paused,
@@ -178,6 +182,15 @@ pub(super) fn reconciling(
         reason,
         message,
     }
+}
+
+/// What is on its way out, and what becomes of it until then.
+pub(super) fn words_of_leaving(observed: &Observed) -> String {
+    let what = observed.leaving.as_ref().map(crate::world::Leaving::words);
+    format!(
+        "{}; nothing is made or repaired any more",
+        what.unwrap_or_default()
+    )
 }
 
 /// A conversation counts when it ended later than the one last heard at the end of the rollout. A pod that came after
@@ -242,7 +255,10 @@ pub(super) fn ready(
                 )
             })
     };
-    let missing = blocked(ConditionType::Stalled, Reason::Stalled)
+    let leaving = world.observed.leaving.as_ref();
+    let missing = leaving
+        .map(|_| (Reason::Terminating, words_of_leaving(&world.observed)))
+        .or_else(|| blocked(ConditionType::Stalled, Reason::Stalled))
         .or_else(rolling_out)
         .or_else(|| run::is_halted(world).then(halted))
         .or_else(paused)

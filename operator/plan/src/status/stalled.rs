@@ -18,6 +18,9 @@ pub(super) fn stalled(
     outcome: &Outcome,
     conditions: &[Condition],
 ) -> Condition {
+    if world.observed.leaving.is_some() {
+        return at_the_end();
+    }
     let over_quota = conditions
         .iter()
         .filter(|condition| condition.reason == Reason::QuotaExceeded)
@@ -34,33 +37,46 @@ pub(super) fn stalled(
             plan.rollout.overdue.join(", ")
         )
     });
-    let (status, reason, message) = if !outcome.not_owned.is_empty() {
+    let (reason, message) = if !outcome.not_owned.is_empty() {
         let message = format!(
             "{} belongs to somebody else: delete or rename it, or rename the resource",
             outcome.not_owned.join(", ")
         );
-        (true, Reason::ObjectNotOwned, message)
+        (Reason::ObjectNotOwned, message)
     } else if !over_quota.is_empty() {
         let reason = Reason::QuotaExceeded;
-        (true, reason, with_remedy(&over_quota, reason))
+        (reason, with_remedy(&over_quota, reason))
     } else if let Some((reason, message)) = refused(outcome) {
-        (true, reason, message)
+        (reason, message)
     } else if !outcome.contended.is_empty() {
         let reason = Reason::Contended;
-        (true, reason, with_remedy(&outcome.contended, reason))
+        (reason, with_remedy(&outcome.contended, reason))
     } else if let Some((reason, message)) = lacking(world, conditions) {
-        (true, reason, message)
+        (reason, message)
     } else if let Some(message) = overdue {
-        (true, Reason::ProgressDeadlineExceeded, message)
+        (Reason::ProgressDeadlineExceeded, message)
     } else {
-        let message = "no person is needed yet".to_owned();
-        (false, Reason::NotStalled, message)
+        return nobody("no person is needed yet");
     };
     Condition {
         kind: ConditionType::Stalled,
-        status: Some(status),
+        status: Some(true),
         reason,
         message,
+    }
+}
+
+/// Of what is being deleted nothing is stalled.
+pub(super) fn at_the_end() -> Condition {
+    nobody("no person is needed: nothing is to be done any more")
+}
+
+fn nobody(message: &str) -> Condition {
+    Condition {
+        kind: ConditionType::Stalled,
+        status: Some(false),
+        reason: Reason::NotStalled,
+        message: message.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Outcome, compose, find};
 use crate::example::{world, world_with};
 use crate::plan;
 use crate::proposal::Component;
-use crate::world::{Signal, Trouble, World};
+use crate::world::{Leaving, Signal, Trouble, World};
 
 fn told(status: &ChatBotClusterStatus, kind: ConditionType) -> (String, String) {
     let condition = find(status, kind).unwrap();
@@ -379,6 +379,57 @@ fn a_refused_spec_leaves_what_is_told_of_the_rest() {
     );
     assert_eq!(status.workloads, world.observed.status.workloads);
     assert_eq!(status.observed_generation, Some(2));
+}
+
+#[test]
+fn what_is_being_deleted_is_told_as_it_is_and_left_alone() {
+    let held = Leaving::Resource {
+        finalizers: vec!["example.com/hold".to_owned()],
+    };
+    for (leaving, words) in [
+        (held, "example.com/hold"),
+        (Leaving::Namespace, "its namespace is being deleted"),
+    ] {
+        let mut world = world().settled();
+        world.observed.leaving = Some(leaving);
+        // Whatever is gone already is not made anew, and is no rollout.
+        world.observed.deployments.clear();
+        world.observed.children.clear();
+        world.observed.pods.clear();
+        let plan = plan(&world);
+        assert!(plan.objects.is_empty() && plan.prune.is_empty() && plan.actions.is_empty());
+        let status = world.status();
+        for (kind, expected) in [
+            (ConditionType::Ready, said("False", "Terminating")),
+            (ConditionType::Reconciling, said("True", "Terminating")),
+            (ConditionType::Stalled, said("False", "NotStalled")),
+            (ConditionType::Available, said("False", "AdapterHopFailed")),
+        ] {
+            assert_eq!(told(&status, kind), expected);
+        }
+        let ready = find(&status, ConditionType::Ready).unwrap();
+        assert!(ready.message.contains(words), "{}", ready.message);
+        let faults = chatbot_crds::Faults(Vec::new());
+        let refused = super::refused(&world.cluster, &world.observed, &faults, world.now);
+        for kind in [ConditionType::Ready, ConditionType::Stalled] {
+            assert_eq!(told(&refused, kind), told(&status, kind));
+        }
+    }
+}
+
+#[test]
+fn a_message_is_one_line_that_reads_as_it_was_written() {
+    let outcome = Outcome {
+        denied: vec!["policy \u{202e}sdrawkcab\nand \u{7}on".to_owned()],
+        ..Outcome::default()
+    };
+    let world = world().settled();
+    let status = compose(&world, &plan(&world), &outcome);
+    let message = &find(&status, ConditionType::Stalled).unwrap().message;
+    assert!(
+        message.starts_with("policy \\u{202e}sdrawkcab\\nand \\u{7}on: "),
+        "{message}"
+    );
 }
 
 #[test]
