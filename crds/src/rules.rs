@@ -28,8 +28,7 @@ pub(crate) const CONFIG_MAP_KEY: &str =
     "must be a ConfigMap's key: letters, digits, '-', '_' and '.', not '..' at first";
 pub(crate) const CHANNEL_NAME: &str = "must be a DNS label: lower-case letters, digits and '-'";
 pub(crate) const ONE_PLATFORM: &str = "exactly one platform must be set: webChat";
-pub(crate) const ORIGIN: &str =
-    "must be an origin such as 'https://shop.example.com', without a path or wildcard";
+pub(crate) const ORIGIN: &str = "must be an origin such as 'https://shop.example.com' or 'https://shop.example.com:8443', without a path or wildcard";
 pub(crate) const ONE_PROMPT: &str = "`systemPrompt` and `systemPromptFrom` may not be set together";
 pub(crate) const TEMPERATURE: &str = "must be a decimal between '0' and '2' such as '0.7'";
 pub(crate) const DURATION: &str = "must be a duration such as '90s', '30m' or '24h'";
@@ -42,7 +41,9 @@ pub(crate) const REQUEST_KEYS: &str = "keys must be 'cpu', 'memory' or 'ephemera
                                        'nvidia.com/gpu' goes into `limits`";
 pub(crate) const LIMIT_KEYS: &str = "keys must be 'cpu', 'memory', 'ephemeral-storage' or a device such as \
                                      'nvidia.com/gpu', of which there are whole numbers only";
-pub(crate) const QUANTITIES: &str = "every value must be a quantity of at least 0";
+pub(crate) const QUANTITIES: &str = "every value must be a quantity from 0 to 1P";
+pub(crate) const LIMITS_ABOVE_0: &str = "`cpu`, `memory` and `ephemeral-storage` must be greater than 0: Kubernetes \
+                                         takes a limit of 0 for none";
 /// Of each resource that may be requested: its key, and that no more may be requested than is the limit.
 pub(crate) const WITHIN_LIMITS: [(&str, &str); 3] = [
     (
@@ -65,8 +66,10 @@ pub(crate) const TOLERATION_SECONDS: &str =
 pub(crate) const ONE_SOURCE: &str = "exactly one source must be set: persistentVolumeClaim";
 pub(crate) const CLAIM_PATH: &str =
     "must be a path inside the volume: it must not start with '/' or contain '..'";
-pub(crate) const NODE_CPU: &str = "`cpu` must be a quantity greater than 0 such as '8' or '7900m'";
-pub(crate) const NODE_MEMORY: &str = "`memory` must be a quantity greater than 0 such as '32Gi'";
+pub(crate) const NODE_CPU: &str =
+    "`cpu` must be a quantity greater than 0 and at most 1P, such as '8' or '7900m'";
+pub(crate) const NODE_MEMORY: &str =
+    "`memory` must be a quantity greater than 0 and at most 1P, such as '32Gi'";
 pub(crate) const MIN_MAX: &str = "`minReplicas` must be less than or equal to `maxReplicas`";
 pub(crate) const MAP_KEYS: &str = "keys must be names such as 'team' or 'example.com/team'";
 pub(crate) const TAINT_KEY: &str = "must be a name such as 'dedicated' or 'example.com/dedicated'";
@@ -274,7 +277,7 @@ impl Broken {
             ] {
                 let named = format!("`{field}`");
                 self.unless(
-                    quantity.nano() > Some(0),
+                    quantity.is_within_bounds() && quantity.nano() > Some(0),
                     &format!("{path}.nodeCapacity.{field}"),
                     quantity.as_str(),
                     &with_values(message, [(&named, quantity)]),

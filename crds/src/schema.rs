@@ -94,11 +94,11 @@ fn tidy(schema: &mut JSONSchemaProps) {
 const SHOWN: [(&str, &str); 7] = [
     (
         rules::NODE_CPU,
-        "'`cpu` (%s) must be a quantity greater than 0 such as \\'8\\' or \\'7900m\\''.format([self.cpu])",
+        "'`cpu` (%s) must be a quantity greater than 0 and at most 1P, such as \\'8\\' or \\'7900m\\''.format([self.cpu])",
     ),
     (
         rules::NODE_MEMORY,
-        "'`memory` (%s) must be a quantity greater than 0 such as \\'32Gi\\''.format([self.memory])",
+        "'`memory` (%s) must be a quantity greater than 0 and at most 1P, such as \\'32Gi\\''.format([self.memory])",
     ),
     (
         rules::WITHIN_LIMITS[0].1,

@@ -197,10 +197,29 @@ fn whatever_somebody_does_to_a_child_is_set_right(resource: &Resource) {
 /// Fields that nobody plans are whoever's that has set them.
 fn what_nobody_plans_is_left_as_it_is(resource: &Resource) {
     let space = &resource.space;
-    let theirs = json!({ "spec": { "externalIPs": ["192.0.2.7"] } }).to_string();
+    let port = json!({ "name": "theirs", "port": 9999, "targetPort": 9999 });
+    let theirs = json!({ "spec": { "externalIPs": ["192.0.2.7"], "ports": [port] } }).to_string();
     space
         .kubectl(&["patch", "service", "chat-adapters", "--patch", &theirs])
         .unwrap();
+    let of_pods =
+        json!({ "spec": { "template": { "metadata": { "labels": { "theirs": "yes" } } } } });
+    let patch = of_pods.to_string();
+    space
+        .kubectl(&["patch", "deployment", "chat-adapters", "--patch", &patch])
+        .unwrap();
+    // A policy's rules are one list, and that is the operator's.
+    let open = json!([{ "op": "add", "path": "/spec/egress/-", "value": {} }]).to_string();
+    let policy = ["patch", "networkpolicy", "chat-adapters", "--type=json"];
+    space
+        .kubectl(&[&policy[..], &["--patch", &open]].concat())
+        .unwrap();
+    wait_until("the policy as planned", SOON, || {
+        let policy = resource.child("networkpolicy", "chat-adapters")?;
+        let rules = policy["spec"]["egress"].as_array().cloned();
+        Ok(!rules.unwrap_or_default().contains(&json!({})))
+    })
+    .unwrap();
     space
         .kubectl(&[
             "delete",
@@ -216,6 +235,11 @@ fn what_nobody_plans_is_left_as_it_is(resource: &Resource) {
     .unwrap();
     let service = resource.child("service", "chat-adapters").unwrap();
     assert_eq!(service["spec"]["externalIPs"], json!(["192.0.2.7"]));
+    let ports = service["spec"]["ports"].as_array().unwrap();
+    assert_eq!(ports.len(), 2, "{ports:?}");
+    let deployment = resource.child("deployment", "chat-adapters").unwrap();
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["theirs"], "yes");
 }
 
 fn every_child_that_is_deleted_comes_back(resource: &Resource) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::text::{is_label_value, is_qualified_name};
 use super::{
-    Broken, LABEL_VALUE, LIMIT_KEYS, QUANTITIES, REQUEST_KEYS, TAINT_KEY, TOLERATION_OPERATOR,
-    TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
+    Broken, LABEL_VALUE, LIMIT_KEYS, LIMITS_ABOVE_0, QUANTITIES, REQUEST_KEYS, TAINT_KEY,
+    TOLERATION_OPERATOR, TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
 };
 use crate::spec::{Resources, Toleration, TolerationEffect, TolerationOperator};
 
@@ -60,12 +60,9 @@ impl Broken {
             for (key, quantity) in quantities.iter().flatten() {
                 let path = format!("{path}.{key}");
                 let value = quantity.as_str();
-                self.unless(
-                    quantity.nano().is_some_and(|nano| nano >= 0),
-                    &path,
-                    value,
-                    QUANTITIES,
-                );
+                self.unless(quantity.is_within_bounds(), &path, value, QUANTITIES);
+                let none = field == "limits" && !key.contains('/') && quantity.nano() == Some(0);
+                self.unless(!none, &path, value, LIMITS_ABOVE_0);
                 match field {
                     "requests" => self.unless(standard(key), &path, value, REQUEST_KEYS),
                     _ => self.unless(

@@ -76,13 +76,28 @@ pub(super) fn is_image(text: &str) -> bool {
 }
 
 fn is_registry(text: &str) -> bool {
-    let (host, port) = text.split_once(':').unwrap_or((text, "443"));
+    let (host, port) = match text.split_once(']') {
+        Some((address, port)) if address.starts_with('[') => {
+            let port = if port.is_empty() {
+                Some("443")
+            } else {
+                port.strip_prefix(':')
+            };
+            let hex = |digit: char| digit.is_ascii_hexdigit() || digit == ':';
+            let is_address = address.len() > 1 && address.chars().skip(1).all(hex);
+            return is_address && port.is_some_and(is_number);
+        }
+        _ => text.split_once(':').unwrap_or((text, "443")),
+    };
     let label = |label: &str| {
         let ends = |character: char| character.is_ascii_alphanumeric();
         consists_of(label, |inside| ends(inside) || inside == '-', ends)
     };
-    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_port && host.split('.').all(label)
+    is_number(port) && host.split('.').all(label)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_path_component(text: &str) -> bool {
@@ -112,10 +127,32 @@ pub(super) fn is_env_name(text: &str) -> bool {
 }
 
 pub(super) fn is_origin(text: &str) -> bool {
-    let host = text
+    let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', '?', '#', '*', ' ']))
+    let Some(rest) = rest else {
+        return false;
+    };
+    let (host, port) = match rest.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if is_address(address) => ("", port),
+            _ => return false,
+        },
+        None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
+    };
+    let is_name = !host.is_empty() && !host.contains(['[', ']', '/', '@', '?', '#', '*', ' ']);
+    (is_name || rest.starts_with('['))
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+fn is_address(text: &str) -> bool {
+    let of_address = |digit: char| digit.is_ascii_hexdigit() || ":.".contains(digit);
+    !text.is_empty() && text.chars().all(of_address)
+}
+
+/// Whether a text is a port as it is usually written.
+fn is_port(text: &str) -> bool {
+    is_number(text) && !text.starts_with('0') && text.parse::<u16>().is_ok()
 }
 
 pub(super) fn is_temperature(text: &str) -> bool {

@@ -14,6 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 pub struct Quantity(String);
 
 const NANO: i128 = 1_000_000_000;
+/// The most that is taken, in billionths of one: what is larger cannot be compared with everything else.
+const MOST: i128 = NANO * 1_000_000_000_000_000;
 
 impl Quantity {
     /// As it was written.
@@ -32,6 +34,11 @@ impl Quantity {
     #[must_use]
     pub fn units(&self) -> Option<u64> {
         u64::try_from(divide_up(self.nano()?, NANO)).ok()
+    }
+
+    /// Whether it is a quantity from 0 to 1P: what a resource of a pod may be.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        self.nano().is_some_and(|nano| (0..=MOST).contains(&nano))
     }
 
     /// Whether it is a whole number.
@@ -208,6 +215,15 @@ mod tests {
         }
         assert_eq!(Quantity::from("-1").milli(), None);
         assert_eq!(Quantity::from("-1").nano(), Some(-NANO));
+    }
+
+    #[test]
+    fn whatever_is_taken_can_be_counted_in_thousandths() {
+        for (text, is_taken) in [("1P", true), ("1001T", false), ("1e99", false), ("0", true)] {
+            let quantity = Quantity::from(text);
+            assert_eq!(quantity.is_within_bounds(), is_taken, "{text}");
+            assert!(!is_taken || quantity.milli().is_some(), "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) fn image() -> Rule {
     const COMPONENT: &str = "[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*";
     const TAG: &str = "[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}";
     Rule::new(format!(
-        "self.matches('^({LABEL}([.]{LABEL})*(:[0-9]+)?/)?{COMPONENT}(/{COMPONENT})*(:{TAG})?(@sha256:[a-f0-9]{{64}})?$')"
+        "self.matches('^(({LABEL}([.]{LABEL})*|[[][0-9A-Fa-f:]+[]])(:[0-9]+)?/)?{COMPONENT}(/{COMPONENT})*(:{TAG})?(@sha256:[a-f0-9]{{64}})?$')"
     ))
     .message(rules::IMAGE)
 }
@@ -97,11 +97,18 @@ pub(crate) fn within_limit((key, message): (&str, &str)) -> Rule {
 /// A quantity in a field of an object is more than nothing.
 pub(crate) fn positive(field: &str, message: &str) -> Rule {
     Rule::new(format!(
-        "isQuantity(string(self.{field})) && quantity(string(self.{field})).isGreaterThan(quantity('0'))"
+        "isQuantity(string(self.{field})) && quantity(string(self.{field})).isGreaterThan(quantity('0')) && \
+         !quantity(string(self.{field})).isGreaterThan(quantity('1P'))"
     ))
     .message(message)
     .field_path(format!(".{field}"))
 }
+
+/// A host of an origin: a name, or an address of version 6 in brackets.
+const ORIGIN_HOST: &str = "([^][:/@?#* ]+|[[][0-9A-Fa-f:.]+[]])";
+/// A port from 1 to 65535.
+const PORT: &str =
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
 pub(super) fn origins(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -112,7 +119,7 @@ pub(super) fn origins(_: &mut SchemaGenerator) -> Schema {
             "type": "string",
             "maxLength": 255,
             "x-kubernetes-validations": [
-                { "rule": "self.matches('^https?://[^/@?#* ]+$')", "message": rules::ORIGIN },
+                { "rule": format!("self.matches('^https?://{ORIGIN_HOST}(:{PORT})?$')"), "message": rules::ORIGIN },
             ],
         },
     })
@@ -152,35 +159,44 @@ pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn requests(_: &mut SchemaGenerator) -> Schema {
-    quantities(
+    quantities(vec![rule(
         "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",
         rules::REQUEST_KEYS,
-    )
+    )])
 }
 
 pub(super) fn limits(_: &mut SchemaGenerator) -> Schema {
-    quantities(
-        &format!(
-            "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || (k.contains('/') && k.matches('{QUALIFIED}') && \
-             (!isQuantity(string(self[k])) || quantity(string(self[k])).isInteger())))"
+    quantities(vec![
+        rule(
+            &format!(
+                "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || (k.contains('/') && k.matches('{QUALIFIED}') && \
+                 (!isQuantity(string(self[k])) || quantity(string(self[k])).isInteger())))"
+            ),
+            rules::LIMIT_KEYS,
         ),
-        rules::LIMIT_KEYS,
-    )
+        rule(
+            "self.all(k, k.contains('/') || !isQuantity(string(self[k])) || \
+             quantity(string(self[k])).compareTo(quantity('0')) != 0)",
+            rules::LIMITS_ABOVE_0,
+        ),
+    ])
 }
 
-fn quantities(keys: &str, keys_message: &str) -> Schema {
+fn rule(rule: &str, message: &str) -> Value {
+    json!({ "rule": rule, "message": message })
+}
+
+fn quantities(mut validations: Vec<Value>) -> Schema {
+    validations.push(rule(
+        "self.all(k, isQuantity(string(self[k])) && !quantity(string(self[k])).isLessThan(quantity('0')) && \
+         !quantity(string(self[k])).isGreaterThan(quantity('1P')))",
+        rules::QUANTITIES,
+    ));
     json_schema!({
         "type": "object",
         "maxProperties": 16,
         "additionalProperties": { "x-kubernetes-int-or-string": true, "maxLength": 32 },
-        "x-kubernetes-validations": [
-            { "rule": keys, "message": keys_message },
-            {
-                "rule": "self.all(k, isQuantity(string(self[k])) && \
-                         !quantity(string(self[k])).isLessThan(quantity('0')))",
-                "message": rules::QUANTITIES,
-            },
-        ],
+        "x-kubernetes-validations": validations,
     })
 }
 

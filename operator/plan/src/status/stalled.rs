@@ -31,15 +31,21 @@ pub(super) fn stalled(
         .cloned()
         .chain(over_quota)
         .collect();
-    let overdue = (!plan.rollout.overdue.is_empty()).then(|| {
-        format!(
-            "Deployment {} makes no progress",
-            plan.rollout.overdue.join(", ")
-        )
-    });
+    let overdue = match &plan.rollout.overdue[..] {
+        [] => None,
+        [one] => Some(format!("Deployment {one} makes no progress")),
+        several => Some(format!(
+            "Deployments {} make no progress",
+            several.join(", ")
+        )),
+    };
     let (reason, message) = if !outcome.not_owned.is_empty() {
+        let (belongs, them) = match outcome.not_owned[..] {
+            [_] => ("belongs", "it"),
+            _ => ("belong", "them"),
+        };
         let message = format!(
-            "{} belongs to somebody else: delete or rename it, or rename the resource",
+            "{} {belongs} to somebody else: delete or rename {them}, or rename the resource",
             outcome.not_owned.join(", ")
         );
         (Reason::ObjectNotOwned, message)
@@ -228,6 +234,32 @@ mod tests {
             let available = find(&status, ConditionType::Available).unwrap();
             assert_eq!(available.status, "True");
         }
+    }
+
+    #[test]
+    fn one_and_several_are_told_in_whole_sentences() {
+        let world = world().settled();
+        let message = |objects: &[&str]| {
+            let outcome = Outcome {
+                not_owned: objects.iter().map(|object| (*object).to_owned()).collect(),
+                ..Outcome::default()
+            };
+            let status = compose(&world, &plan(&world), &outcome);
+            find(&status, ConditionType::Stalled)
+                .unwrap()
+                .message
+                .clone()
+        };
+        assert!(
+            message(&["Service a"])
+                .starts_with("Service a belongs to somebody else: delete or rename it,")
+        );
+        let several = message(&["Service a", "Service b"]);
+        assert!(
+            several.starts_with(
+                "Service a, Service b belong to somebody else: delete or rename them,"
+            )
+        );
     }
 
     #[test]

@@ -240,6 +240,10 @@ fn reasons(text: &mut String) {
         };
         let person = match reason.needs_person_after() {
             None => String::new(),
+            // A claim that is there is given the time in which most are bound.
+            Some(0) if *reason == Reason::StoreUnbound => {
+                "at once; of a claim that is Pending, after 1 minute".to_owned()
+            }
             Some(0) => "at once".to_owned(),
             Some(seconds) => format!("after {} minutes", seconds / 60),
         };
