@@ -87,7 +87,7 @@ fn who_insists_on_changing_a_child_is_named_and_answered_ever_more_seldom() {
     space
         .kubectl(&["delete", budget[0], budget[1], "--wait=false"])
         .unwrap();
-    wait_until("the budget there again", Duration::from_secs(5), || {
+    wait_until("the budget there again", Duration::from_secs(10), || {
         Ok(resource.child(budget[0], budget[1]).is_ok())
     })
     .unwrap();

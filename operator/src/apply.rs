@@ -4,6 +4,8 @@
 //! is refused by the API server, and means that the pass begins anew. What somebody insists on changing is repaired ever
 //! more seldom.
 
+mod repair;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +23,6 @@ use kube::core::ApiResource;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::contest;
 use crate::context::{Context, Desk, Left};
 use crate::error::{Error, in_full};
 use crate::gate::Shut;
@@ -184,58 +185,6 @@ impl Applier<'_> {
             && known.as_deref() == Some(fingerprint_of(seen))
             && kept("labels", seen.labels())
             && kept("annotations", seen.annotations())
-    }
-
-    /// Writes an object that is not as planned; when it was as planned before, not more often than is of use.
-    async fn repair(
-        &mut self,
-        api: &Api<DynamicObject>,
-        object: &Rendered,
-        seen: Option<&ObjectMeta>,
-    ) -> Result<(), Error> {
-        let is_undone = self.is_undone(&object.key, &object.hash);
-        if is_undone && self.waits(api, &object.key).await {
-            return Ok(());
-        }
-        let writes = self.applied.writes;
-        self.write(api, object, seen).await?;
-        if is_undone && self.applied.writes > writes {
-            self.repaired(&object.key);
-        }
-        Ok(())
-    }
-
-    /// Whether our last write was of the same plan: then somebody has undone it since.
-    fn is_undone(&self, key: &ObjectKey, hash: &str) -> bool {
-        self.context.desk(&self.plan.cluster.uid, |desk| {
-            desk.left.get(key).is_some_and(|left| left.hash == hash)
-        })
-    }
-
-    /// Whether an object that was undone is left as it is for now. Of one that somebody insists on, it is looked up who.
-    async fn waits(&mut self, api: &Api<DynamicObject>, key: &ObjectKey) -> bool {
-        let uid = &self.plan.cluster.uid;
-        let (wait, asks) = self.context.desk(uid, |desk| {
-            let wait = desk.contests.undone(key, Instant::now());
-            let is_news = wait.is_zero() || !desk.contests.is_named(key);
-            (wait, is_news && desk.contests.is_contested(key))
-        });
-        if asks && let Some(rival) = rival(api, &key.name).await {
-            self.context
-                .desk(uid, |desk| desk.contests.name_rival(key, rival));
-        }
-        if wait.is_zero() {
-            return false;
-        }
-        let soonest = self.applied.repair_in.map_or(wait, |other| other.min(wait));
-        self.applied.repair_in = Some(soonest);
-        true
-    }
-
-    fn repaired(&self, key: &ObjectKey) {
-        self.context.desk(&self.plan.cluster.uid, |desk| {
-            desk.contests.repaired(key, Instant::now());
-        });
     }
 
     async fn write(
@@ -457,16 +406,6 @@ async fn mend(api: &Api<DynamicObject>, name: &str, body: &Value) -> kube::Resul
         ..PatchParams::default()
     };
     api.patch(name, &params, &Patch::Merge(body)).await
-}
-
-/// Who has changed an object last. When that cannot be told, what was told before stays.
-async fn rival(api: &Api<DynamicObject>, name: &str) -> Option<String> {
-    match api.get_metadata_opt(name).await.ok()? {
-        Some(found) => Some(contest::rival(
-            &found.metadata.managed_fields.unwrap_or_default(),
-        )),
-        None => Some("somebody who deletes it (the API server's audit log tells who)".to_owned()),
-    }
 }
 
 fn named(key: &ObjectKey) -> String {
