@@ -32,14 +32,14 @@ pub enum Route {
 }
 
 impl Exposure {
-    /// The exposure of a spec in which no fault was found.
-    pub(super) fn of(exposure: &spec::Exposure) -> Self {
+    /// The exposure of a spec in which no fault was found, of a resource in this namespace.
+    pub(super) fn of(exposure: &spec::Exposure, namespace: &str) -> Self {
         let route = match (&exposure.ingress, &exposure.http_route) {
             (Some(ingress), _) => Route::Ingress {
                 class_name: ingress.class_name.clone(),
                 annotations: ingress.annotations.clone().unwrap_or_default(),
             },
-            (None, Some(route)) => Route::HttpRoute(route.parent_refs.clone()),
+            (None, Some(route)) => Route::HttpRoute(parents(&route.parent_refs, namespace)),
             (None, None) => Route::Service,
         };
         Self {
@@ -71,5 +71,41 @@ impl Exposure {
             origins.push(format!("http://{}", self.host));
         }
         origins
+    }
+}
+
+/// Each Gateway once: a rule of the schema does not know the resource's own namespace, and takes it for another.
+fn parents(named: &[ParentRef], own: &str) -> Vec<ParentRef> {
+    let mut parents: Vec<ParentRef> = Vec::new();
+    for parent in named {
+        let parent = ParentRef {
+            namespace: parent.namespace.clone().filter(|named| named != own),
+            ..parent.clone()
+        };
+        if !parents.contains(&parent) {
+            parents.push(parent);
+        }
+    }
+    parents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_is_named_with_and_without_the_own_namespace_is_one() {
+        let parent = |name: &str, namespace: Option<&str>| ParentRef {
+            name: name.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            section_name: None,
+        };
+        let named = [
+            parent("public", None),
+            parent("public", Some("chat")),
+            parent("public", Some("other")),
+        ];
+        let once = [parent("public", None), parent("public", Some("other"))];
+        assert_eq!(parents(&named, "chat"), once);
     }
 }

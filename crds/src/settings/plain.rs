@@ -14,12 +14,10 @@ use crate::{Fault, rules, spec};
 pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
     let spec = &cluster.spec;
     let metadata = &cluster.metadata;
+    let namespace = metadata.namespace.clone();
+    let namespace = namespace.unwrap_or_else(|| "default".to_owned());
     Ok(Settings {
         name: metadata.name.clone().unwrap_or_default(),
-        namespace: metadata
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "default".to_owned()),
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
         run: spec.run_strategy,
@@ -48,7 +46,10 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             .enumerate()
             .map(|(index, channel)| plain_channel(index, channel))
             .collect::<Result<_, _>>()?,
-        exposure: spec.exposure.as_ref().map(Exposure::of),
+        exposure: spec
+            .exposure
+            .as_ref()
+            .map(|exposure| Exposure::of(exposure, &namespace)),
         conversation: plain_conversation(&spec.conversation)?,
         adapters: Adapters {
             resources: plain_resources(spec.adapters.resources.as_ref()),
@@ -66,6 +67,7 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             },
         },
         inference: plain_inference(&spec.inference)?,
+        namespace,
     })
 }
 
