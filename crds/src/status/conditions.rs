@@ -331,17 +331,6 @@ impl ConditionType {
                 R::NotStalled,
             ],
             Self::AdaptersReady => &[
-                R::MinimumReplicasAvailable,
-                R::RollingOut,
-                R::InsufficientReplicas,
-                R::Unschedulable,
-                R::ImagePullFailed,
-                R::CrashLooping,
-                R::QuotaExceeded,
-                R::PodsForbidden,
-                R::ObjectInvalid,
-                R::DeploymentPaused,
-                R::ReferenceMissing,
                 R::SystemPromptMissing,
                 R::TLSSecretMissing,
                 R::TLSSecretInvalid,
@@ -360,7 +349,31 @@ impl ConditionType {
                 R::DoesNotFit,
                 R::StoreUnbound,
             ],
-            Self::InferenceReady => &[
+            Self::InferenceReady => &[R::ModelNotReady, R::Halted],
+            Self::ScalingActive => &[
+                R::WithinBounds,
+                R::LimitedByMaximum,
+                R::MetricsUnavailable,
+                R::AutoscalerMissing,
+                R::Halted,
+            ],
+        };
+        own.iter()
+            .chain(self.of_pods())
+            .copied()
+            .chain(
+                Reason::of_persons()
+                    .filter(|reason| self == Self::Stalled && !own.contains(reason)),
+            )
+            .chain((self != Self::Stalled).then_some(R::Pending))
+            .collect()
+    }
+
+    /// The reasons of a condition that follows from a component's pods.
+    const fn of_pods(self) -> &'static [Reason] {
+        use Reason as R;
+        match self {
+            Self::AdaptersReady | Self::InferenceReady => &[
                 R::MinimumReplicasAvailable,
                 R::RollingOut,
                 R::InsufficientReplicas,
@@ -372,24 +385,8 @@ impl ConditionType {
                 R::ObjectInvalid,
                 R::DeploymentPaused,
                 R::ReferenceMissing,
-                R::ModelNotReady,
-                R::Halted,
             ],
-            Self::ScalingActive => &[
-                R::WithinBounds,
-                R::LimitedByMaximum,
-                R::MetricsUnavailable,
-                R::AutoscalerMissing,
-                R::Halted,
-            ],
-        };
-        own.iter()
-            .copied()
-            .chain(
-                Reason::of_persons()
-                    .filter(|reason| self == Self::Stalled && !own.contains(reason)),
-            )
-            .chain((self != Self::Stalled).then_some(R::Pending))
-            .collect()
+            _ => &[],
+        }
     }
 }

@@ -133,6 +133,7 @@ pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<
         replicas: count(fleet.pods.len()),
         updated: count(fleet.pods.len()),
         ready: count(ready.count()),
+        paused: false,
         progress: "NewReplicaSetAvailable".to_owned(),
         failure: None,
     };
