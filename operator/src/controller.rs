@@ -7,8 +7,8 @@ use chatbot_crds::{ChatBotClusterStatus, ConditionType};
 use chatbot_plan::status::{self, Outcome};
 use chatbot_plan::world::{Leaving, World};
 use jiff::Timestamp;
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::{Resource, ResourceExt};
 
 use crate::apply::apply;
 use crate::blind;

@@ -150,7 +150,7 @@ impl Operators {
         let namespace = self.installation(name)?.namespace;
         let labels = format!("app.kubernetes.io/instance={name}");
         let place = ["--operator-namespace", namespace, "--operator-labels"];
-        self.start_with(name, &[&place[..], &[&labels]].concat())
+        self.start_with(name, &[&place[..], &[labels.as_str()]].concat())
     }
 
     fn start_with(&self, name: &'static str, arguments: &[&str]) -> Result<Operator> {
