@@ -176,7 +176,7 @@ fn what_is_outdated_is_not_written_and_what_is_told_is_true() {
     runtime.block_on(async {
         let ground = Ground::begin(&plane).await;
         Box::pin(a_plan_that_was_overtaken_is_not_carried_out(&ground)).await;
-        what_is_there_is_not_created_again(&ground).await;
-        each_event_says_what_it_was_told_with(&ground).await;
+        Box::pin(what_is_there_is_not_created_again(&ground)).await;
+        Box::pin(each_event_says_what_it_was_told_with(&ground)).await;
     });
 }

@@ -148,6 +148,8 @@ fn held(world: &World) -> Vec<ObjectKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chatbot_crds::settings::NodeCapacity;
+
     use crate::example::{world, world_with};
     use crate::world::{ClaimSeen, Signal};
 
@@ -236,7 +238,7 @@ mod tests {
             memory_bytes: 32 << 30,
         };
         let of = |asked: &str| {
-            resources(
+            instance_resources(
                 &world_with(|yaml| format!("{yaml}\n    resources: {{ {asked} }}\n")),
                 &capacity,
             )
