@@ -178,7 +178,7 @@ mod tests {
     fn it_is_told_without_a_break_until_nobody_has_touched_it_for_two_minutes() {
         let (mut contests, now, _) = repairs(50, 60_000);
         contests.name_rival(&key("a"), "the field manager \"tool\"".to_owned());
-        let told = contests.told(now + CALM - SHORTEST);
+        let told = contests.told(now + CALM.saturating_sub(SHORTEST));
         assert_eq!(
             told,
             ["Service a is changed again and again by the field manager \"tool\""]
