@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod go_build;
 pub mod images;
 pub mod install;
+pub mod kafka;
 pub mod lock;
 pub mod model;
 pub mod places;

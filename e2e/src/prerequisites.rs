@@ -15,7 +15,7 @@ use crate::go_build;
 use crate::places::Places;
 
 /// A program or file that shows that a package is there, and the package.
-const PACKAGES: [(&str, &str); 24] = [
+const PACKAGES: [(&str, &str); 26] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("cmake", "cmake"),
@@ -27,12 +27,14 @@ const PACKAGES: [(&str, &str); 24] = [
     ("g++", "g++"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("java", "openjdk-17-jre-headless"),
     ("jq", "jq"),
     ("modprobe", "kmod"),
     ("ldd", "libc-bin"),
     ("libclang", "libclang-dev"),
     ("make", "make"),
     ("mount", "mount"),
+    ("mvn", "maven"),
     ("nft", "nftables"),
     ("openssl", "openssl"),
     ("sysctl", "procps"),
@@ -195,6 +197,8 @@ pub fn system_libclang() -> Option<PathBuf> {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
         files
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            // Not the C++ interface, which a browser brings.
+            .filter(|name| !name.starts_with("libclang-cpp"))
             .any(|name| name.starts_with("libclang.so") || name.starts_with("libclang-"))
     })
 }

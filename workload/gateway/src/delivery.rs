@@ -4,6 +4,9 @@
 //! For the web chat the journal itself is the mailbox: a page fetches from it what follows its cursor, so a reply is
 //! delivered once it has been offered to the sockets that are here, however many those are. Offering it again is
 //! harmless, since the page drops what it knows: the web chat counts as a platform with idempotency keys.
+//!
+//! Each gateway offers every reply to the sockets that it has. Only the one to whom the channel's group suggests the
+//! partition marks and commits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,7 +14,9 @@ use std::time::Duration;
 
 use chatbot_message::{Outcome, Reply};
 use chatbot_queue::journal::{self, Checkpoint, Delivery, Entry, Reader, Step};
-use chatbot_queue::{Commit, Error, Offset, Topic};
+use chatbot_queue::{Commit, Error, Member, Offset, Suggested, Topic};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -53,37 +58,83 @@ impl Consumer {
     }
 }
 
-/// Runs a consumer until the gateway stops.
-pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>, consumer: Arc<Consumer>) {
+/// Delivers a channel's replies until the gateway stops.
+pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>) {
     let stop = gateway.stop.clone();
-    let lasting = async {
+    let group = format!("gateway-{}", channel.name);
+    let joining = async {
         loop {
-            let Err(error) = acquire_and_deliver(&gateway, &channel, &consumer).await;
+            match gateway.log.join(&group, Topic::Response).await {
+                Ok(member) => return member,
+                Err(error) => {
+                    warn!(channel = channel.name, %error, "delivery waits");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    };
+    let Some(member) = stop.run_until_cancelled(joining).await else {
+        return;
+    };
+    let member: Arc<dyn Member> = member.into();
+    let mut consumers = JoinSet::new();
+    for consumer in &channel.consumers {
+        let consuming = consume(
+            Arc::clone(&gateway),
+            Arc::clone(&channel),
+            Arc::clone(consumer),
+            Arc::clone(&member),
+        );
+        consumers.spawn(consuming);
+    }
+    stop.cancelled().await;
+    consumers.shutdown().await;
+}
+
+async fn consume(
+    gateway: Arc<Gateway>,
+    channel: Arc<Channel>,
+    consumer: Arc<Consumer>,
+    member: Arc<dyn Member>,
+) {
+    let mut suggested = member.suggested();
+    loop {
+        let delivering = acquire_and_deliver(
+            &gateway,
+            &channel,
+            &consumer,
+            member.as_ref(),
+            &mut suggested,
+        );
+        if let Err(error) = delivering.await {
             warn!(channel = channel.name, partition = consumer.partition, %error, "delivery waits");
             tokio::time::sleep(RETRY).await;
         }
-    };
-    stop.run_until_cancelled(lasting).await;
+    }
 }
 
-/// From the committed position on; ends only by an error of the log.
+/// From the committed position on, until the partition is suggested to this gateway, too: then all is read again, since
+/// somebody else may have delivered meanwhile.
 async fn acquire_and_deliver(
     gateway: &Gateway,
     channel: &Channel,
     consumer: &Consumer,
-) -> Result<std::convert::Infallible, Error> {
+    member: &dyn Member,
+    suggested: &mut watch::Receiver<Suggested>,
+) -> Result<(), Error> {
     let log = gateway.log.as_ref();
     let partition = consumer.partition;
-    let group = format!("gateway-{}", channel.name);
-    let committed = log.committed(&group, Topic::Response, partition).await?;
+    let owns = is_in(&suggested.borrow_and_update(), partition);
+    let committed = member.committed(partition).await?;
     let from = Checkpoint::decode(&committed.metadata);
-    let end = log.end(Topic::Response, partition).await?;
+    let end = journal::readable_end(log, partition).await?;
 
     let mut delivery = Consumption {
         gateway,
         channel,
         consumer,
-        group,
+        member,
+        owns,
         reader: Reader::new(log, partition, from),
         pending: BTreeMap::new(),
         committed: from.position,
@@ -94,22 +145,31 @@ async fn acquire_and_deliver(
         let step = delivery.reader.next().await?;
         delivery.take_in(step);
     }
-    delivery.run().await
+    delivery.run(suggested).await
+}
+
+fn is_in(suggested: &Suggested, partition: u32) -> bool {
+    suggested
+        .as_ref()
+        .is_some_and(|suggested| suggested.contains(&partition))
 }
 
 struct Consumption<'a> {
     gateway: &'a Gateway,
     channel: &'a Channel,
     consumer: &'a Consumer,
-    group: String,
-    reader: Reader<'a>,
+    member: &'a dyn Member,
+    /// Whether it marks and commits.
+    owns: bool,
+    reader: Reader,
     pending: BTreeMap<Offset, Pending>,
     committed: Offset,
     commit_at: Instant,
 }
 
 impl Consumption<'_> {
-    async fn run(&mut self) -> Result<std::convert::Infallible, Error> {
+    async fn run(&mut self, suggested: &mut watch::Receiver<Suggested>) -> Result<(), Error> {
+        let partition = self.consumer.partition;
         loop {
             self.deliver().await?;
             *locked(&self.consumer.seen) = self.reader.checkpoint();
@@ -120,6 +180,18 @@ impl Consumption<'_> {
                     self.take_in(step);
                 }
                 () = tokio::time::sleep_until(at) => self.commit().await?,
+                Ok(()) = suggested.changed() => {
+                    let owns = is_in(&suggested.borrow_and_update(), partition);
+                    if owns && !self.owns {
+                        return Ok(());
+                    }
+                    if self.owns && !owns {
+                        // What is not committed is read again by the next one.
+                        let _refused = self.commit().await;
+                        self.owns = false;
+                        self.member.release(partition);
+                    }
+                }
             }
         }
     }
@@ -146,17 +218,19 @@ impl Consumption<'_> {
         while let Some((position, pending)) = self.pending.first_key_value() {
             let position = *position;
             self.offer(position, pending);
-            let delivered = Entry::Delivered {
-                position,
-                part: 0,
-                delivery: Delivery::Accepted { platform_id: None },
-            };
-            journal::append(
-                self.gateway.log.as_ref(),
-                self.consumer.partition,
-                &delivered,
-            )
-            .await?;
+            if self.owns {
+                let delivered = Entry::Delivered {
+                    position,
+                    part: 0,
+                    delivery: Delivery::Accepted { platform_id: None },
+                };
+                journal::append(
+                    self.gateway.log.as_ref(),
+                    self.consumer.partition,
+                    &delivered,
+                )
+                .await?;
+            }
             self.pending.remove(&position);
         }
         Ok(())
@@ -193,20 +267,12 @@ impl Consumption<'_> {
             .pending
             .first_key_value()
             .map_or_else(|| self.reader.checkpoint(), |(_, pending)| pending.at);
-        if lowest.position > self.committed {
+        if self.owns && lowest.position > self.committed {
             let commit = Commit {
                 offset: lowest.position,
                 metadata: lowest.encode(),
             };
-            self.gateway
-                .log
-                .commit(
-                    &self.group,
-                    Topic::Response,
-                    self.consumer.partition,
-                    commit,
-                )
-                .await?;
+            self.member.commit(self.consumer.partition, commit).await?;
             self.committed = lowest.position;
         }
         self.commit_at = Instant::now() + COMMIT_EVERY;

@@ -110,7 +110,7 @@ impl Intake {
         Ok(Accepted::Now)
     }
 
-    async fn append(&self, message: &Message) -> Result<Offset, Rejected> {
+    async fn append(&self, message: &Message) -> Result<(), Rejected> {
         let failed = |reason: String| {
             self.metrics.rejected("queue");
             Rejected::Unavailable { reason }
@@ -124,7 +124,7 @@ impl Intake {
         let partition = message.account.partition(self.log.partitions());
         let append = self.log.append(Topic::Inbound, partition, value);
         match tokio::time::timeout(self.append, append).await {
-            Ok(Ok(offset)) => Ok(offset),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed("the queue did not answer in time".to_owned())),
         }

@@ -241,10 +241,7 @@ impl Gateway {
 
         let tasks = TaskTracker::new();
         for channel in gateway.channels.values() {
-            for consumer in &channel.consumers {
-                let (consumer, gateway) = (Arc::clone(consumer), Arc::clone(&gateway));
-                tasks.spawn(delivery::run(gateway, Arc::clone(channel), consumer));
-            }
+            tasks.spawn(delivery::run(Arc::clone(&gateway), Arc::clone(channel)));
         }
         tasks.spawn(Arc::clone(&gateway).forward_previews());
         tasks.spawn(Arc::clone(&gateway).follow_certificate(serving));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chatbot_adapters::web_chat::{Ask, AskKind, Frame, Hello, HelloKind, VERSION};
 use chatbot_crds::config::{Hop, ProbeState};
 use chatbot_message::Account;
-use chatbot_queue::journal::{Checkpoint, Entry, Reader};
+use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
 use futures::{SinkExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
@@ -290,7 +290,7 @@ async fn was_answered(
     from: Offset,
     message: Uuid,
 ) -> Result<bool, Error> {
-    let end = log.end(Topic::Response, partition).await?;
+    let end = journal::readable_end(log, partition).await?;
     let from = Checkpoint {
         position: from,
         ..Checkpoint::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chatbot_adapters::web_chat::{Frame, PastTurn};
 use chatbot_message::Account;
-use chatbot_queue::journal::{Checkpoint, Entry, Reader};
+use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
 use chatbot_store::Session;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub(crate) struct Found {
 /// The counting replies to one account, from a checkpoint to the end of the log as it was at the beginning. Whoever has
 /// a seat before that misses nothing: what is offered later lies beyond that end, or is sent twice.
 pub(crate) struct Replay<'a> {
-    reader: Reader<'a>,
+    reader: Reader,
     account: &'a Account,
     end: Offset,
     read: usize,
@@ -93,7 +93,7 @@ impl<'a> Replay<'a> {
     ) -> Result<Self, Error> {
         let partition = account.partition(log.partitions());
         Ok(Self {
-            end: log.end(Topic::Response, partition).await?,
+            end: journal::readable_end(log, partition).await?,
             reader: Reader::new(log, partition, from),
             account,
             read: 0,
@@ -169,10 +169,11 @@ pub(crate) async fn reply_at(
     partition: u32,
     position: Offset,
 ) -> Result<Option<chatbot_message::Reply>, Error> {
-    if position >= log.end(Topic::Response, partition).await? {
+    if position >= journal::readable_end(log, partition).await? {
         return Ok(None);
     }
-    let records = log.read(Topic::Response, partition, position, 1).await?;
+    let mut records = log.reader(Topic::Response, partition, position);
+    let records = records.next(1).await?;
     Ok(records.into_iter().find_map(|record| {
         if record.offset != position {
             return None;

@@ -5,11 +5,18 @@
 //! truth is in the logs (see the message guarantee in `ARCHITECTURE.md`).
 
 pub mod journal;
+pub mod kafka;
+pub mod lease;
 pub mod memory;
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chatbot_message::Preview;
 use thiserror::Error;
+use tokio::sync::watch;
+
+use lease::Lease;
 
 /// Position of a record in one partition of one log.
 pub type Offset = u64;
@@ -66,38 +73,65 @@ pub enum Error {
     },
 }
 
-/// Partitioned, append-only logs with group offsets.
+/// Partitioned, append-only logs with groups.
 #[async_trait]
 pub trait Log: Send + Sync {
     /// Identity of these logs: offsets of another identity mean nothing. A log in memory has a new one every start.
     fn identity(&self) -> &str;
     /// Partitions of each topic, at least 1.
     fn partitions(&self) -> u32;
-    /// Appends one record; returns when it is durable (for this log's meaning of durable).
-    async fn append(&self, topic: Topic, partition: u32, value: Vec<u8>) -> Result<Offset, Error>;
-    /// Records from `from` on, at most `limit`; waits until there is at least one. Where retention has removed `from`,
-    /// it begins at [`Log::start`]. Dropping the future loses nothing.
-    async fn read(
+    /// Appends one record; returns when it is durable (for this log's meaning of durable). Gives its offset if the log
+    /// told it: after a retry a broker may not, so a writer that needs it finds its record again by reading.
+    async fn append(
         &self,
         topic: Topic,
         partition: u32,
-        from: Offset,
-        limit: usize,
-    ) -> Result<Vec<Record>, Error>;
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error>;
+    /// A reader that begins at `from`; where retention has removed that, at [`Log::start`].
+    fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records>;
     /// The offset of the oldest record that retention has left.
     async fn start(&self, topic: Topic, partition: u32) -> Result<Offset, Error>;
     /// The offset that the next record will get.
     async fn end(&self, topic: Topic, partition: u32) -> Result<Offset, Error>;
-    /// Commits progress of `group`.
-    async fn commit(
-        &self,
-        group: &str,
-        topic: Topic,
-        partition: u32,
-        commit: Commit,
-    ) -> Result<(), Error>;
-    /// Committed progress of `group`; the default when it never committed.
+    /// Joins `group`, whose members share the partitions of `topic`. Returns at once: the suggestion comes when the
+    /// group has settled.
+    async fn join(&self, group: &str, topic: Topic) -> Result<Box<dyn Member>, Error>;
+    /// Committed progress of `group`, for whoever looks; the default when it never committed.
     async fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error>;
+}
+
+/// Reads one partition onwards. Dropping it frees what it holds.
+#[async_trait]
+pub trait Records: Send {
+    /// The next records, in order, at least 1 and at most `limit`; waits for the first. Dropping the future loses
+    /// nothing, and after an error it may be called again.
+    async fn next(&mut self, limit: usize) -> Result<Vec<Record>, Error>;
+}
+
+/// What a group suggests a member to work on; absent as long as the group has not settled for the first time.
+pub type Suggested = Option<BTreeSet<u32>>;
+
+/// Membership of a group. It only suggests: who owns a partition is written in its journal.
+///
+/// A partition leaves the suggestion first, and is given to another member only when this one has called
+/// [`Member::release`], or was silent for too long. Dropping a member leaves the group, too, but does not wait for it.
+#[async_trait]
+pub trait Member: Send + Sync {
+    /// The partitions that this member should work on, as they change. One that it was given twice without having
+    /// released it in between may be the same suggestion or a new one.
+    fn suggested(&self) -> watch::Receiver<Suggested>;
+    /// Says that this member has stopped working on a partition that is no longer suggested to it.
+    fn release(&self, partition: u32);
+    /// Commits progress; returns when the group has it. Refused for a member that the group has given up: what that one
+    /// knows may be old, though a [`Commit`] stays true whoever commits it.
+    async fn commit(&self, partition: u32, commit: Commit) -> Result<(), Error>;
+    /// Committed progress of the group; the default when it never committed.
+    async fn committed(&self, partition: u32) -> Result<Commit, Error>;
+    /// For how long nobody else is given what is suggested to this member.
+    fn lease(&self) -> Lease;
+    /// Leaves the group, so that it need not notice. Everything suggested is released.
+    async fn close(self: Box<Self>);
 }
 
 /// Answers under way, beside the journal: lossy, unordered across messages, never the truth.

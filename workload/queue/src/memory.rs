@@ -4,9 +4,15 @@
 //! passed in that partition are dropped. A group takes part from its first commit on; a partition that no group ever
 //! committed keeps everything. What is not yet passed is never dropped: at [`Limits::full_bytes`] appends are refused,
 //! which the one who asks hears about before anything is acknowledged.
+//!
+//! Members of a group share its partitions as they would with a broker, and a test can make a broker's faults happen:
+//! [`MemoryLog::rebalance`], [`MemoryLog::freeze`], [`MemoryLog::thaw`].
+
+mod group;
+mod member;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -17,7 +23,10 @@ use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
 
-use crate::{Commit, Error, Log, Offset, Previews, Record, Topic};
+use crate::journal::Checkpoint;
+use crate::{Commit, Error, Log, Member, Offset, Previews, Record, Records, Topic};
+use group::Group;
+use member::MemoryMember;
 
 /// How much the logs hold.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +47,9 @@ impl Default for Limits {
 }
 
 /// Both logs and the groups' progress, in memory.
-pub struct MemoryLog {
+pub struct MemoryLog(Arc<Inner>);
+
+struct Inner {
     identity: String,
     partitions: u32,
     limits: Limits,
@@ -52,6 +63,7 @@ type Place = (Topic, u32);
 struct State {
     bytes: usize,
     slots: HashMap<Place, Slot>,
+    groups: HashMap<(String, Topic), Group>,
 }
 
 /// One partition of one topic.
@@ -73,6 +85,10 @@ impl Slot {
         if self.start >= passed {
             return None;
         }
+        self.drop_first()
+    }
+
+    fn drop_first(&mut self) -> Option<usize> {
         let record = self.records.pop_front()?;
         self.start = record.offset + 1;
         Some(size(&record))
@@ -99,15 +115,56 @@ impl MemoryLog {
             .flat_map(|topic| (0..partitions).map(move |partition| (topic, partition)));
         let ends: HashMap<_, _> = places.map(|place| (place, watch::Sender::new(0))).collect();
         let slots = ends.keys().map(|place| (*place, Slot::default())).collect();
-        Self {
+        Self(Arc::new(Inner {
             identity: Uuid::new_v4().to_string(),
             partitions,
             limits,
-            state: Mutex::new(State { bytes: 0, slots }),
+            state: Mutex::new(State {
+                slots,
+                ..State::default()
+            }),
             ends,
+        }))
+    }
+
+    /// Drops the records before `start`, as retention by time would.
+    pub fn trim(&self, topic: Topic, partition: u32, start: Offset) {
+        let mut state = self.0.state();
+        let State { bytes, slots, .. } = &mut *state;
+        if let Some(slot) = slots.get_mut(&(topic, partition)) {
+            while slot.start < start {
+                let Some(freed) = slot.drop_first() else {
+                    break;
+                };
+                *bytes = bytes.saturating_sub(freed);
+            }
         }
     }
 
+    /// The members of a group, in the order in which they joined.
+    #[must_use]
+    pub fn members(&self, group: &str, topic: Topic) -> Vec<Uuid> {
+        self.0.group(group, topic, |group| group.members())
+    }
+
+    /// Takes every partition from whoever has it and suggests it to the next member.
+    pub fn rebalance(&self, group: &str, topic: Topic) {
+        self.0.group(group, topic, Group::rotate);
+    }
+
+    /// Gives up a member, as a group does with one that was silent for too long: the others get its partitions at once,
+    /// its commits are refused, and it learns nothing of it before it thaws.
+    pub fn freeze(&self, group: &str, topic: Topic, member: Uuid) {
+        self.0.group(group, topic, |group| group.freeze(member));
+    }
+
+    /// The member learns what has happened meanwhile, and joins again.
+    pub fn thaw(&self, group: &str, topic: Topic, member: Uuid) {
+        self.0.group(group, topic, |group| group.thaw(member));
+    }
+}
+
+impl Inner {
     /// Every section under this lock leaves the state whole, so another thread's panic does not take it away.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,6 +175,16 @@ impl MemoryLog {
             "partition {partition} does not exist, there are {}",
             self.partitions
         )
+    }
+
+    fn group<T>(&self, group: &str, topic: Topic, act: impl FnOnce(&mut Group) -> T) -> T {
+        let mut state = self.state();
+        let key = (group.to_owned(), topic);
+        let partitions = self.partitions;
+        act(state
+            .groups
+            .entry(key)
+            .or_insert_with(|| Group::new(partitions)))
     }
 
     fn slot<T>(
@@ -135,7 +202,7 @@ impl MemoryLog {
 
     fn put(&self, place: Place, value: Vec<u8>) -> Result<Offset, Error> {
         let mut state = self.state();
-        let State { bytes, slots } = &mut *state;
+        let State { bytes, slots, .. } = &mut *state;
         let added = value.len() + size_of::<Record>();
         if *bytes + added > self.limits.full_bytes {
             return Err(Error::Refused {
@@ -158,6 +225,86 @@ impl MemoryLog {
         }
         Ok(offset)
     }
+
+    /// Takes a group's progress, and drops what every group has passed while there is too much.
+    ///
+    /// A worker's commit carries where the next owner begins to read the journal: that counts as its progress there.
+    fn take(&self, group: &str, topic: Topic, partition: u32, commit: Commit) -> Result<(), Error> {
+        let mut state = self.state();
+        if topic == Topic::Inbound && !commit.metadata.is_empty() {
+            let offset = Checkpoint::decode(&commit.metadata).position;
+            let journal = Commit {
+                offset,
+                ..Commit::default()
+            };
+            self.pass(&mut state, group, (Topic::Response, partition), journal)?;
+        }
+        self.pass(&mut state, group, (topic, partition), commit)
+    }
+
+    fn pass(
+        &self,
+        state: &mut State,
+        group: &str,
+        place: Place,
+        commit: Commit,
+    ) -> Result<(), Error> {
+        let State { bytes, slots, .. } = state;
+        let slot = slots.get_mut(&place).ok_or_else(|| Error::Refused {
+            reason: self.unknown(place.1),
+        })?;
+        slot.groups.insert(group.to_owned(), commit);
+        while *bytes > self.limits.kept_bytes {
+            let Some(freed) = slot.trim() else { break };
+            *bytes = bytes.saturating_sub(freed);
+        }
+        Ok(())
+    }
+
+    fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error> {
+        self.slot(topic, partition, |slot| {
+            slot.groups.get(group).cloned().unwrap_or_default()
+        })
+    }
+}
+
+/// Reads one partition.
+struct MemoryRecords {
+    log: Arc<Inner>,
+    place: Place,
+    from: Offset,
+}
+
+#[async_trait]
+impl Records for MemoryRecords {
+    async fn next(&mut self, limit: usize) -> Result<Vec<Record>, Error> {
+        let (topic, partition) = self.place;
+        let sender = self.log.ends.get(&self.place);
+        let sender = sender.ok_or_else(|| Error::Unreadable {
+            reason: self.log.unknown(partition),
+        })?;
+        let closed = |_| Error::Unreadable {
+            reason: "the log has ended".to_owned(),
+        };
+        let mut end = sender.subscribe();
+        loop {
+            end.wait_for(|end| *end > self.from).await.map_err(closed)?;
+            let records: Vec<Record> = self.log.slot(topic, partition, |slot| {
+                let skipped = self.from.saturating_sub(slot.start);
+                let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+                let records = slot.records.iter().skip(skipped);
+                records.take(limit.max(1)).cloned().collect()
+            })?;
+            // All of it may have been dropped meanwhile.
+            self.from = match records.last() {
+                Some(last) => last.offset + 1,
+                None => self.from.max(*end.borrow()),
+            };
+            if !records.is_empty() {
+                return Ok(records);
+            }
+        }
+    }
 }
 
 fn now() -> i64 {
@@ -170,80 +317,44 @@ fn now() -> i64 {
 #[async_trait]
 impl Log for MemoryLog {
     fn identity(&self) -> &str {
-        &self.identity
+        &self.0.identity
     }
 
     fn partitions(&self) -> u32 {
-        self.partitions
+        self.0.partitions
     }
 
-    async fn append(&self, topic: Topic, partition: u32, value: Vec<u8>) -> Result<Offset, Error> {
-        self.put((topic, partition), value)
-    }
-
-    async fn read(
+    async fn append(
         &self,
         topic: Topic,
         partition: u32,
-        from: Offset,
-        limit: usize,
-    ) -> Result<Vec<Record>, Error> {
-        let sender = self.ends.get(&(topic, partition));
-        let sender = sender.ok_or_else(|| Error::Unreadable {
-            reason: self.unknown(partition),
-        })?;
-        let closed = |_| Error::Unreadable {
-            reason: "the log has ended".to_owned(),
-        };
-        sender
-            .subscribe()
-            .wait_for(|end| *end > from)
-            .await
-            .map_err(closed)?;
-        self.slot(topic, partition, |slot| {
-            let skipped = usize::try_from(from.saturating_sub(slot.start)).unwrap_or(usize::MAX);
-            slot.records
-                .iter()
-                .skip(skipped)
-                .take(limit.max(1))
-                .cloned()
-                .collect()
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        self.0.put((topic, partition), value).map(Some)
+    }
+
+    fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {
+        Box::new(MemoryRecords {
+            log: Arc::clone(&self.0),
+            place: (topic, partition),
+            from,
         })
     }
 
     async fn start(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
-        self.slot(topic, partition, |slot| slot.start)
+        self.0.slot(topic, partition, |slot| slot.start)
     }
 
     async fn end(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
-        self.slot(topic, partition, |slot| slot.end())
+        self.0.slot(topic, partition, |slot| slot.end())
     }
 
-    async fn commit(
-        &self,
-        group: &str,
-        topic: Topic,
-        partition: u32,
-        commit: Commit,
-    ) -> Result<(), Error> {
-        let refused = || Error::Refused {
-            reason: self.unknown(partition),
-        };
-        let mut state = self.state();
-        let State { bytes, slots } = &mut *state;
-        let slot = slots.get_mut(&(topic, partition)).ok_or_else(refused)?;
-        slot.groups.insert(group.to_owned(), commit);
-        while *bytes > self.limits.kept_bytes {
-            let Some(freed) = slot.trim() else { break };
-            *bytes = bytes.saturating_sub(freed);
-        }
-        Ok(())
+    async fn join(&self, group: &str, topic: Topic) -> Result<Box<dyn Member>, Error> {
+        Ok(Box::new(MemoryMember::join(&self.0, group, topic)))
     }
 
     async fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error> {
-        self.slot(topic, partition, |slot| {
-            slot.groups.get(group).cloned().unwrap_or_default()
-        })
+        self.0.committed(group, topic, partition)
     }
 }
 

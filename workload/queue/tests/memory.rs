@@ -1,4 +1,5 @@
-//! The logs in memory keep the promises of the trait.
+//! What is particular to the logs in memory: retention, and previews.
+#![allow(clippy::unwrap_used)] // A step of a test fails as the test does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,12 @@ use futures::StreamExt;
 
 const GENEROUS: Duration = Duration::from_secs(20);
 
-fn commit(offset: u64) -> Commit {
+async fn commit(log: &MemoryLog, group: &str, topic: Topic, commit: Commit) {
+    let member = log.join(group, topic).await.unwrap();
+    member.commit(0, commit).await.unwrap();
+}
+
+fn upto(offset: u64) -> Commit {
     Commit {
         offset,
         metadata: String::new(),
@@ -21,8 +27,8 @@ fn commit(offset: u64) -> Commit {
 async fn a_read_waits_for_the_next_record() {
     let log = Arc::new(MemoryLog::new(2));
     let reading = tokio::spawn({
-        let log = log.clone();
-        async move { log.read(Topic::Inbound, 1, 1, 10).await }
+        let mut records = log.reader(Topic::Inbound, 1, 1);
+        async move { records.next(10).await }
     });
     log.append(Topic::Inbound, 1, b"first".to_vec())
         .await
@@ -39,7 +45,7 @@ async fn a_read_waits_for_the_next_record() {
         .unwrap()
         .unwrap()
         .unwrap();
-    assert_eq!(offset, 1);
+    assert_eq!(offset, Some(1));
     assert_eq!(
         records
             .iter()
@@ -56,9 +62,7 @@ async fn groups_keep_their_progress_apart() {
         offset: 3,
         metadata: "facts".to_owned(),
     };
-    log.commit("worker", Topic::Inbound, 0, metadata.clone())
-        .await
-        .unwrap();
+    commit(&log, "worker", Topic::Inbound, metadata.clone()).await;
     assert_eq!(
         log.committed("worker", Topic::Inbound, 0).await.unwrap(),
         metadata
@@ -79,21 +83,15 @@ async fn only_what_every_group_has_passed_is_dropped() {
     for _ in 0..4 {
         log.append(Topic::Response, 0, vec![0; 10]).await.unwrap();
     }
-    log.commit("fast", Topic::Response, 0, commit(4))
-        .await
-        .unwrap();
+    commit(&log, "fast", Topic::Response, upto(4)).await;
     assert_eq!(log.start(Topic::Response, 0).await.unwrap(), 4);
     for _ in 0..4 {
         log.append(Topic::Response, 0, vec![0; 10]).await.unwrap();
     }
-    log.commit("slow", Topic::Response, 0, commit(5))
-        .await
-        .unwrap();
-    log.commit("fast", Topic::Response, 0, commit(8))
-        .await
-        .unwrap();
+    commit(&log, "slow", Topic::Response, upto(5)).await;
+    commit(&log, "fast", Topic::Response, upto(8)).await;
     assert_eq!(log.start(Topic::Response, 0).await.unwrap(), 5);
-    let records = log.read(Topic::Response, 0, 0, 10).await.unwrap();
+    let records = log.reader(Topic::Response, 0, 0).next(10).await.unwrap();
     assert_eq!(
         records
             .iter()
@@ -117,12 +115,10 @@ async fn a_full_log_refuses_until_something_is_settled() {
         .await
         .unwrap_err();
     assert!(matches!(refused, Error::Refused { .. }), "{refused}");
-    log.commit("worker", Topic::Inbound, 0, commit(1))
-        .await
-        .unwrap();
+    commit(&log, "worker", Topic::Inbound, upto(1)).await;
     assert_eq!(
         log.append(Topic::Inbound, 0, vec![0; 200]).await.unwrap(),
-        1
+        Some(1)
     );
 }
 
@@ -134,7 +130,7 @@ async fn an_unknown_partition_is_refused_and_every_log_has_its_own_identity() {
         Err(Error::Refused { .. })
     ));
     assert!(matches!(
-        log.read(Topic::Inbound, 1, 0, 1).await,
+        log.reader(Topic::Inbound, 1, 0).next(1).await,
         Err(Error::Unreadable { .. })
     ));
     assert_ne!(log.identity(), MemoryLog::new(1).identity());

@@ -27,7 +27,7 @@ use crate::view::Link;
 /// Why a partition is not owned any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The worker ends, and has let go in order.
+    /// The partition is not this worker's any more, or the worker ends: it has let go in order.
     Left,
     /// Another owner has announced itself.
     Fenced,
@@ -96,10 +96,10 @@ pub(crate) async fn run(
     link: &Arc<Link>,
     partition: u32,
     takeover: Takeover,
-    shutdown: &CancellationToken,
+    revoked: &CancellationToken,
 ) -> End {
     let (mut epoch, mut feeds) = Epoch::begin(shared, link, partition, takeover);
-    let end = epoch.work(&mut feeds, shutdown).await;
+    let end = epoch.work(&mut feeds, revoked).await;
     drop(feeds);
     if end == End::Left {
         epoch.leave().await;
@@ -157,7 +157,7 @@ impl Epoch {
         (epoch, feeds)
     }
 
-    async fn work(&mut self, feeds: &mut Feeds, shutdown: &CancellationToken) -> End {
+    async fn work(&mut self, feeds: &mut Feeds, revoked: &CancellationToken) -> End {
         let mut commit = interval(self.shared.limits.commit_interval);
         commit.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut leave_at: Option<Instant> = None;
@@ -188,7 +188,7 @@ impl Epoch {
                     Written::Unknown => return End::Unknown,
                 },
                 _ = commit.tick() => self.report(),
-                () = shutdown.cancelled(), if !leaving => {
+                () = revoked.cancelled(), if !leaving => {
                     leave_at = Some(Instant::now() + self.shared.limits.drain);
                 }
                 () = patience => {

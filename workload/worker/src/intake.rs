@@ -1,7 +1,9 @@
 //! Reading `inbound[p]` (W4, W5): each record is a message, a copy of an earlier one, or unreadable.
 
+use std::collections::VecDeque;
+
 use chatbot_message::Message;
-use chatbot_queue::{Error, Log, Offset, Record, Topic};
+use chatbot_queue::{Error, Log, Offset, Record, Records, Topic};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -38,7 +40,8 @@ pub(crate) async fn read(
     let mut intake = Intake {
         log: shared.log.as_ref(),
         partition,
-        next: from,
+        records: shared.log.reader(Topic::Inbound, partition, from),
+        waiting: VecDeque::new(),
         seen: Seen::new(from, from == 0),
     };
     let mut backoff = Backoff::new(&shared.limits);
@@ -57,22 +60,23 @@ pub(crate) async fn read(
 struct Intake<'a> {
     log: &'a dyn Log,
     partition: u32,
-    next: Offset,
+    records: Box<dyn Records>,
+    /// Read, and not judged yet.
+    waiting: VecDeque<Record>,
     seen: Seen,
 }
 
 impl Intake<'_> {
     /// Takes what is there; false when nobody listens any more.
     async fn batch(&mut self, taken: &mpsc::Sender<Taken>) -> Result<bool, Error> {
-        let records = self
-            .log
-            .read(Topic::Inbound, self.partition, self.next, BATCH)
-            .await?;
-        for record in records {
-            // Before anything is remembered, so that a failure on the way only reads again.
+        if self.waiting.is_empty() {
+            self.waiting.extend(self.records.next(BATCH).await?);
+        }
+        while let Some(record) = self.waiting.front() {
+            // Judging may fail, and is then tried again with the same record.
+            let (record, offset) = (record.clone(), record.offset);
             let kind = self.judge(&record).await?;
-            self.next = record.offset + 1;
-            let offset = record.offset;
+            self.waiting.pop_front();
             if taken.send(Taken { offset, kind }).await.is_err() {
                 return Ok(false);
             }
@@ -110,11 +114,9 @@ impl Intake<'_> {
         let from = floor.saturating_sub(BACK).max(start);
         let mut next = from;
         let mut found = Vec::new();
+        let mut earlier = self.log.reader(Topic::Inbound, self.partition, from);
         while next < floor {
-            let records = self
-                .log
-                .read(Topic::Inbound, self.partition, next, BATCH)
-                .await?;
+            let records = earlier.next(BATCH).await?;
             let Some(last) = records.last() else { break };
             next = last.offset + 1;
             found.extend(records.into_iter().filter(|record| record.offset < floor));

@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::Shared;
 use crate::backoff::Backoff;
 use crate::epoch::Lane;
 use crate::metrics::Partition;
-use crate::{GROUP, Shared};
 
 /// What has become of a reply.
 pub(crate) enum Written {
@@ -123,23 +123,11 @@ pub(crate) async fn commit(
     }
 }
 
-/// Commits. Progress in the journal is committed too, so that a log which keeps what is needed keeps what the next owner
-/// will read.
+/// Commits. The checkpoint says from where the next owner reads the journal.
 pub(crate) async fn put(shared: &Shared, partition: u32, progress: Progress) -> Result<(), Error> {
-    let inbound = Commit {
+    let commit = Commit {
         offset: progress.lowest,
         metadata: progress.checkpoint.encode(),
     };
-    shared
-        .log
-        .commit(GROUP, Topic::Inbound, partition, inbound)
-        .await?;
-    let response = Commit {
-        offset: progress.checkpoint.position,
-        metadata: String::new(),
-    };
-    shared
-        .log
-        .commit(GROUP, Topic::Response, partition, response)
-        .await
+    shared.member.commit(partition, commit).await
 }

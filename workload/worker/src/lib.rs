@@ -13,6 +13,7 @@ mod intake;
 mod journal_io;
 mod lanes;
 mod limits;
+mod membership;
 mod metrics;
 mod own;
 mod partition;
@@ -24,13 +25,14 @@ mod sse;
 mod takeover;
 mod view;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chatbot_crds::config::{SystemPrompt, WorkerConfig};
-use chatbot_queue::{Log, Previews};
+use chatbot_queue::{Log, Member, Previews, Topic};
 use chatbot_store::View;
 use chatbot_telemetry::{Health, Telemetry};
 use tokio::sync::{Semaphore, watch};
@@ -66,6 +68,8 @@ pub(crate) struct Shared {
     config: WorkerConfig,
     limits: Limits,
     log: Arc<dyn Log>,
+    /// Its place among the workers.
+    member: Box<dyn Member>,
     view: Arc<dyn View>,
     previews: Arc<dyn Previews>,
     inference: inference::Inference,
@@ -90,6 +94,8 @@ pub async fn run(
         handle,
     } = surroundings;
     let health = telemetry.part("worker");
+    let member = log.join(GROUP, Topic::Inbound).await;
+    let member = member.context("failed to join the group of the workers")?;
     let shared = Arc::new(Shared {
         worker: Uuid::new_v4(),
         inference: inference::Inference::new(&config, &limits)
@@ -100,6 +106,7 @@ pub async fn run(
         config,
         limits,
         log,
+        member,
         view,
         previews,
         handle,
@@ -113,37 +120,30 @@ pub async fn run(
             prompt::follow(&path, with.limits.prompt_interval, &with.prompt).await;
         });
     }
-    let mut partitions = JoinSet::new();
-    for partition in 0..shared.log.partitions() {
-        let link = Arc::new(view::Link::new());
-        let (with, keeping) = (Arc::clone(&shared), Arc::clone(&link));
-        background.spawn(async move { view::keep(&with, partition, &keeping).await });
-        partitions.spawn(partition::own(
-            Arc::clone(&shared),
-            partition,
-            link,
-            shutdown.clone(),
-        ));
-    }
-    while let Some(ended) = partitions.join_next().await {
-        ended.context("failed to own a partition")??;
-    }
+    membership::follow(&shared, &shutdown).await?;
     health.unready("ended");
+    background.shutdown().await;
+    // Everybody else has let go of it by now.
+    if let Some(shared) = Arc::into_inner(shared) {
+        shared.member.close().await;
+    }
     Ok(())
 }
 
-/// Ready when the system prompt is there and every partition is owned.
+/// Ready when the system prompt is there and every partition suggested is owned; with none, too.
 async fn report_health(shared: Arc<Shared>, health: Health) {
-    let partitions = usize::try_from(shared.log.partitions()).unwrap_or(usize::MAX);
+    let suggested = shared.member.suggested();
     loop {
         let prompt = shared.prompt.borrow().clone();
-        match prompt {
-            Err(reason) => health.unready(reason),
-            Ok(_) if shared.handle.owned() < partitions => {
+        let partitions = suggested.borrow().as_ref().map(BTreeSet::len);
+        match (prompt, partitions) {
+            (Err(reason), _) => health.unready(reason),
+            (Ok(_), None) => health.unready("waits for the group of the workers to settle"),
+            (Ok(_), Some(partitions)) if shared.handle.owned() < partitions => {
                 let owned = shared.handle.owned();
                 health.unready(format!("owns {owned} of {partitions} partitions"));
             }
-            Ok(_) => health.ready(),
+            (Ok(_), Some(_)) => health.ready(),
         }
         tokio::time::sleep(HEALTH_INTERVAL).await;
     }

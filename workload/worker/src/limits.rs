@@ -13,7 +13,7 @@ pub struct Limits {
     pub commit_interval: Duration,
     /// After being fenced, before announcing again: else two owners can duel for ever.
     pub heartbeat: Duration,
-    /// For what is under way when the worker ends.
+    /// For what is under way when a partition is taken away or the worker ends.
     pub drain: Duration,
     /// For the last commit and letting go.
     pub last_words: Duration,

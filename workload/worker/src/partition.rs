@@ -1,4 +1,4 @@
-//! One partition, for as long as the worker runs: take over, work, and again.
+//! One partition, for as long as it is suggested to this worker: take over, work, and again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,30 @@ use crate::Shared;
 use crate::backoff::Backoff;
 use crate::epoch::{self, End};
 use crate::takeover::{LogReplaced, take_over};
-use crate::view::Link;
+use crate::view::{self, Link};
 
-/// Owns the partition until `shutdown`.
+/// Owns the partition until `stop`, and keeps its view meanwhile.
 pub(crate) async fn own(
     shared: Arc<Shared>,
     partition: u32,
-    link: Arc<Link>,
-    shutdown: CancellationToken,
+    stop: CancellationToken,
+) -> Result<()> {
+    let link = Arc::new(Link::new());
+    tokio::select! {
+        owned = own_again(&shared, partition, &link, &stop) => owned,
+        () = view::keep(&shared, partition, &link) => Ok(()),
+    }
+}
+
+async fn own_again(
+    shared: &Arc<Shared>,
+    partition: u32,
+    link: &Arc<Link>,
+    stop: &CancellationToken,
 ) -> Result<()> {
     let mut backoff = Backoff::new(&shared.limits);
     loop {
-        let Some(taken) = shutdown
-            .run_until_cancelled(take_over(&shared, partition))
-            .await
-        else {
+        let Some(taken) = stop.run_until_cancelled(take_over(shared, partition)).await else {
             return Ok(());
         };
         let pause = match taken {
@@ -33,7 +42,7 @@ pub(crate) async fn own(
                 backoff = Backoff::new(&shared.limits);
                 shared.metrics.takeovers.inc();
                 shared.handle.set_read(partition, takeover.settled.lowest());
-                let end = epoch::run(&shared, &link, partition, takeover, &shutdown).await;
+                let end = epoch::run(shared, link, partition, takeover, stop).await;
                 shared.handle.set_lost(partition);
                 match end {
                     End::Left => return Ok(()),
@@ -53,7 +62,7 @@ pub(crate) async fn own(
                 backoff.next()
             }
         };
-        if shutdown
+        if stop
             .run_until_cancelled(tokio::time::sleep(pause))
             .await
             .is_none()

@@ -6,8 +6,8 @@ use chatbot_queue::{Offset, Topic};
 use tracing::info;
 use uuid::Uuid;
 
+use crate::Shared;
 use crate::settled::Settled;
-use crate::{GROUP, Shared};
 
 /// A partition taken over.
 pub(crate) struct Takeover {
@@ -24,12 +24,12 @@ pub(crate) struct Takeover {
 /// Announces a new owner.
 pub(crate) async fn take_over(shared: &Shared, partition: u32) -> anyhow::Result<Takeover> {
     let log = shared.log.as_ref();
-    let commit = log.committed(GROUP, Topic::Inbound, partition).await?;
+    let commit = shared.member.committed(partition).await?;
     let checkpoint = Checkpoint::decode(&commit.metadata);
     check_same_logs(shared, partition, commit.offset, checkpoint).await?;
     let mut settled = Settled::new(commit.offset);
     let mut reader = Reader::new(log, partition, checkpoint);
-    let end = log.end(Topic::Response, partition).await?;
+    let end = journal::readable_end(log, partition).await?;
     while reader.checkpoint().position < end {
         note(&mut settled, &reader.next().await?);
     }

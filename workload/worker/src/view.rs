@@ -26,7 +26,7 @@ impl Link {
     }
 }
 
-/// Reads the journal and applies it, for as long as the worker runs. A flush, a restart from an old snapshot and a
+/// Reads the journal and applies it, for as long as the partition is this worker's. A flush, a restart from an old snapshot and a
 /// failover to a lagging replica are one case: go on from where the view says it is.
 pub(crate) async fn keep(shared: &Shared, partition: u32, link: &Link) {
     let mut backoff = Backoff::new(&shared.limits);
@@ -75,7 +75,7 @@ async fn apply(
     partition: u32,
     from: Checkpoint,
     first: Step,
-    reader: &mut Reader<'_>,
+    reader: &mut Reader,
 ) -> Result<Option<Checkpoint>, Unavailable> {
     let mut turns: Vec<_> = turn(first).into_iter().collect();
     while let Some(step) = reader.next_fetched() {

@@ -61,6 +61,7 @@ impl Answerer {
         };
         let log = self.backing.log.as_ref();
         let epoch = journal::append(log, partition, &owner).await.unwrap();
+        let epoch = epoch.unwrap();
         self.epochs.lock().unwrap().insert(partition, epoch);
         epoch
     }
@@ -110,11 +111,10 @@ impl Answerer {
     async fn follow(&self, partition: u32) {
         let log = self.backing.log.as_ref();
         let mut seen = HashSet::new();
-        let mut from = 0;
+        let mut records = log.reader(Topic::Inbound, partition, 0);
         let mut answering = self.answering.subscribe();
         loop {
-            for record in log.read(Topic::Inbound, partition, from, 16).await.unwrap() {
-                from = record.offset + 1;
+            for record in records.next(16).await.unwrap() {
                 let message: Message = serde_json::from_slice(&record.value).unwrap();
                 if !seen.insert(message.id) {
                     continue;

@@ -1,7 +1,7 @@
 //! Reading and appending.
 
 use super::{Checkpoint, Entry, Fold};
-use crate::{Error, Log, Offset, Topic};
+use crate::{Error, Log, Offset, Records, Topic};
 use std::collections::VecDeque;
 
 /// One record of the journal as a reader meets it.
@@ -31,19 +31,18 @@ impl Step {
 }
 
 /// Reads `response[p]` from a checkpoint on, and folds.
-pub struct Reader<'log> {
-    log: &'log dyn Log,
-    partition: u32,
+pub struct Reader {
+    records: Box<dyn Records>,
     at: Checkpoint,
     fetched: VecDeque<crate::Record>,
 }
 
-impl<'log> Reader<'log> {
+impl Reader {
     /// A reader that begins at `at`.
-    pub fn new(log: &'log dyn Log, partition: u32, at: Checkpoint) -> Self {
+    #[must_use]
+    pub fn new(log: &dyn Log, partition: u32, at: Checkpoint) -> Self {
         Self {
-            log,
-            partition,
+            records: log.reader(Topic::Response, partition, at.position),
             at,
             fetched: VecDeque::new(),
         }
@@ -61,10 +60,7 @@ impl<'log> Reader<'log> {
             if let Some(step) = self.next_fetched() {
                 return Ok(step);
             }
-            let records = self
-                .log
-                .read(Topic::Response, self.partition, self.at.position, BATCH)
-                .await?;
+            let records = self.records.next(BATCH).await?;
             self.fetched.extend(records);
         }
     }
@@ -91,11 +87,17 @@ impl<'log> Reader<'log> {
 /// Records asked for at once.
 const BATCH: usize = 512;
 
-/// Appends one record to `response[p]`. The position is this log's own; a writer that must be certain finds its record
-/// again by reading.
-pub async fn append(log: &dyn Log, partition: u32, entry: &Entry) -> Result<Offset, Error> {
+/// Appends one record to `response[p]`. Gives its position as [`Log::append`] does.
+pub async fn append(log: &dyn Log, partition: u32, entry: &Entry) -> Result<Option<Offset>, Error> {
     let value = serde_json::to_vec(entry).map_err(|error| Error::Refused {
         reason: format!("the record cannot be serialised: {error}"),
     })?;
     log.append(Topic::Response, partition, value).await
+}
+
+/// Up to where `response[p]` can be read without waiting: its end, or 0 when retention has left nothing before it.
+pub async fn readable_end(log: &dyn Log, partition: u32) -> Result<Offset, Error> {
+    let end = log.end(Topic::Response, partition).await?;
+    let start = log.start(Topic::Response, partition).await?;
+    Ok(if start < end { end } else { 0 })
 }

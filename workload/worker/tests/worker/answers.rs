@@ -341,11 +341,8 @@ async fn progress_of_another_log_is_refused_with_the_remedy() {
         offset: 5,
         metadata: String::new(),
     };
-    bench
-        .log
-        .commit(chatbot_worker::GROUP, Topic::Inbound, 0, commit)
-        .await
-        .unwrap();
+    let member = bench.log.join(chatbot_worker::GROUP, Topic::Inbound).await;
+    member.unwrap().commit(0, commit).await.unwrap();
     let error = bench.worker().ended().await.unwrap_err();
     assert!(
         format!("{error:#}").contains("reset the worker group's offsets"),

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatbot_message::Account;
+use chatbot_queue::lease::Lease;
 use chatbot_queue::memory::MemoryLog;
-use chatbot_queue::{Commit, Error, Log, Offset, Record, Topic};
+use chatbot_queue::{Commit, Error, Log, Member, Offset, Record, Records, Suggested, Topic};
 use chatbot_store::memory::MemoryView;
 use chatbot_store::{Applied, Session, Unavailable, Update, View};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,7 +141,12 @@ impl Log for FaultyLog {
         self.0.partitions()
     }
 
-    async fn append(&self, topic: Topic, partition: u32, value: Vec<u8>) -> Result<Offset, Error> {
+    async fn append(
+        &self,
+        topic: Topic,
+        partition: u32,
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
         let turn = self.1.turn().await;
         match turn {
             Turn::Fail => Err(Error::Refused {
@@ -160,16 +167,9 @@ impl Log for FaultyLog {
         }
     }
 
-    async fn read(
-        &self,
-        topic: Topic,
-        partition: u32,
-        from: Offset,
-        limit: usize,
-    ) -> Result<Vec<Record>, Error> {
-        let turn = self.1.turn().await;
-        let result = self.0.read(topic, partition, from, limit).await;
-        self.1.end(turn, result, unreadable()).await
+    fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {
+        let records = self.0.reader(topic, partition, from);
+        Box::new(FaultyRecords(records, Arc::clone(&self.1)))
     }
 
     async fn start(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
@@ -184,25 +184,67 @@ impl Log for FaultyLog {
         self.1.end(turn, result, unreadable()).await
     }
 
-    async fn commit(
-        &self,
-        group: &str,
-        topic: Topic,
-        partition: u32,
-        commit: Commit,
-    ) -> Result<(), Error> {
+    async fn join(&self, group: &str, topic: Topic) -> Result<Box<dyn Member>, Error> {
+        let member = self.0.join(group, topic).await?;
+        Ok(Box::new(FaultyMember(member, Arc::clone(&self.1))))
+    }
+
+    async fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error> {
+        self.0.committed(group, topic, partition).await
+    }
+}
+
+struct FaultyRecords(Box<dyn Records>, Arc<Faults>);
+
+#[async_trait]
+impl Records for FaultyRecords {
+    async fn next(&mut self, limit: usize) -> Result<Vec<Record>, Error> {
+        let turn = self.1.turn().await;
+        match turn {
+            Turn::Well => self.0.next(limit).await,
+            Turn::StopAfter | Turn::StopAndHappenLater => {
+                let result = self.0.next(limit).await;
+                self.1.end(turn, result, unreadable()).await
+            }
+            // A reader that failed has not moved.
+            _ => Err(unreadable()),
+        }
+    }
+}
+
+struct FaultyMember(Box<dyn Member>, Arc<Faults>);
+
+#[async_trait]
+impl Member for FaultyMember {
+    fn suggested(&self) -> watch::Receiver<Suggested> {
+        self.0.suggested()
+    }
+
+    fn release(&self, partition: u32) {
+        self.0.release(partition);
+    }
+
+    async fn commit(&self, partition: u32, commit: Commit) -> Result<(), Error> {
         let turn = self.1.turn().await;
         if turn == Turn::Fail {
             return Err(unknown());
         }
-        let result = self.0.commit(group, topic, partition, commit).await;
+        let result = self.0.commit(partition, commit).await;
         self.1.end(turn, result, unknown()).await
     }
 
-    async fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Commit, Error> {
+    async fn committed(&self, partition: u32) -> Result<Commit, Error> {
         let turn = self.1.turn().await;
-        let result = self.0.committed(group, topic, partition).await;
+        let result = self.0.committed(partition).await;
         self.1.end(turn, result, unreadable()).await
+    }
+
+    fn lease(&self) -> Lease {
+        self.0.lease()
+    }
+
+    async fn close(self: Box<Self>) {
+        self.0.close().await;
     }
 }
 

@@ -1,0 +1,214 @@
+//! Appending and reading.
+
+use std::time::Duration;
+
+use chatbot_queue::{Log, Offset, Records, Topic};
+use futures::FutureExt;
+use tokio::time::timeout;
+
+use crate::{Bench, Promise, within};
+
+pub(crate) fn promises() -> Vec<Promise> {
+    vec![
+        (
+            "records come in the order in which they were appended",
+            |bench| in_order(bench).boxed(),
+        ),
+        ("a reader waits at the end, and goes on", |bench| {
+            waits(bench).boxed()
+        }),
+        (
+            "a reader that is dropped or not waited for loses nothing",
+            |bench| loses_nothing(bench).boxed(),
+        ),
+        (
+            "a reader begins where it was told, or where retention has left the first record",
+            |bench| begins(bench).boxed(),
+        ),
+        (
+            "readers of one partition do not disturb each other",
+            |bench| several(bench).boxed(),
+        ),
+        ("a large record comes back whole", |bench| {
+            large(bench).boxed()
+        }),
+        ("partitions and topics are apart", |bench| {
+            apart(bench).boxed()
+        }),
+    ]
+}
+
+async fn append(log: &dyn Log, topic: Topic, partition: u32, text: &str) {
+    let appending = log.append(topic, partition, text.as_bytes().to_vec());
+    within("a record acknowledged", appending).await.unwrap();
+}
+
+async fn append_numbers(log: &dyn Log, partition: u32, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        append(log, Topic::Inbound, partition, &number.to_string()).await;
+    }
+}
+
+/// Reads so many, and gives their offsets and texts.
+async fn read(records: &mut dyn Records, count: usize) -> Vec<(Offset, String)> {
+    let mut read = Vec::new();
+    while read.len() < count {
+        let next = records.next(count - read.len());
+        for record in within("a record read", next).await.unwrap() {
+            assert!(record.appended_at > 0, "{record:?} has a time");
+            read.push((record.offset, String::from_utf8(record.value).unwrap()));
+        }
+    }
+    read
+}
+
+fn numbers(numbers: std::ops::Range<usize>) -> Vec<(Offset, String)> {
+    numbers
+        .map(|number| (number as Offset, number.to_string()))
+        .collect()
+}
+
+async fn in_order(bench: &dyn Bench) {
+    let log = bench.log().await;
+    append_numbers(log.as_ref(), 0, 0..50).await;
+    let mut records = log.reader(Topic::Inbound, 0, 0);
+    assert_eq!(read(records.as_mut(), 50).await, numbers(0..50));
+    // Under way side by side, they keep the order in which they were begun.
+    let values = 50..90_usize;
+    let appends = values
+        .clone()
+        .map(|number| log.append(Topic::Inbound, 0, number.to_string().into_bytes()));
+    let appended = within("all acknowledged", futures::future::join_all(appends)).await;
+    assert!(appended.iter().all(Result::is_ok));
+    assert_eq!(read(records.as_mut(), 40).await, numbers(values));
+    assert_eq!(log.start(Topic::Inbound, 0).await.unwrap(), 0);
+    assert_eq!(log.end(Topic::Inbound, 0).await.unwrap(), 90);
+    assert_eq!(log.end(Topic::Inbound, 1).await.unwrap(), 0);
+    let mut few = log.reader(Topic::Inbound, 0, 0);
+    let first = within("few records", few.next(3)).await.unwrap();
+    assert!((1..=3).contains(&first.len()), "{}", first.len());
+}
+
+async fn waits(bench: &dyn Bench) {
+    let (writer, reader) = (bench.log().await, bench.log().await);
+    let mut records = reader.reader(Topic::Inbound, 1, 0);
+    for number in 0..5 {
+        let ((), read) = futures::join!(
+            append_numbers(writer.as_ref(), 1, number..number + 1),
+            read(records.as_mut(), 1)
+        );
+        assert_eq!(read, numbers(number..number + 1));
+    }
+}
+
+async fn loses_nothing(bench: &dyn Bench) {
+    let log = bench.log().await;
+    let mut records = log.reader(Topic::Inbound, 0, 0);
+    // Given up at various stages: while it is set up, and while it waits.
+    for patience in [0, 1, 5, 300] {
+        let next = timeout(Duration::from_millis(patience), records.next(10));
+        assert!(next.await.is_err(), "there is nothing to read yet");
+    }
+    append_numbers(log.as_ref(), 0, 0..20).await;
+    let mut found = Vec::new();
+    while found.len() < 20 {
+        let next = timeout(Duration::from_micros(200), records.next(3));
+        if let Ok(next) = next.await {
+            found.extend(next.unwrap().into_iter().map(|record| record.offset));
+        }
+    }
+    assert_eq!(found, (0..20).collect::<Vec<_>>());
+    let mut waiting = log.reader(Topic::Inbound, 0, 20);
+    assert!(
+        timeout(Duration::from_millis(100), waiting.next(1))
+            .await
+            .is_err()
+    );
+    drop(waiting);
+    append_numbers(log.as_ref(), 0, 20..21).await;
+    assert_eq!(read(records.as_mut(), 1).await, numbers(20..21));
+    let mut again = log.reader(Topic::Inbound, 0, 20);
+    assert_eq!(read(again.as_mut(), 1).await, numbers(20..21));
+}
+
+async fn begins(bench: &dyn Bench) {
+    let log = bench.log().await;
+    append_numbers(log.as_ref(), 2, 0..10).await;
+    let mut records = log.reader(Topic::Inbound, 2, 7);
+    assert_eq!(read(records.as_mut(), 3).await, numbers(7..10));
+    bench.trim(Topic::Inbound, 2, 4).await;
+    within("retention", async {
+        while log.start(Topic::Inbound, 2).await.unwrap() != 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut records = log.reader(Topic::Inbound, 2, 1);
+    assert_eq!(read(records.as_mut(), 6).await, numbers(4..10));
+    assert_eq!(log.end(Topic::Inbound, 2).await.unwrap(), 10);
+    bench.trim(Topic::Inbound, 2, 10).await;
+    append_numbers(log.as_ref(), 2, 10..11).await;
+    let mut records = log.reader(Topic::Inbound, 2, 0);
+    assert_eq!(read(records.as_mut(), 1).await, numbers(10..11));
+}
+
+async fn several(bench: &dyn Bench) {
+    let log = bench.log().await;
+    append_numbers(log.as_ref(), 0, 0..10).await;
+    let mut readers: Vec<_> = (0..5)
+        .map(|from| log.reader(Topic::Inbound, 0, from))
+        .collect();
+    for (records, from) in readers.iter_mut().zip(0..) {
+        assert_eq!(read(records.as_mut(), 10 - from).await, numbers(from..10));
+    }
+    // One that ends leaves the others where they are.
+    readers.remove(2);
+    append_numbers(log.as_ref(), 0, 10..12).await;
+    let mut late = log.reader(Topic::Inbound, 0, 9);
+    assert_eq!(read(late.as_mut(), 3).await, numbers(9..12));
+    for records in &mut readers {
+        assert_eq!(read(records.as_mut(), 2).await, numbers(10..12));
+    }
+}
+
+async fn large(bench: &dyn Bench) {
+    let log = bench.log().await;
+    let value: Vec<u8> = (0..700_000_u32)
+        .flat_map(u32::to_be_bytes)
+        .take(700_000)
+        .collect();
+    let appending = log.append(Topic::Response, 3, value.clone());
+    within("it is acknowledged", appending).await.unwrap();
+    append(log.as_ref(), Topic::Response, 3, "small").await;
+    let mut records = log.reader(Topic::Response, 3, 0);
+    let first = within("it is read", records.next(1)).await.unwrap();
+    assert!(first[0].value == value);
+    let second = within("the next is read", records.next(1)).await.unwrap();
+    assert_eq!(second[0].value, b"small");
+}
+
+async fn apart(bench: &dyn Bench) {
+    let log = bench.log().await;
+    for topic in [Topic::Inbound, Topic::Response] {
+        for partition in 0..crate::PARTITIONS {
+            append(
+                log.as_ref(),
+                topic,
+                partition,
+                &format!("{topic:?} {partition}"),
+            )
+            .await;
+        }
+    }
+    for topic in [Topic::Inbound, Topic::Response] {
+        for partition in 0..crate::PARTITIONS {
+            let mut records = log.reader(topic, partition, 0);
+            let text = format!("{topic:?} {partition}");
+            assert_eq!(read(records.as_mut(), 1).await, [(0, text)]);
+        }
+    }
+    let refused = log.append(Topic::Inbound, 4_000, Vec::new());
+    assert!(within("an answer", refused).await.is_err());
+    assert_eq!(log.partitions(), crate::PARTITIONS);
+    assert_eq!(log.identity(), bench.log().await.identity());
+}
