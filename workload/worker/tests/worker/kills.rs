@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Log, Topic};
 use chatbot_store::View;
+use chatbot_worker::GROUP;
 use uuid::Uuid;
 
 use crate::bench::{Bench, by_user, eventually, message};
@@ -231,4 +232,86 @@ async fn what_stands_above_the_lowest_unsettled_message_is_bounded() {
     assert_eq!(worker.handle.read(0), Some(10));
     bench.replies(31).await;
     worker.end().await.unwrap();
+}
+
+/// Six users ask eight times each, and something happens while each round is answered.
+async fn talk(bench: &Bench, mut after: impl FnMut(usize)) {
+    let users = ["alice", "bob", "carol", "dave", "erin", "frank"];
+    for number in 1..=8 {
+        for user in users {
+            bench.ask(user, &number.to_string()).await;
+        }
+        after(number);
+        bench.replies(number * users.len()).await;
+    }
+    let replies = bench.replies(48).await;
+    let answers = by_user(&replies);
+    for user in users {
+        let expected = ["re: 1", "re: 1 2", "re: 1 2 3", "re: 1 2 3 4"];
+        assert_eq!(answers[user][..4], expected, "{user}");
+        assert_eq!(answers[user].len(), 8, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn workers_whose_partitions_are_moved_all_the_time_answer_each_message_once() {
+    let bench = Bench::new(4).await;
+    let workers = [bench.worker(), bench.worker(), bench.worker()];
+    talk(&bench, |_| bench.log.rebalance(GROUP, Topic::Inbound)).await;
+    bench.settled().await;
+    for worker in workers {
+        worker.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_its_group_has_given_up_and_does_not_know_it_harms_nothing() {
+    let bench = Bench::new(2).await;
+    let victim = bench.worker();
+    eventually("it owns all", async || {
+        (0..2).all(|partition| victim.handle.read(partition).is_some())
+    })
+    .await;
+    let member = bench.log.members(GROUP, Topic::Inbound)[0];
+    let other = bench.worker();
+    // It goes on writing, and announces itself again whenever the other one has: they take turns.
+    talk(&bench, |number| match number {
+        2 => bench.log.freeze(GROUP, Topic::Inbound, member),
+        6 => bench.log.thaw(GROUP, Topic::Inbound, member),
+        _ => {}
+    })
+    .await;
+    bench.settled().await;
+    eventually("they share", async || {
+        [&victim, &other].iter().all(|worker| {
+            let owned = (0..2).filter(|partition| worker.handle.read(*partition).is_some());
+            owned.count() == 1
+        })
+    })
+    .await;
+    victim.end().await.unwrap();
+    other.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_without_a_partition_is_ready_and_takes_over_when_the_other_ends() {
+    let bench = Bench::new(1).await;
+    let owner = bench.worker();
+    eventually("it owns the only one", async || {
+        owner.handle.read(0).is_some()
+    })
+    .await;
+    let idle = bench.worker();
+    eventually("both are ready", async || {
+        owner.telemetry.unready().is_none() && idle.telemetry.unready().is_none()
+    })
+    .await;
+    assert_eq!(idle.handle.read(0), None);
+    bench.ask("alice", "1").await;
+    bench.replies(1).await;
+    owner.end().await.unwrap();
+    bench.ask("alice", "2").await;
+    assert_eq!(bench.replies(2).await[1].answer, "re: 1 2");
+    assert_eq!(idle.handle.read(0), Some(2));
+    idle.end().await.unwrap();
 }
