@@ -93,6 +93,21 @@ pub struct WorkerConfig {
     pub fallback_message: String,
     /// Tokens the model can hold: prompt and answer together.
     pub context_tokens: u32,
+    /// What is kept to be used again; absent: nothing.
+    #[serde(default)]
+    pub cache: CacheConfig,
+}
+
+/// What a worker keeps to be used again; 0 switches each of them off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct CacheConfig {
+    /// Seconds that answers are kept in the store, for all workers.
+    pub answers_ttl_seconds: u64,
+    /// Bytes of sessions kept in the worker's memory.
+    pub context_bytes: u64,
+    /// Bytes of answers kept in the worker's memory.
+    pub results_bytes: u64,
 }
 
 /// Where the system prompt is.
@@ -275,6 +290,7 @@ impl WorkerConfig {
             temperature: conversation.temperature,
             fallback_message: conversation.fallback_message.clone(),
             context_tokens: settings.inference.context_tokens,
+            cache: CacheConfig::default(),
         }
     }
 }

@@ -27,6 +27,7 @@ pub mod places;
 pub mod plane;
 pub mod prerequisites;
 pub mod process;
+pub mod redis;
 pub mod reference;
 pub mod release;
 pub mod resource;

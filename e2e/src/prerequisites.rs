@@ -15,7 +15,7 @@ use crate::go_build;
 use crate::places::Places;
 
 /// A program or file that shows that a package is there, and the package.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("cmake", "cmake"),
@@ -39,6 +39,7 @@ const PACKAGES: [(&str, &str); 26] = [
     ("openssl", "openssl"),
     ("sysctl", "procps"),
     ("pip", "python3-pip"),
+    ("redis-cli", "redis-tools"),
     ("runc", "runc"),
     ("nsenter", "util-linux"),
     ("/bin/busybox", "busybox-static"),

@@ -8,7 +8,9 @@ mod process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbot_crds::config::{ChannelConfig, GatewayConfig, PlatformConfig, WorkerConfig};
+use chatbot_crds::config::{
+    CacheConfig, ChannelConfig, GatewayConfig, PlatformConfig, WorkerConfig,
+};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Previews};
 use chatbot_store::View;
@@ -119,6 +121,7 @@ impl Hub {
                 log: Arc::clone(&log),
                 view: Arc::clone(&view),
                 previews: Arc::clone(&previews),
+                answers: None,
                 telemetry: telemetry.clone(),
                 handle: Handle::default(),
             },
@@ -169,5 +172,6 @@ fn worker(inference_url: &str) -> WorkerConfig {
         temperature: 0.0,
         fallback_message: "Sorry, there is no answer.".to_owned(),
         context_tokens: 8_192,
+        cache: CacheConfig::default(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Json, Router};
-use chatbot_crds::config::WorkerConfig;
+use chatbot_crds::config::{CacheConfig, WorkerConfig};
 use chatbot_e2e::kafka::Broker;
 use chatbot_message::{Account, Message, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
@@ -61,6 +61,7 @@ impl Workers {
             log: Arc::new(connect(options(&self.address, "work", PARTITIONS)).await),
             view: self.view.clone(),
             previews: Arc::new(MemoryPreviews::default()),
+            answers: None,
             telemetry: telemetry.clone(),
             handle: handle.clone(),
         };
@@ -75,6 +76,7 @@ impl Workers {
             temperature: 0.0,
             fallback_message: "sorry".to_owned(),
             context_tokens: 4_000,
+            cache: CacheConfig::default(),
         };
         let shutdown = CancellationToken::new();
         let running =

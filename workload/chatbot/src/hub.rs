@@ -49,6 +49,8 @@ pub async fn serve(
         log: log.clone(),
         view: view.clone(),
         previews: previews.clone(),
+        // There are no other workers.
+        answers: None,
         telemetry: telemetry.clone(),
         handle: Handle::default(),
     };

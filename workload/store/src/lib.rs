@@ -1,14 +1,35 @@
-//! The view of the journal that readers need in milliseconds, behind a trait: in memory here, Redis in a cluster.
+//! The view of the journal that readers need in milliseconds, behind traits: in memory for one process, Redis in a
+//! cluster.
 //!
-//! It holds no truth: it is a fold over `response[p]` and keeps its own log position, so losing it costs a replay.
+//! It holds no truth: sessions, and routes to REST platforms, are a fold over `response[p]` with a log position of its
+//! own, so losing them costs a replay; a socket's route is announced by the gateway that holds the socket.
 
+mod answers;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod memory;
+pub mod redis;
+mod route;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chatbot_message::Account;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
+
+pub use answers::{Answers, MemoryAnswers};
+pub use route::{ANNOUNCE_EVERY, Route, Routes, SOCKET_LIFE, Socket};
+
+/// What a session keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Time without a turn after which a session starts anew.
+    pub timeout: Duration,
+    /// Turns kept, the latest; at least what the model is given.
+    pub turns: usize,
+}
 
 /// One question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +49,7 @@ pub struct Turn {
 }
 
 /// What one update of a partition's view appends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// The position the view must be at for the update to apply.
     pub from: u64,
@@ -38,6 +59,9 @@ pub struct Update {
     pub fold: String,
     /// Turns of counting replies between the two, in log order.
     pub turns: Vec<(Account, Turn)>,
+    /// Where those replies went, in log order: the way back to chats that any gateway reaches. The epoch of each is the
+    /// position of its reply.
+    pub routes: Vec<(Account, Route)>,
 }
 
 /// A session, with how far the view had read when it was taken.
@@ -64,14 +88,14 @@ pub enum Applied {
 }
 
 /// Why the view could not be used, for now.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("failed to reach the session store: {reason}")]
 pub struct Unavailable {
     /// Why.
     pub reason: String,
 }
 
-/// Sessions and routes by user.
+/// Sessions by user.
 #[async_trait]
 pub trait View: Send + Sync {
     /// Position and fold of a partition's view; `(0, "")` when nothing is there.
@@ -80,4 +104,33 @@ pub trait View: Send + Sync {
     async fn apply(&self, partition: u32, update: Update) -> Result<Applied, Unavailable>;
     /// The session of an account.
     async fn session(&self, partition: u32, account: &Account) -> Result<Session, Unavailable>;
+    /// How often a session that was asked for was near, since the start; always 0 where none is kept near.
+    fn near(&self) -> Lookups {
+        Lookups::default()
+    }
 }
+
+/// Totals of what was looked for in a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// It was there.
+    pub hits: u64,
+    /// It was not.
+    pub misses: u64,
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds of a span; the longest there are for one that is longer.
+pub(crate) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What tells the time, milliseconds since the epoch.
+pub(crate) type Clock = std::sync::Arc<dyn Fn() -> i64 + Send + Sync>;

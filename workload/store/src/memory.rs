@@ -1,27 +1,21 @@
-//! The view in memory.
+//! Sessions and routes in memory.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use chatbot_message::Account;
 
-use crate::{Applied, Session, Turn, Unavailable, Update, View};
+pub use crate::Keep;
+use crate::route::{Socket, Stored};
+use crate::{
+    Applied, Clock, Route, Routes, Session, Turn, Unavailable, Update, View, millis, now_ms,
+};
 
-/// What a session keeps.
-#[derive(Clone, Copy, Debug)]
-pub struct Keep {
-    /// Time without a turn after which a session starts anew.
-    pub timeout: Duration,
-    /// Turns kept, the latest; at least what the model is given.
-    pub turns: usize,
-}
-
-/// Sessions of every partition, in memory.
+/// Sessions and routes of every partition, in memory.
 pub struct MemoryView {
     keep: Keep,
-    now: fn() -> i64,
+    now: Clock,
     partitions: Mutex<HashMap<u32, Partition>>,
 }
 
@@ -30,30 +24,36 @@ struct Partition {
     position: u64,
     fold: String,
     sessions: HashMap<Account, Vec<Turn>>,
+    routes: HashMap<Account, Ways>,
     swept_at: i64,
 }
 
-/// Milliseconds between two looks for sessions that have expired.
+/// The routes of one user.
+#[derive(Default)]
+struct Ways {
+    by_channel: BTreeMap<String, Stored>,
+    /// When one was written last.
+    written_at: i64,
+}
+
+/// Milliseconds between two looks for what has expired.
 const SWEEP: i64 = 60_000;
+/// Milliseconds that what has expired is kept, since a replay of old turns may not have brought the latest yet.
+const GRACE: i64 = 600_000;
 
 impl MemoryView {
     /// An empty view.
     #[must_use]
     pub fn new(keep: Keep) -> Self {
-        Self::with_clock(keep, || {
-            let since = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+        Self::with_clock(keep, now_ms)
     }
 
     /// An empty view that takes the time, in milliseconds since the epoch, from `now`.
     #[must_use]
-    pub fn with_clock(keep: Keep, now: fn() -> i64) -> Self {
+    pub fn with_clock(keep: Keep, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self {
             keep,
-            now,
+            now: Arc::new(now),
             partitions: Mutex::default(),
         }
     }
@@ -70,13 +70,6 @@ impl MemoryView {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn expired(&self, turns: &[Turn]) -> bool {
-        let timeout = i64::try_from(self.keep.timeout.as_millis()).unwrap_or(i64::MAX);
-        turns
-            .last()
-            .is_none_or(|last| (self.now)().saturating_sub(last.at) > timeout)
-    }
-
     fn append(&self, turns: &mut Vec<Turn>, turn: Turn) {
         if turns
             .last()
@@ -84,16 +77,87 @@ impl MemoryView {
         {
             return;
         }
-        let timeout = i64::try_from(self.keep.timeout.as_millis()).unwrap_or(i64::MAX);
         if turns
             .last()
-            .is_some_and(|last| turn.at.saturating_sub(last.at) > timeout)
+            .is_some_and(|last| turn.at.saturating_sub(last.at) > millis(self.keep.timeout))
         {
             turns.clear();
         }
         turns.push(turn);
         let excess = turns.len().saturating_sub(self.keep.turns);
         turns.drain(..excess);
+    }
+
+    /// Forgets what has expired, now and then.
+    fn sweep(&self, partition: &mut Partition) {
+        let now = (self.now)();
+        if now.saturating_sub(partition.swept_at) <= SWEEP {
+            return;
+        }
+        partition.swept_at = now;
+        let keep = &self.keep;
+        partition
+            .sessions
+            .retain(|_, turns| !keep.has_expired(turns, now.saturating_sub(GRACE)));
+        let timeout = millis(keep.timeout).saturating_add(GRACE);
+        partition
+            .routes
+            .retain(|_, ways| now.saturating_sub(ways.written_at) <= timeout);
+    }
+
+    /// Looks at the routes of one user, and says what `look` says; `written` when that changed them.
+    fn ways<T>(
+        &self,
+        partition: u32,
+        account: &Account,
+        look: impl FnOnce(&mut BTreeMap<String, Stored>, i64) -> T,
+    ) -> T {
+        let now = (self.now)();
+        let mut partitions = self.partitions();
+        let partition = partitions.entry(partition).or_default();
+        let ways = partition.routes.entry(account.clone()).or_default();
+        ways.written_at = now;
+        let seen = look(&mut ways.by_channel, now);
+        self.sweep(partition);
+        seen
+    }
+}
+
+impl Keep {
+    /// Whether a session, its turns oldest first, is over at `now`.
+    pub(crate) fn has_expired(&self, turns: &[Turn], now: i64) -> bool {
+        turns
+            .last()
+            .is_none_or(|last| now.saturating_sub(last.at) > millis(self.timeout))
+    }
+}
+
+/// A route from the journal goes where no newer one is, and never over a socket that lives.
+fn reached(ways: &mut BTreeMap<String, Stored>, route: Route, now: i64) {
+    let stays = ways.get(&route.channel).is_some_and(|stored| {
+        if stored.instance.is_some() {
+            stored.is_alive(now)
+        } else {
+            stored.epoch >= route.epoch
+        }
+    });
+    if !stays {
+        let stored = Stored {
+            epoch: route.epoch,
+            announced: 0,
+            instance: None,
+            origin: route.origin,
+        };
+        ways.insert(route.channel, stored);
+    }
+}
+
+fn announced(socket: Socket<'_>, epoch: u64, now: i64) -> Stored {
+    Stored {
+        epoch,
+        announced: now,
+        instance: Some(socket.instance.to_owned()),
+        origin: socket.origin.to_owned(),
     }
 }
 
@@ -108,6 +172,7 @@ impl View for MemoryView {
     }
 
     async fn apply(&self, partition: u32, update: Update) -> Result<Applied, Unavailable> {
+        let now = (self.now)();
         let mut partitions = self.partitions();
         let partition = partitions.entry(partition).or_default();
         if partition.position != update.from {
@@ -119,13 +184,14 @@ impl View for MemoryView {
         for (account, turn) in update.turns {
             self.append(partition.sessions.entry(account).or_default(), turn);
         }
+        for (account, route) in update.routes {
+            let ways = partition.routes.entry(account).or_default();
+            ways.written_at = now;
+            reached(&mut ways.by_channel, route, now);
+        }
         partition.position = update.to;
         partition.fold = update.fold;
-        let now = (self.now)();
-        if now.saturating_sub(partition.swept_at) > SWEEP {
-            partition.sessions.retain(|_, turns| !self.expired(turns));
-            partition.swept_at = now;
-        }
+        self.sweep(partition);
         Ok(Applied::Done)
     }
 
@@ -134,10 +200,11 @@ impl View for MemoryView {
         let Some(partition) = partitions.get(&partition) else {
             return Ok(Session::default());
         };
+        let now = (self.now)();
         let turns = partition
             .sessions
             .get(account)
-            .filter(|turns| !self.expired(turns));
+            .filter(|turns| !self.keep.has_expired(turns, now));
         Ok(Session {
             at: partition.position,
             turns: turns.cloned().unwrap_or_default(),
@@ -145,128 +212,133 @@ impl View for MemoryView {
     }
 }
 
+#[async_trait]
+impl Routes for MemoryView {
+    async fn routes(&self, partition: u32, account: &Account) -> Result<Vec<Route>, Unavailable> {
+        let now = (self.now)();
+        let partitions = self.partitions();
+        let ways = partitions
+            .get(&partition)
+            .and_then(|partition| partition.routes.get(account));
+        let alive = ways
+            .into_iter()
+            .flat_map(|ways| &ways.by_channel)
+            .filter(|(_, stored)| stored.is_alive(now));
+        Ok(alive
+            .map(|(channel, stored)| stored.clone().route(channel.clone()))
+            .collect())
+    }
+
+    async fn open(
+        &self,
+        partition: u32,
+        account: &Account,
+        socket: Socket<'_>,
+    ) -> Result<u64, Unavailable> {
+        Ok(self.ways(partition, account, |ways, now| {
+            let before = ways.get(socket.channel).map_or(0, |stored| stored.epoch);
+            let clock = u64::try_from(now).unwrap_or(0).saturating_mul(1_000);
+            let epoch = clock.max(before + 1);
+            ways.insert(socket.channel.to_owned(), announced(socket, epoch, now));
+            epoch
+        }))
+    }
+
+    async fn announce(
+        &self,
+        partition: u32,
+        account: &Account,
+        socket: Socket<'_>,
+        epoch: u64,
+    ) -> Result<bool, Unavailable> {
+        Ok(self.ways(partition, account, |ways, now| {
+            let newer = ways
+                .get(socket.channel)
+                .is_some_and(|stored| stored.instance.is_some() && stored.epoch > epoch);
+            if !newer {
+                ways.insert(socket.channel.to_owned(), announced(socket, epoch, now));
+            }
+            !newer
+        }))
+    }
+
+    async fn close(
+        &self,
+        partition: u32,
+        account: &Account,
+        channel: &str,
+        epoch: u64,
+    ) -> Result<bool, Unavailable> {
+        Ok(self.ways(partition, account, |ways, _| {
+            let ours = ways
+                .get(channel)
+                .is_some_and(|stored| stored.instance.is_some() && stored.epoch == epoch);
+            if ours {
+                ways.remove(channel);
+            }
+            ours
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::atomic::{AtomicI64, Ordering};
-    use uuid::Uuid;
 
-    const KEEP: Keep = Keep {
-        timeout: Duration::from_mins(1),
-        turns: 3,
-    };
+    use super::*;
+    use crate::contract::{self, KEEP, Subject};
 
-    fn account(user: &str) -> Account {
-        Account {
-            channel: "web".to_owned(),
-            user: user.to_owned(),
-        }
+    struct Memory {
+        view: MemoryView,
+        clock: Arc<AtomicI64>,
     }
 
-    fn turn(position: u64, at: i64) -> Turn {
-        let question = format!("question {position}");
-        Turn {
-            position,
-            at,
-            message_id: Uuid::nil(),
-            question,
-            answer: "!".to_owned(),
-            fallback: false,
+    #[async_trait]
+    impl Subject for Memory {
+        fn view(&self) -> &dyn View {
+            &self.view
         }
-    }
 
-    fn update(from: u64, to: u64, turns: Vec<Turn>) -> Update {
-        let turns = turns.into_iter().map(|turn| (account("u"), turn)).collect();
-        Update {
-            from,
-            to,
-            fold: format!("fold at {to}"),
-            turns,
+        fn routes(&self) -> &dyn Routes {
+            &self.view
         }
-    }
 
-    async fn positions(view: &MemoryView) -> Vec<u64> {
-        let session = view.session(0, &account("u")).await.unwrap();
-        session.turns.iter().map(|turn| turn.position).collect()
+        fn set_clock(&self, now: i64) {
+            self.clock.store(now, Ordering::SeqCst);
+        }
+
+        async fn flush(&self) {
+            self.view.flush();
+        }
     }
 
     #[tokio::test]
-    async fn an_update_from_elsewhere_is_told_where_to_go_on() {
-        let view = MemoryView::with_clock(KEEP, || 0);
-        assert_eq!(
-            view.apply(0, update(0, 2, vec![turn(1, 0)])).await.unwrap(),
-            Applied::Done
-        );
-        let at = Applied::At {
-            position: 2,
-            fold: "fold at 2".to_owned(),
+    async fn the_contract_holds_in_memory() {
+        let clock = Arc::new(AtomicI64::new(0));
+        let told = Arc::clone(&clock);
+        let view = MemoryView::with_clock(KEEP, move || told.load(Ordering::SeqCst));
+        contract::check(&Memory { view, clock }).await;
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_takes_no_memory() {
+        let clock = Arc::new(AtomicI64::new(0));
+        let told = Arc::clone(&clock);
+        let view = MemoryView::with_clock(KEEP, move || told.load(Ordering::SeqCst));
+        let account = contract::account("u");
+        let update = contract::update(0, 2, vec![(account.clone(), contract::turn(1, 0))]);
+        view.apply(0, update).await.unwrap();
+        let socket = Socket {
+            channel: "web",
+            origin: "",
+            instance: "10.0.0.1:9091",
         };
-        assert_eq!(
-            view.apply(0, update(0, 5, vec![turn(1, 0), turn(4, 0)]))
-                .await
-                .unwrap(),
-            at
-        );
-        assert_eq!(positions(&view).await, [1]);
-        assert_eq!(
-            view.apply(0, update(2, 5, vec![turn(4, 0)])).await.unwrap(),
-            Applied::Done
-        );
-        assert_eq!(positions(&view).await, [1, 4]);
-        assert_eq!(
-            view.position(1).await.unwrap(),
-            (0, String::new()),
-            "partitions are apart"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_turn_already_there_is_not_there_twice() {
-        let view = MemoryView::with_clock(KEEP, || 0);
-        view.apply(
-            0,
-            update(0, 4, vec![turn(1, 0), turn(1, 0), turn(3, 0), turn(1, 0)]),
-        )
-        .await
-        .unwrap();
-        assert_eq!(positions(&view).await, [1, 3]);
-    }
-
-    #[tokio::test]
-    async fn a_session_keeps_its_latest_turns_and_starts_anew_after_the_timeout() {
-        static NOW: AtomicI64 = AtomicI64::new(0);
-        let view = MemoryView::with_clock(KEEP, || NOW.load(Ordering::SeqCst));
-        view.apply(
-            0,
-            update(0, 4, (0..4).map(|position| turn(position, 0)).collect()),
-        )
-        .await
-        .unwrap();
-        assert_eq!(positions(&view).await, [1, 2, 3]);
-        NOW.store(60_001, Ordering::SeqCst);
-        assert_eq!(positions(&view).await, [0; 0]);
-        view.apply(0, update(4, 5, vec![turn(4, 60_001)]))
+        view.open(0, &account, socket).await.unwrap();
+        clock.store(3_600_000, Ordering::SeqCst);
+        view.apply(0, contract::update(2, 3, Vec::new()))
             .await
             .unwrap();
-        assert_eq!(positions(&view).await, [4]);
-    }
-
-    #[tokio::test]
-    async fn a_flushed_view_is_filled_again_from_the_beginning() {
-        let view = MemoryView::with_clock(KEEP, || 0);
-        view.apply(0, update(0, 2, vec![turn(1, 0)])).await.unwrap();
-        view.flush();
-        let beginning = Applied::At {
-            position: 0,
-            fold: String::new(),
-        };
-        assert_eq!(
-            view.apply(0, update(2, 3, vec![turn(2, 0)])).await.unwrap(),
-            beginning
-        );
-        view.apply(0, update(0, 3, vec![turn(1, 0), turn(2, 0)]))
-            .await
-            .unwrap();
-        assert_eq!(positions(&view).await, [1, 2]);
+        let partitions = view.partitions();
+        assert!(partitions[&0].sessions.is_empty() && partitions[&0].routes.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chatbot_message::{Message, Outcome, Reply};
 use chatbot_store::Turn;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::Shared;
@@ -101,10 +101,12 @@ async fn session(
     let deadline = Instant::now() + shared.limits.context_wait;
     let mut at = link.at.subscribe();
     loop {
-        match shared.view.session(partition, &message.account).await {
-            Ok(session) if session.at >= need => return session.turns,
-            Ok(_) => link.look.notify_one(),
-            Err(error) => debug!(partition, "{error}"),
+        let asked = shared.view.session(partition, &message.account);
+        match timeout_at(deadline, asked).await {
+            Ok(Ok(session)) if session.at >= need => return session.turns,
+            Ok(Ok(_)) => link.look.notify_one(),
+            Ok(Err(error)) => debug!(partition, "{error}"),
+            Err(_) => debug!(partition, "the session store says nothing"),
         }
         if Instant::now() >= deadline {
             shared.metrics.without_history.inc();
@@ -134,13 +136,25 @@ async fn ask_until_settled(
             history,
             &message.text,
         );
+        let key = shared.known.key(&entries).filter(|_| !message.synthetic);
+        if let Some(key) = &key
+            && let Some(answer) = shared.known.get(key, &shared.metrics).await
+        {
+            return Ok(answer);
+        }
         let pause = match ask(shared, message, &entries).await {
             // One token may be blank, or no text at all: that it came is the answer.
             Ok(answer) if message.synthetic => return Ok(answer.trim().to_owned()),
             Ok(answer) if answer.trim().is_empty() => {
                 return Err("the model's answer is empty".to_owned());
             }
-            Ok(answer) => return Ok(answer.trim().to_owned()),
+            Ok(answer) => {
+                let answer = answer.trim();
+                if let Some(key) = &key {
+                    shared.known.put(key, answer).await;
+                }
+                return Ok(answer.to_owned());
+            }
             Err(failure @ Failure::Refused(_)) => {
                 refusals += 1;
                 if refusals == REFUSALS {

@@ -24,6 +24,32 @@ impl Entry {
     }
 }
 
+/// A request without history.
+pub(crate) struct Question<'a> {
+    /// Empty when there is no system prompt.
+    pub(crate) system: &'a str,
+    pub(crate) question: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// Nothing when the model is given more than system prompt and question.
+    pub(crate) fn alone(entries: &'a [Entry]) -> Option<Self> {
+        match entries {
+            [question] if question.role == "user" => Some(Self {
+                system: "",
+                question: &question.content,
+            }),
+            [system, question] if system.role == "system" && question.role == "user" => {
+                Some(Self {
+                    system: &system.content,
+                    question: &question.content,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Tokens that a chat template puts around an entry, generously.
 const OVERHEAD: usize = 8;
 
@@ -81,11 +107,12 @@ pub(crate) fn entries(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use chatbot_crds::config::CacheConfig;
     use uuid::Uuid;
 
-    fn config(context_tokens: u32) -> WorkerConfig {
+    pub(crate) fn config(context_tokens: u32) -> WorkerConfig {
         WorkerConfig {
             cluster: "test/test".to_owned(),
             inference_url: String::new(),
@@ -97,6 +124,7 @@ mod tests {
             temperature: 0.0,
             fallback_message: "sorry".to_owned(),
             context_tokens,
+            cache: CacheConfig::default(),
         }
     }
 

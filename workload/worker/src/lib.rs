@@ -5,6 +5,7 @@
 
 mod answer;
 mod backoff;
+mod cache;
 mod context;
 mod epoch;
 mod handle;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chatbot_crds::config::{SystemPrompt, WorkerConfig};
 use chatbot_queue::{Log, Member, Previews, Topic};
-use chatbot_store::View;
+use chatbot_store::{Answers, View};
 use chatbot_telemetry::{Health, Telemetry};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -55,6 +56,8 @@ pub struct Surroundings {
     pub view: Arc<dyn View>,
     /// Where answers under way are shown.
     pub previews: Arc<dyn Previews>,
+    /// Where answers are kept for other workers; used only if the configuration gives them a time to live.
+    pub answers: Option<Arc<dyn Answers>>,
     /// Health and metrics.
     pub telemetry: Telemetry,
     /// Filled in with how the worker is doing.
@@ -72,6 +75,7 @@ pub(crate) struct Shared {
     member: Box<dyn Member>,
     view: Arc<dyn View>,
     previews: Arc<dyn Previews>,
+    known: cache::Known,
     inference: inference::Inference,
     prompt: watch::Sender<prompt::Current>,
     places: Semaphore,
@@ -90,6 +94,7 @@ pub async fn run(
         log,
         view,
         previews,
+        answers,
         telemetry,
         handle,
     } = surroundings;
@@ -102,7 +107,8 @@ pub async fn run(
             .context("failed to set up the inference client")?,
         prompt: watch::Sender::new(prompt::initial(config.system_prompt.as_ref())),
         places: Semaphore::new(limits.in_flight),
-        metrics: metrics::Metrics::register(&telemetry),
+        metrics: metrics::Metrics::register(&telemetry, &view),
+        known: cache::Known::new(&config, answers),
         config,
         limits,
         log,

@@ -1,8 +1,15 @@
 //! What the worker counts.
 
+use std::fmt;
+use std::sync::Arc;
+
+use chatbot_store::View;
 use chatbot_telemetry::Telemetry;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric,
+};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -11,6 +18,20 @@ use prometheus_client::registry::{Registry, Unit};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Partition {
     pub(crate) partition: u32,
+}
+
+/// A cache of the worker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Cache {
+    /// Answers in this process.
+    Results,
+    /// Answers that all workers share.
+    Answers,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Looked {
+    cache: Cache,
 }
 
 /// Synthetic conversations are in none of these but `retries`.
@@ -28,10 +49,12 @@ pub(crate) struct Metrics {
     pub(crate) first_token_seconds: Histogram,
     pub(crate) in_flight: Gauge,
     pub(crate) lag: Family<Partition, Gauge>,
+    pub(crate) cache_hits: Family<Looked, Counter>,
+    pub(crate) cache_misses: Family<Looked, Counter>,
 }
 
 impl Metrics {
-    pub(crate) fn register(telemetry: &Telemetry) -> Self {
+    pub(crate) fn register(telemetry: &Telemetry, view: &Arc<dyn View>) -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.05, 2.0, 12));
         let metrics = Self {
             messages: Counter::default(),
@@ -46,11 +69,25 @@ impl Metrics {
             first_token_seconds: seconds(),
             in_flight: Gauge::default(),
             lag: Family::default(),
+            cache_hits: Family::default(),
+            cache_misses: Family::default(),
         };
         telemetry.register(|registry| {
-            metrics.enter(registry.sub_registry_with_prefix("chatbot_worker"));
+            let registry = registry.sub_registry_with_prefix("chatbot_worker");
+            metrics.enter(registry);
+            registry.register_collector(Box::new(Near(Arc::clone(view))));
         });
         metrics
+    }
+
+    /// Counts what was looked for in a cache.
+    pub(crate) fn looked_up(&self, cache: Cache, found: bool) {
+        let counters = if found {
+            &self.cache_hits
+        } else {
+            &self.cache_misses
+        };
+        counters.get_or_create(&Looked { cache }).inc();
     }
 
     fn enter(&self, registry: &mut Registry) {
@@ -116,5 +153,43 @@ impl Metrics {
             self.in_flight.clone(),
         );
         registry.register("lag", "Messages not settled yet", self.lag.clone());
+        registry.register(
+            "cache_hits",
+            "Answers found in a cache",
+            self.cache_hits.clone(),
+        );
+        registry.register(
+            "cache_misses",
+            "Answers not found in a cache",
+            self.cache_misses.clone(),
+        );
+    }
+}
+
+/// Sessions found near, as the view counts them.
+struct Near(Arc<dyn View>);
+
+impl fmt::Debug for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Near")
+    }
+}
+
+impl Collector for Near {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let lookups = self.0.near();
+        for (name, help, count) in [
+            ("context_hits", "Sessions that were kept near", lookups.hits),
+            (
+                "context_misses",
+                "Sessions that had to be read from the store",
+                lookups.misses,
+            ),
+        ] {
+            let counter = ConstCounter::new(count);
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
+        }
+        Ok(())
     }
 }

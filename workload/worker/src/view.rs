@@ -1,8 +1,8 @@
 //! Keeps the view of one partition as far as the journal is (W9), whoever owns it.
 
-use chatbot_message::{Account, Outcome};
+use chatbot_message::Outcome;
 use chatbot_queue::journal::{Checkpoint, Entry, Fold, Reader, Step};
-use chatbot_store::{Applied, Turn, Unavailable, Update};
+use chatbot_store::{Applied, Route, Turn, Unavailable, Update};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -77,17 +77,15 @@ async fn apply(
     first: Step,
     reader: &mut Reader,
 ) -> Result<Option<Checkpoint>, Unavailable> {
-    let mut turns: Vec<_> = turn(first).into_iter().collect();
+    let mut update = Update::default();
+    take_in(first, &mut update);
     while let Some(step) = reader.next_fetched() {
-        turns.extend(turn(step));
+        take_in(step, &mut update);
     }
     let to = reader.checkpoint();
-    let update = Update {
-        from: from.position,
-        to: to.position,
-        fold: serde_json::to_string(&to.fold).unwrap_or_default(),
-        turns,
-    };
+    update.from = from.position;
+    update.to = to.position;
+    update.fold = serde_json::to_string(&to.fold).unwrap_or_default();
     match shared.view.apply(partition, update).await? {
         Applied::Done => Ok(None),
         Applied::At { position, fold } => Ok(Some(checkpoint(position, &fold))),
@@ -108,13 +106,13 @@ fn checkpoint(position: u64, fold: &str) -> Checkpoint {
     )
 }
 
-/// A reply that counts is a turn of its session, unless the hub asked itself.
-fn turn(step: Step) -> Option<(Account, Turn)> {
+/// A reply that counts is a turn of its session and says where its chat is, unless the hub asked itself.
+fn take_in(step: Step, update: &mut Update) {
     let Some(Entry::Reply { reply, .. }) = step.entry else {
-        return None;
+        return;
     };
     if !step.counts || reply.synthetic {
-        return None;
+        return;
     }
     let turn = Turn {
         position: step.position,
@@ -124,5 +122,12 @@ fn turn(step: Step) -> Option<(Account, Turn)> {
         answer: reply.answer,
         fallback: reply.outcome == Outcome::Fallback,
     };
-    Some((reply.account, turn))
+    let route = Route {
+        channel: reply.account.channel.clone(),
+        origin: reply.origin,
+        instance: None,
+        epoch: step.position,
+    };
+    update.routes.push((reply.account.clone(), route));
+    update.turns.push((reply.account, turn));
 }

@@ -155,6 +155,7 @@ impl Answerer {
                 to: reader.checkpoint().position,
                 fold: String::new(),
                 turns,
+                routes: Vec::new(),
             };
             let applied = self.backing.view.apply(partition, update).await.unwrap();
             assert_eq!(applied, Applied::Done);

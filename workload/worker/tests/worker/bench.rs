@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbot_crds::config::WorkerConfig;
+use chatbot_crds::config::{CacheConfig, WorkerConfig};
 use chatbot_message::{Account, Message, Reply, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Topic};
-use chatbot_store::View;
 use chatbot_store::memory::{Keep, MemoryView};
+use chatbot_store::{Answers, View};
 use chatbot_telemetry::Telemetry;
 use chatbot_worker::{GROUP, Handle, Limits, Surroundings};
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ pub struct Bench {
     pub log: Arc<MemoryLog>,
     pub view: Arc<MemoryView>,
     pub previews: Arc<MemoryPreviews>,
+    pub answers: Option<Arc<dyn Answers>>,
     pub model: Model,
     pub config: WorkerConfig,
     pub limits: Limits,
@@ -75,6 +76,7 @@ impl Bench {
             log: Arc::new(MemoryLog::new(partitions)),
             view: Arc::new(MemoryView::new(keep)),
             previews: Arc::default(),
+            answers: None,
             model,
             config: WorkerConfig {
                 cluster: "test/test".to_owned(),
@@ -87,6 +89,7 @@ impl Bench {
                 temperature: 0.0,
                 fallback_message: "sorry".to_owned(),
                 context_tokens: 2_000,
+                cache: CacheConfig::default(),
             },
             limits: Limits {
                 commit_interval: Duration::from_millis(5),
@@ -110,6 +113,7 @@ impl Bench {
             log,
             view,
             previews: self.previews.clone(),
+            answers: self.answers.clone(),
             telemetry: Telemetry::new(),
             handle: Handle::default(),
         };

@@ -5,6 +5,7 @@
 
 mod answers;
 mod bench;
+mod cached;
 mod faults;
 mod kills;
 mod model;

@@ -1,0 +1,44 @@
+//! Names of keys.
+
+use chatbot_message::Account;
+
+/// Keys with a prefix; all of a partition in one slot of a Cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys(String);
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self(prefix.to_owned())
+    }
+
+    fn of(&self, partition: u32, rest: &str) -> String {
+        format!("{{{}{partition}}}:{rest}", self.0)
+    }
+
+    /// Position and fold of a partition's view.
+    pub(crate) fn at(&self, partition: u32) -> String {
+        self.of(partition, "at")
+    }
+
+    /// A session. A channel's name has no colon, so no two accounts share a key.
+    pub(crate) fn session(&self, partition: u32, account: &Account) -> String {
+        let Account { channel, user } = account;
+        self.of(partition, &format!("s:{channel}:{user}"))
+    }
+
+    /// The routes of a user.
+    pub(crate) fn routes(&self, partition: u32, account: &Account) -> String {
+        let Account { channel, user } = account;
+        self.of(partition, &format!("r:{channel}:{user}"))
+    }
+
+    /// An answer that is kept.
+    pub(crate) fn answer(&self, key: &str) -> String {
+        format!("{}a:{key}", self.0)
+    }
+
+    /// The channel of previews.
+    pub(crate) fn previews(&self) -> String {
+        format!("{}previews", self.0)
+    }
+}
