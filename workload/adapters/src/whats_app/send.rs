@@ -24,7 +24,8 @@ pub(super) const LIMITS: Limits = Limits {
     channel: Some(Rate::per_second(80)),
     typing: Some(Duration::from_secs(25)),
     keys: None,
-    acknowledgement: Some(Duration::from_secs(5)),
+    // Meta asks for a median of 250 ms.
+    acknowledgement: Some(Duration::from_millis(250)),
 };
 
 /// `<user>/<wamid>`, or `<group>/<wamid>/group`.
