@@ -5,8 +5,10 @@
 //! releases disagree loudly. A pod reports [`State`] as JSON at `GET :9090/state`.
 
 pub mod engine;
+mod platform;
 mod tls;
 
+pub use platform::{CHANNELS_DIRECTORY, ChannelTransport, PlatformConfig};
 pub use tls::{ServedBy, TLS_CERTIFICATE, TLS_DIRECTORY, TLS_KEY, TlsConfig, TlsState};
 
 use serde::{Deserialize, Serialize};
@@ -55,18 +57,6 @@ pub struct ChannelConfig {
     pub name: String,
     /// The platform and its options.
     pub platform: PlatformConfig,
-}
-
-/// The platform of a channel and its options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub enum PlatformConfig {
-    /// The web chat served by the gateway itself.
-    #[serde(rename_all = "camelCase")]
-    WebChat {
-        /// Origins whose pages may open the socket; empty: the page's own origin only.
-        allowed_origins: Vec<String>,
-    },
 }
 
 /// Configuration of the worker.

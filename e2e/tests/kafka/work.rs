@@ -8,7 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
 use chatbot_e2e::kafka::Broker;
-use chatbot_message::{Account, Message, message_id};
+use chatbot_message::{Account, Details, Message, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::MemoryPreviews;
 use chatbot_queue::{Log, Topic};
@@ -118,6 +118,7 @@ fn message(user: &str, number: usize) -> Message {
         text: number.to_string(),
         sent_at: None,
         synthetic: false,
+        details: Details::default(),
     }
 }
 

@@ -1,28 +1,69 @@
 //! What each chat platform's messages look like: one file per platform, one entry in [`ALL`].
 //!
-//! Everything here is pure: bytes and headers in, canonical messages out; a reply in, bytes out. Sockets, HTTP clients
-//! and clocks belong to the gateway's transports, which know nothing of any format.
+//! Everything here is pure: bytes and headers in, canonical messages out; a reply in, requests as plain values out; a
+//! platform's response in, a verdict out. Sockets, HTTP clients and clocks belong to the gateway's transports, which know
+//! nothing of any format.
+//!
+//! ```text
+//! Head ──check_headers──▶ Admission      Delivery ──parse_message──▶ Parsed
+//! Reply ──format_response──▶ [Request]   Response ──classify──▶ Verdict
+//! ```
+//!
+//! # Accounts
+//! A user alone with the bot is one account, the platform's id of the user. A user in a group is another account, one per
+//! group (`user@group`): order and context are kept per account, so a group's conversation never tells what was said in
+//! private, and two people in one group do not run into each other.
 
+pub mod discord;
+pub mod feishu;
+pub mod open_ai;
+pub mod slack;
+pub mod telegram;
 pub mod web_chat;
+pub mod webhook;
+pub mod whats_app;
+
+mod adapter;
+mod draft;
+mod inbound;
+mod json;
+mod outbound;
+mod secrets;
+mod sign;
+mod split;
+mod text;
+
+pub use adapter::ProtocolAdapter;
+pub use inbound::{
+    Admission, Answer, Delivery, Event, Fault, Head, Me, Notice, Parsed, Progress, Refusal,
+};
+pub use outbound::{Limits, Rate, Request, Response, Scope, Session, Verdict};
+pub use secrets::Secrets;
 
 use std::sync::Arc;
 
 use chatbot_crds::config::PlatformConfig;
-use chatbot_message::{Message, Reply};
-use http::{HeaderMap, StatusCode};
-use thiserror::Error;
 
 /// Every platform.
-pub const ALL: &[Platform] = &[web_chat::PLATFORM];
+pub const ALL: &[Platform] = &[
+    web_chat::PLATFORM,
+    whats_app::PLATFORM,
+    telegram::PLATFORM,
+    slack::PLATFORM,
+    discord::PLATFORM,
+    feishu::PLATFORM,
+    webhook::PLATFORM,
+    open_ai::PLATFORM,
+];
 
-/// One platform: its name, how its bytes travel, and its adapter for a channel's configuration.
+/// One platform: its name, and its adapter for a channel's configuration.
 pub struct Platform {
     /// The name, as the resource writes it.
     pub name: &'static str,
-    /// How its bytes travel.
-    pub transport: Transport,
+    /// A channel's configuration for looking at single deliveries, without anything that is the user's own.
+    pub example: fn() -> PlatformConfig,
     /// The adapter, if the configuration is this platform's.
-    pub adapter: fn(&PlatformConfig) -> Option<Arc<dyn ProtocolAdapter>>,
+    pub adapter: fn(&PlatformConfig, Secrets) -> Option<Arc<dyn ProtocolAdapter>>,
 }
 
 /// How a platform's bytes reach the gateway and leave it.
@@ -30,93 +71,27 @@ pub struct Platform {
 pub enum Transport {
     /// Users' own sockets (WebSocket), accepted by the gateway.
     Socket,
+    /// Requests of the platform, answered at once; replies are requests to the platform.
+    Webhook,
+    /// A connection (WebSocket) that the gateway opens to the platform; replies are requests to the platform.
+    LongConnection,
+    /// Requests by which the gateway asks the platform for what is new; replies are requests to the platform.
+    Polling,
+    /// Requests of a client that stay open until their reply, which is the response.
+    Exchange,
 }
 
-/// One delivery from a platform, as its transport received it.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery<'a> {
-    /// The channel's name.
-    pub channel: &'a str,
-    /// The request's headers; those of the handshake on a connection that stays open.
-    pub headers: &'a HeaderMap,
-    /// The raw body, as signatures are made over it.
-    pub body: &'a [u8],
-    /// Who the connection belongs to, on transports where the connection says so and the body does not.
-    pub peer: Option<&'a str>,
-    /// Milliseconds since the epoch when it arrived.
-    pub received_at: i64,
-}
-
-/// What a delivery holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parsed {
-    /// Its messages, in order; none for what is no message, such as a receipt.
-    pub messages: Vec<Message>,
-    /// What the platform is told once all of them are durable, and never before.
-    pub acknowledgement: Vec<u8>,
-}
-
-/// One part of a reply, ready to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The body of the request, or the frame.
-    pub body: Vec<u8>,
-}
-
-/// Why a delivery is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// What kind of fault it is.
-    pub fault: Fault,
-    /// For a person: field, value, remedy.
-    pub message: String,
-    /// The platform's id of the event, where it could be read.
-    pub event: Option<String>,
-}
-
-/// Kinds of faults of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It is not from whom it claims to be.
-    Unauthenticated,
-    /// It cannot be read.
-    Malformed,
-    /// It is longer than the platform allows.
-    TooLong,
-}
-
-impl Fault {
-    /// The answer on transports that speak HTTP.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-        }
-    }
-}
-
-/// The format of one platform.
-pub trait ProtocolAdapter: Send + Sync {
-    /// The largest delivery, in bytes; a transport refuses a larger one unread.
-    fn max_body(&self) -> usize;
-
-    /// Verifies a delivery and reads its messages. Their ids are made of the verified event id, so that the same event
-    /// delivered again has the same id.
-    fn parse_message(&self, delivery: &Delivery) -> Result<Parsed, Refusal>;
-
-    /// The parts of a reply, each within the platform's limits. `position` is the reply's place in the journal. The
-    /// same reply gives the same parts, since their numbers are part of idempotency keys.
-    fn format_response(&self, reply: &Reply, position: u64) -> Vec<Part>;
-}
-
-/// The transport and the adapter for a channel's platform; absent only when [`ALL`] lacks an entry.
+/// The adapter for a channel's platform; absent only when [`ALL`] lacks an entry.
 #[must_use]
-pub fn find(config: &PlatformConfig) -> Option<(Transport, Arc<dyn ProtocolAdapter>)> {
+pub fn find(config: &PlatformConfig, secrets: &Secrets) -> Option<Arc<dyn ProtocolAdapter>> {
     ALL.iter()
-        .find_map(|platform| Some((platform.transport, (platform.adapter)(config)?)))
+        .find_map(|platform| (platform.adapter)(config, secrets.clone()))
+}
+
+/// The platform of a name, as the resource writes it.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Platform> {
+    ALL.iter().find(|platform| platform.name == name)
 }
 
 #[cfg(test)]
@@ -124,10 +99,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_platform_of_the_configuration_has_an_adapter() {
-        let web_chat = PlatformConfig::WebChat {
-            allowed_origins: vec![],
-        };
-        assert!(find(&web_chat).is_some());
+    fn every_platform_has_an_adapter_for_its_own_configuration_and_no_other() {
+        for platform in ALL {
+            let config = (platform.example)();
+            let makers: Vec<_> = ALL
+                .iter()
+                .filter(|maker| (maker.adapter)(&config, Secrets::default()).is_some())
+                .map(|maker| maker.name)
+                .collect();
+            assert_eq!(makers, [platform.name]);
+            assert_eq!(
+                named(platform.name).map(|found| found.name),
+                Some(platform.name)
+            );
+        }
+    }
+
+    #[test]
+    fn an_adapter_without_its_secrets_accepts_nothing_that_comes_from_outside() {
+        let head = http::HeaderMap::new();
+        for platform in ALL {
+            let Some(adapter) = find(&(platform.example)(), &Secrets::default()) else {
+                panic!("{} has no adapter", platform.name);
+            };
+            for via in [Transport::Webhook, Transport::Exchange, Transport::Socket] {
+                let refusal = adapter
+                    .parse_message(&Delivery {
+                        via,
+                        ..Delivery::of("channel", &head, b"{}")
+                    })
+                    .unwrap_err();
+                assert!(!refusal.message.is_empty(), "{}", platform.name);
+            }
+        }
     }
 }

@@ -62,16 +62,21 @@ pub use frames::{Ask, AskKind, Code, Frame, Hello, HelloKind, PastTurn};
 use std::sync::Arc;
 
 use chatbot_crds::config::PlatformConfig;
-use chatbot_message::{Account, Message, Outcome, Reply, message_id};
+use chatbot_message::{Account, Details, Message, Outcome, Reply, message_id};
 
-use crate::{Delivery, Fault, Parsed, Part, Platform, ProtocolAdapter, Refusal, Transport};
+use crate::{
+    Answer, Delivery, Fault, Parsed, Platform, ProtocolAdapter, Refusal, Request, Transport,
+};
 
 /// The entry in the list of platforms.
 pub const PLATFORM: Platform = Platform {
     name: "webChat",
-    transport: Transport::Socket,
-    adapter: |config| match config {
+    example: || PlatformConfig::WebChat {
+        allowed_origins: Vec::new(),
+    },
+    adapter: |config, _| match config {
         PlatformConfig::WebChat { .. } => Some(Arc::new(WebChat)),
+        _ => None,
     },
 };
 
@@ -88,11 +93,26 @@ const MAX_AGE: i64 = 7 * 24 * 60 * 60 * 1_000;
 struct WebChat;
 
 impl ProtocolAdapter for WebChat {
+    fn transports(&self) -> &'static [Transport] {
+        &[Transport::Socket]
+    }
+
     fn max_body(&self) -> usize {
         MAX_FRAME
     }
 
-    fn parse_message(&self, delivery: &Delivery) -> Result<Parsed, Refusal> {
+    fn verify(&self, delivery: &Delivery) -> Result<(), Refusal> {
+        // The gateway has checked the handshake's origin; what is left is that the page said hello.
+        match delivery.peer {
+            Some(user) if is_id(user) => Ok(()),
+            _ => Err(Refusal {
+                event: event_in(delivery.body),
+                ..Refusal::unauthenticated("the connection has not said whose it is")
+            }),
+        }
+    }
+
+    fn read(&self, delivery: &Delivery) -> Result<Parsed, Refusal> {
         let ask: Ask = serde_json::from_slice(delivery.body).map_err(|error| Refusal {
             fault: Fault::Malformed,
             message: format!("the frame is no question: {error}"),
@@ -103,12 +123,7 @@ impl ProtocolAdapter for WebChat {
             message,
             event: Some(ask.id.clone()),
         };
-        let user = delivery.peer.filter(|user| is_id(user)).ok_or_else(|| {
-            refuse(
-                Fault::Unauthenticated,
-                "the connection has not said whose it is".to_owned(),
-            )
-        })?;
+        let user = delivery.peer.unwrap_or_default();
         if !is_id(&ask.id) {
             return Err(Refusal {
                 fault: Fault::Malformed,
@@ -146,6 +161,7 @@ impl ProtocolAdapter for WebChat {
             text: ask.text,
             sent_at: Some(delivery.received_at - ask.age.clamp(0, MAX_AGE)),
             synthetic: false,
+            details: Details::default(),
         };
         let acknowledgement = Frame::Ack {
             id: ask.id,
@@ -153,11 +169,15 @@ impl ProtocolAdapter for WebChat {
         };
         Ok(Parsed {
             messages: vec![message],
-            acknowledgement: acknowledgement.encode().into_bytes(),
+            acknowledgement: Answer {
+                body: acknowledgement.encode().into_bytes(),
+                ..Answer::default()
+            },
+            ..Parsed::default()
         })
     }
 
-    fn format_response(&self, reply: &Reply, position: u64) -> Vec<Part> {
+    fn format_response(&self, reply: &Reply, position: u64) -> Vec<Request> {
         let frame = Frame::Reply {
             id: reply.origin.clone(),
             message: reply.message_id,
@@ -166,9 +186,7 @@ impl ProtocolAdapter for WebChat {
             answer: reply.answer.clone(),
             fallback: reply.outcome == Outcome::Fallback,
         };
-        vec![Part {
-            body: frame.encode().into_bytes(),
-        }]
+        vec![Request::frame(frame.encode().into_bytes())]
     }
 }
 
@@ -198,11 +216,10 @@ mod tests {
 
     fn parse(user: &str, body: &str) -> Result<Parsed, Refusal> {
         WebChat.parse_message(&Delivery {
-            channel: "web",
-            headers: &HeaderMap::new(),
-            body: body.as_bytes(),
+            via: Transport::Socket,
             peer: Some(user),
             received_at: 1_000_000,
+            ..Delivery::of("web", &HeaderMap::new(), body.as_bytes())
         })
     }
 
@@ -219,7 +236,7 @@ mod tests {
         assert_eq!(message.text, "hello");
         assert_eq!(message.origin, ID);
         assert_eq!(message.sent_at, Some(999_600));
-        let acknowledgement = String::from_utf8(first.acknowledgement).unwrap();
+        let acknowledgement = String::from_utf8(first.acknowledgement.body).unwrap();
         assert!(acknowledgement.contains(&message.id.to_string()));
     }
 

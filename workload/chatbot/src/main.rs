@@ -3,13 +3,16 @@
 //! Errors are one line on standard error and exit code 1; what a pod could not start for is in its termination
 //! message, too.
 
+mod delivery;
 mod hub;
 mod inference;
+mod parse;
 mod process;
 mod quantize;
 mod receive;
 mod resource;
 mod run;
+mod verify;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +60,12 @@ enum Command {
     Quantize(Quantize),
     /// Write standard input to a file, whole or not at all
     Receive(Receive),
+    /// Read one delivery of a chat platform, as the gateway does, and print what is in it as JSON
+    #[command(after_help = parse::CODES)]
+    Parse(parse::Parse),
+    /// Say whether the signature of one delivery of a chat platform holds, as the gateway decides it, and why not
+    #[command(after_help = verify::CODES)]
+    Verify(verify::Verify),
 }
 
 /// Where a pod finds its configuration, and is asked about itself.
@@ -119,7 +128,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn main() -> ExitCode {
     match start(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let message = one_line(&error);
             eprintln!("error: {message}");
@@ -132,13 +141,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(command: Command) -> Result<()> {
-    if let Command::Quantize(Quantize { from, to, format }) = command {
-        return quantize::quantize(&from, &to, format);
+fn start(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Quantize(Quantize { from, to, format }) => {
+            quantize::quantize(&from, &to, format)?;
+        }
+        Command::Receive(Receive { to, sha256 }) => {
+            receive::receive(std::io::stdin().lock(), &to, &sha256)?;
+        }
+        Command::Parse(options) => return parse::parse(&options),
+        Command::Verify(options) => return verify::verify(&options),
+        command => serve(command)?,
     }
-    if let Command::Receive(Receive { to, sha256 }) = command {
-        return receive::receive(std::io::stdin().lock(), &to, &sha256);
-    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does what goes on until it is told to end.
+fn serve(command: Command) -> Result<()> {
     let runtime =
         tokio::runtime::Runtime::new().context("failed to start the asynchronous runtime")?;
     let outcome = runtime.block_on(async {
@@ -148,7 +167,7 @@ fn start(command: Command) -> Result<()> {
             }
             Command::Hub { pod, port } => hub::hub(&pod.config, port, pod.admin_port).await,
             Command::Run(options) => run::run(options).await,
-            Command::Quantize(_) | Command::Receive(_) => Ok(()),
+            _ => Ok(()),
         }
     });
     runtime.shutdown_timeout(LAST_WORDS);

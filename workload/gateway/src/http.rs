@@ -32,7 +32,7 @@ impl Gateway {
     pub(crate) fn pages(&self) -> impl Iterator<Item = &Arc<Channel>> {
         self.channels
             .values()
-            .filter(|channel| channel.transport == Transport::Socket)
+            .filter(|channel| channel.adapter.transports().contains(&Transport::Socket))
     }
 
     fn page_of(&self, name: &str) -> Option<&Arc<Channel>> {

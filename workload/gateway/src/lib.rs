@@ -33,8 +33,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use chatbot_adapters::{ProtocolAdapter, Transport};
+use anyhow::{Context, Result, bail};
+use chatbot_adapters::{ProtocolAdapter, Secrets};
 use chatbot_crds::config::{ChannelState, GatewayConfig, PlatformConfig};
 use chatbot_queue::{Log, Previews};
 use chatbot_store::View;
@@ -144,7 +144,6 @@ pub struct Gateway {
 /// One channel as the gateway serves it.
 pub(crate) struct Channel {
     pub(crate) name: String,
-    pub(crate) transport: Transport,
     pub(crate) adapter: Arc<dyn ProtocolAdapter>,
     pub(crate) allowed_origins: Vec<String>,
     /// By partition.
@@ -180,16 +179,20 @@ impl Gateway {
         let partitions = log.partitions();
         let mut channels = BTreeMap::new();
         for channel in config.channels {
-            let (transport, adapter) =
-                chatbot_adapters::find(&channel.platform).with_context(|| {
+            let adapter = chatbot_adapters::find(&channel.platform, &Secrets::default())
+                .with_context(|| {
                     format!("failed to find the platform of channel {}", channel.name)
                 })?;
-            let PlatformConfig::WebChat { allowed_origins } = channel.platform;
+            let PlatformConfig::WebChat { allowed_origins } = channel.platform else {
+                bail!(
+                    "channel {}: this release receives nothing from its platform",
+                    channel.name
+                );
+            };
             channels.insert(
                 channel.name.clone(),
                 Arc::new(Channel {
                     name: channel.name,
-                    transport,
                     adapter,
                     allowed_origins,
                     consumers: (0..partitions).map(Consumer::new).map(Arc::new).collect(),

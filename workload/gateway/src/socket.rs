@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::ws::{Message as Ws, Utf8Bytes, WebSocket, close_code};
 use axum::http::HeaderMap;
 use chatbot_adapters::web_chat::{self, Code, Frame, Hello, VERSION};
-use chatbot_adapters::{Delivery, Fault, Refusal};
+use chatbot_adapters::{Delivery, Fault, Refusal, Transport};
 use chatbot_message::{Account, Message};
 use chatbot_queue::Offset;
 use chatbot_queue::journal::Checkpoint;
@@ -185,11 +185,10 @@ impl Session<'_> {
 
     async fn receive(&mut self, line: &mut Line<'_>, text: &Utf8Bytes) -> Ending<()> {
         let parsed = self.channel.adapter.parse_message(&Delivery {
-            channel: &self.channel.name,
-            headers: self.headers,
-            body: text.as_bytes(),
+            via: Transport::Socket,
             peer: Some(&self.account.user),
             received_at: now_ms(),
+            ..Delivery::of(&self.channel.name, self.headers, text.as_bytes())
         });
         let parsed = match parsed {
             Ok(parsed) => parsed,
@@ -199,7 +198,7 @@ impl Session<'_> {
             message.synthetic = self.synthetic;
             match self.gateway.intake.accept(&message).await {
                 Ok(accepted) => {
-                    line.send_text(String::from_utf8_lossy(&parsed.acknowledgement).as_ref())
+                    line.send_text(String::from_utf8_lossy(&parsed.acknowledgement.body).as_ref())
                         .await?;
                     self.after_accepting(line, &message, accepted).await?;
                 }
@@ -263,7 +262,7 @@ impl Session<'_> {
             id: refusal.event,
             code: match refusal.fault {
                 Fault::TooLong => Code::TooLong,
-                Fault::Malformed | Fault::Unauthenticated => Code::Malformed,
+                _ => Code::Malformed,
             },
             message: refusal.message,
             retry_after_ms: None,

@@ -2,6 +2,10 @@
 //!
 //! Nothing here does input or output.
 
+mod details;
+
+pub use details::{Attachment, AttachmentKind, Details, Turn};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -45,6 +49,9 @@ pub struct Message {
     /// A synthetic conversation of the hub itself: answered like any other, but no part of a session or a count.
     #[serde(default)]
     pub synthetic: bool,
+    /// What the platform says of it besides; absent in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
 }
 
 /// How a message was settled.

@@ -68,4 +68,6 @@ fn a_message_of_an_earlier_release_is_still_read() {
         "origin":"o","text":"t","sent_at":null}"#;
     let message: Message = serde_json::from_str(json).unwrap();
     assert!(!message.synthetic);
+    assert!(message.details.is_empty());
+    assert!(!serde_json::to_string(&message).unwrap().contains("details"));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
-use chatbot_message::{Account, Message, Reply, message_id};
+use chatbot_message::{Account, Details, Message, Reply, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Topic};
@@ -222,6 +222,7 @@ pub fn message(user: &str, text: &str) -> Message {
         text: text.to_owned(),
         sent_at: None,
         synthetic: false,
+        details: Details::default(),
     }
 }
 
