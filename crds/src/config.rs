@@ -4,10 +4,15 @@
 //! [`CONFIG_FILE`]; the pod parses it with unknown fields refused, so that a pod and an operator of different
 //! releases disagree loudly. A pod reports [`State`] as JSON at `GET :9090/state`.
 
+mod backbone;
 pub mod engine;
 mod platform;
 mod tls;
 
+pub use backbone::{
+    Backbone, BackboneState, BackboneTlsConfig, CA_FILE, KafkaConfig, MountedSecret, RedisConfig,
+    RedisMode, SaslConfig, SaslMechanism,
+};
 pub use platform::{CHANNELS_DIRECTORY, ChannelTransport, PlatformConfig};
 pub use tls::{ServedBy, TLS_CERTIFICATE, TLS_DIRECTORY, TLS_KEY, TlsConfig, TlsState};
 
@@ -32,6 +37,26 @@ pub struct HubConfig {
     pub gateway: GatewayConfig,
     /// The answering half.
     pub worker: WorkerConfig,
+}
+
+/// Configuration of a process that is a gateway alone, with broker and store outside of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AdaptersConfig {
+    /// The gateway.
+    pub gateway: GatewayConfig,
+    /// Where messages go and come from.
+    pub backbone: Backbone,
+}
+
+/// Configuration of a process that is a worker alone, with broker and store outside of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct WorkersConfig {
+    /// The worker.
+    pub worker: WorkerConfig,
+    /// Where messages come from and go to.
+    pub backbone: Backbone,
 }
 
 /// Configuration of the gateway.
@@ -134,6 +159,10 @@ pub struct State {
     pub channels: Vec<ChannelState>,
     /// The certificate, where TLS was asked for; absent before it was looked for.
     pub tls: Option<TlsState>,
+    /// The broker; absent where the logs are in memory.
+    pub broker: Option<BackboneState>,
+    /// The store; absent where the sessions are in memory.
+    pub store: Option<BackboneState>,
     /// The last synthetic conversation; absent before the first has ended.
     pub probe: Option<ProbeState>,
     /// The model that an inference instance serves.

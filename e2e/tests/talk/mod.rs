@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::routing::post;
 use axum::{Json, Router};
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
-use chatbot_message::{Account, Message, message_id};
+use chatbot_message::{Account, Details, Message, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Topic};
@@ -121,6 +121,7 @@ impl Talk {
             text: question,
             sent_at: None,
             synthetic: false,
+            details: Details::default(),
         };
         let began = Instant::now();
         let value = serde_json::to_vec(&message).unwrap();

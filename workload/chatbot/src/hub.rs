@@ -23,10 +23,14 @@ const SHOWN_TURNS: usize = 50;
 /// Serves the configured channels until SIGTERM.
 pub async fn hub(config: &Path, port: u16, admin_port: u16) -> Result<()> {
     let config: HubConfig = process::configuration(config)?;
-    process::pod(("--port", port), admin_port, async |telemetry, shutdown| {
-        let listener = process::listen(port, "--port").await?;
-        serve(config, listener, telemetry, shutdown).await
-    })
+    process::pod(
+        Some(("--port", port)),
+        admin_port,
+        async |telemetry, shutdown| {
+            let listener = process::listen(port, "--port").await?;
+            serve(config, listener, telemetry, shutdown).await
+        },
+    )
     .await
 }
 

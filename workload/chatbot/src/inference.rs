@@ -12,12 +12,16 @@ use crate::process;
 pub async fn inference(path: &Path, port: u16, admin_port: u16) -> Result<()> {
     let config: InferenceConfig = process::configuration(path)?;
     check(&config, path)?;
-    process::pod(("--port", port), admin_port, async |telemetry, shutdown| {
-        let listener = process::listen(port, "--port").await?;
-        chatbot_inference::run(config, listener, &telemetry, shutdown)
-            .await
-            .map_err(|error| process::placed(error, |field| place(path, field)))
-    })
+    process::pod(
+        Some(("--port", port)),
+        admin_port,
+        async |telemetry, shutdown| {
+            let listener = process::listen(port, "--port").await?;
+            chatbot_inference::run(config, listener, &telemetry, shutdown)
+                .await
+                .map_err(|error| process::placed(error, |field| place(path, field)))
+        },
+    )
     .await
 }
 

@@ -3,7 +3,9 @@
 //! Errors are one line on standard error and exit code 1; what a pod could not start for is in its termination
 //! message, too.
 
+mod backbone;
 mod delivery;
+mod gateway;
 mod hub;
 mod inference;
 mod parse;
@@ -13,6 +15,7 @@ mod receive;
 mod resource;
 mod run;
 mod verify;
+mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +56,19 @@ enum Command {
         /// Port of users' traffic
         #[arg(long, default_value_t = HTTP_PORT)]
         port: u16,
+    },
+    /// Serve the channels: messages go to a broker, and answers come from it
+    Gateway {
+        #[command(flatten)]
+        pod: Pod,
+        /// Port of users' traffic
+        #[arg(long, default_value_t = HTTP_PORT)]
+        port: u16,
+    },
+    /// Answer the messages of a broker
+    Worker {
+        #[command(flatten)]
+        pod: Pod,
     },
     /// Run a ChatBotCluster in one process, without a cluster
     Run(Run),
@@ -166,6 +182,10 @@ fn serve(command: Command) -> Result<()> {
                 inference::inference(&pod.config, port, pod.admin_port).await
             }
             Command::Hub { pod, port } => hub::hub(&pod.config, port, pod.admin_port).await,
+            Command::Gateway { pod, port } => {
+                gateway::gateway(&pod.config, port, pod.admin_port).await
+            }
+            Command::Worker { pod } => worker::worker(&pod.config, pod.admin_port).await,
             Command::Run(options) => run::run(options).await,
             _ => Ok(()),
         }

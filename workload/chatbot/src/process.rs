@@ -97,12 +97,14 @@ pub fn apart((option, port): (&str, u16), admin_port: u16) -> Result<()> {
 }
 
 /// Does a pod's work, with logs, the admin port and an orderly end at SIGTERM around it.
-pub async fn pod<W, F>(port: (&str, u16), admin_port: u16, work: W) -> Result<()>
+pub async fn pod<W, F>(port: Option<(&str, u16)>, admin_port: u16, work: W) -> Result<()>
 where
     W: FnOnce(Telemetry, CancellationToken) -> F,
     F: Future<Output = Result<()>>,
 {
-    apart(port, admin_port)?;
+    if let Some(port) = port {
+        apart(port, admin_port)?;
+    }
     log::init("info")?;
     let telemetry = Telemetry::new();
     let shutdown = shutdown::on_signal()?;
