@@ -55,15 +55,10 @@ impl Appender {
         };
         let (answer, answered) = oneshot::channel();
         let producer = self.producer();
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(
-            topic,
-            Box::new(Pending {
-                answer,
-                _room: room,
-            }),
-        )
-        .partition(i32::try_from(partition).unwrap_or(i32::MAX))
-        .payload(value);
+        let record =
+            BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(Pending { answer, room }))
+                .partition(i32::try_from(partition).unwrap_or(i32::MAX))
+                .payload(value);
         if let Err((error, _)) = producer.send(record) {
             self.renew_if_fatal(&producer);
             // It was not even put into the client's queue.
@@ -116,7 +111,7 @@ fn create(options: &Options, told: &Told) -> Result<ThreadedProducer<Deliveries>
 /// A record on its way.
 pub(super) struct Pending {
     answer: oneshot::Sender<Result<Option<Offset>, Error>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// Tells each record's fate.
@@ -140,8 +135,11 @@ impl ProducerContext for Deliveries {
             Ok(message) => Ok(u64::try_from(message.offset()).ok()),
             Err((error, _)) => Err(failed(error)),
         };
-        // Nobody waits any more: it may be written all the same.
-        let _unheard = pending.answer.send(result);
+        let Pending { answer, room } = *pending;
+        // Before anybody hears of it: whoever does may append again at once.
+        drop(room);
+        // Nobody may wait any more: it may be written all the same.
+        let _unheard = answer.send(result);
     }
 }
 
