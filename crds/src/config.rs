@@ -10,8 +10,9 @@ mod platform;
 mod tls;
 
 pub use backbone::{
-    Backbone, BackboneState, BackboneTlsConfig, CA_FILE, KafkaConfig, MountedSecret, RedisConfig,
-    RedisMode, SaslConfig, SaslMechanism,
+    Backbone, BackboneState, BackboneTlsConfig, CA_FILE, DEFAULT_PARTITIONS,
+    DEVELOPMENT_BROKER_PORT, DEVELOPMENT_STORE_PORT, KAFKA_DIRECTORY, KafkaConfig, MountedSecret,
+    REDIS_DIRECTORY, RedisConfig, SaslConfig,
 };
 pub use platform::{CHANNELS_DIRECTORY, ChannelTransport, PlatformConfig};
 pub use tls::{ServedBy, TLS_CERTIFICATE, TLS_DIRECTORY, TLS_KEY, TlsConfig, TlsState};
@@ -29,7 +30,7 @@ pub const INFERENCE_PORT: u16 = 8000;
 /// The port of `/livez`, `/readyz`, `/metrics` and `/state`; never exposed by a Service.
 pub const ADMIN_PORT: u16 = 9090;
 
-/// Configuration of the hub: gateway and worker in one process, queue and store in memory.
+/// Configuration of `chatbot run`: gateway and worker in one process, queue and store in memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct HubConfig {
@@ -39,7 +40,7 @@ pub struct HubConfig {
     pub worker: WorkerConfig,
 }
 
-/// Configuration of a process that is a gateway alone, with broker and store outside of it.
+/// Configuration of an adapters pod: a gateway, with broker and store outside of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AdaptersConfig {
@@ -49,7 +50,7 @@ pub struct AdaptersConfig {
     pub backbone: Backbone,
 }
 
-/// Configuration of a process that is a worker alone, with broker and store outside of it.
+/// Configuration of a workers pod: a worker, with broker and store outside of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct WorkersConfig {

@@ -1,5 +1,6 @@
 //! The rules that the schema states in CEL, for resources that no API server has seen. The messages are the same.
 
+pub(crate) mod backbone;
 pub(crate) mod engine;
 pub(crate) mod exposure;
 mod pods;
@@ -158,7 +159,20 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
         "spec.adapters.service.annotations",
         spec.adapters.service.annotations.as_ref(),
     );
+    broken.pods(
+        "spec.workers",
+        spec.workers.resources.as_ref(),
+        spec.workers.node_selector.as_ref(),
+        spec.workers.tolerations.as_deref(),
+    );
+    for (path, autoscaling) in [
+        ("spec.adapters.autoscaling", &spec.adapters.autoscaling),
+        ("spec.workers.autoscaling", &spec.workers.autoscaling),
+    ] {
+        broken.bounds(path, autoscaling.min_replicas, autoscaling.max_replicas);
+    }
     broken.inference(&spec.inference);
+    broken.backbone(spec);
     broken.0
 }
 
@@ -285,17 +299,10 @@ impl Broken {
             }
         }
         let autoscaling = &inference.autoscaling;
-        self.unless(
-            autoscaling.min_replicas <= autoscaling.max_replicas,
-            &format!("{path}.autoscaling.minReplicas"),
-            &autoscaling.min_replicas.to_string(),
-            &with_values(
-                MIN_MAX,
-                [
-                    ("`minReplicas`", autoscaling.min_replicas),
-                    ("`maxReplicas`", autoscaling.max_replicas),
-                ],
-            ),
+        self.bounds(
+            &format!("{path}.autoscaling"),
+            autoscaling.min_replicas,
+            autoscaling.max_replicas,
         );
         if let Some(engine) = &inference.engine {
             self.engine(&format!("{path}.engine"), engine);
@@ -306,6 +313,15 @@ impl Broken {
             inference.resources.as_ref(),
             inference.node_selector.as_ref(),
             inference.tolerations.as_deref(),
+        );
+    }
+
+    fn bounds(&mut self, path: &str, min: i32, max: i32) {
+        self.unless(
+            min <= max,
+            &format!("{path}.minReplicas"),
+            &min.to_string(),
+            &with_values(MIN_MAX, [("`minReplicas`", min), ("`maxReplicas`", max)]),
         );
     }
 

@@ -1,5 +1,6 @@
 //! The resource validated, in plain values: defaults filled in, quantities and durations parsed, unions as enums.
 
+mod backbone;
 mod engine;
 mod exposure;
 mod plain;
@@ -15,6 +16,7 @@ use crate::spec::{
 };
 use crate::{Faults, check, rules, spec};
 
+pub use backbone::{Kafka, Redis, prefix};
 pub use engine::{Engine, Rollout};
 pub use exposure::{Exposure, Route};
 
@@ -53,8 +55,14 @@ pub struct Settings {
     pub conversation: Conversation,
     /// The pods that talk to the chat platforms.
     pub adapters: Adapters,
+    /// The pods that answer messages.
+    pub workers: Workers,
     /// The pods that run the model.
     pub inference: Inference,
+    /// The broker; absent: one for development, run by the operator.
+    pub kafka: Option<Kafka>,
+    /// The store; absent: one for development, run by the operator.
+    pub redis: Option<Redis>,
 }
 
 /// A way in.
@@ -107,6 +115,8 @@ pub enum SystemPrompt {
 /// The pods that talk to the chat platforms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapters {
+    /// How many pods there are.
+    pub autoscaling: Autoscaling,
     /// What the user asks for a pod.
     pub resources: Resources,
     /// Labels of the nodes.
@@ -115,6 +125,32 @@ pub struct Adapters {
     pub tolerations: Vec<Toleration>,
     /// The Service in front.
     pub service: Service,
+}
+
+/// The pods that answer messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workers {
+    /// How many pods there are.
+    pub autoscaling: Autoscaling,
+    /// What the user asks for a pod.
+    pub resources: Resources,
+    /// Labels of the nodes.
+    pub node_selector: BTreeMap<String, String>,
+    /// Tolerated taints.
+    pub tolerations: Vec<Toleration>,
+}
+
+/// How many pods there are, by load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Autoscaling {
+    /// Fewest.
+    pub min_replicas: u32,
+    /// Most.
+    pub max_replicas: u32,
+    /// Mean CPU use to steer to, percent of the requests.
+    pub target_cpu_utilization_percentage: u32,
+    /// How fast they are added and removed; absent: as Kubernetes does.
+    pub behavior: Option<spec::Behavior>,
 }
 
 /// The Service in front of the adapters.

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod person;
+mod reasons;
 mod remedies;
 
 pub use conditions::{ConditionType, Reason, UnknownReason};

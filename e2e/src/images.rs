@@ -1,6 +1,9 @@
 //! Images without a registry or a daemon: a folder with a program and the libraries it loads, packed by `image.sh`.
 
+use std::collections::BTreeSet;
+use std::env;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::places::Places;
+use crate::redis;
 use crate::reference::Reference;
 
 /// An image on disk, ready to be imported. Its tag is the hash of what is in it.
@@ -31,6 +35,8 @@ struct Recipe<'a> {
     name: &'a str,
     /// Programs, each at its path in the image; the first one is the entry point.
     programs: &'a [(&'a Path, &'a str)],
+    /// Folders with all that is in them, each at its path in the image.
+    trees: &'a [(&'a Path, &'a str)],
     /// Symbolic links: path in the image, target.
     links: &'a [(String, String)],
     user: &'a str,
@@ -82,6 +88,7 @@ pub fn released(
     let recipe = Recipe {
         name,
         programs: &[(&stripped, &path)],
+        trees: &[],
         links: &[],
         user: USER,
     };
@@ -103,6 +110,7 @@ pub fn unpacked(places: &Places, name: &str, program: &Path, folder: &Path) -> R
     let recipe = Recipe {
         name,
         programs: &[(&stripped, &path)],
+        trees: &[],
         links: &[],
         user: USER,
     };
@@ -144,7 +152,46 @@ pub fn toolbox(places: &Places) -> Result<Image> {
                 (busybox, "bin/busybox"),
                 (Path::new("/usr/bin/curl"), "usr/bin/curl"),
             ],
+            trees: &[],
             links: &links,
+            user: USER,
+        },
+    )
+}
+
+/// Kafka, with the paths of Apache's own image.
+pub fn broker(places: &Places, jars: &Path) -> Result<Image> {
+    let java =
+        command::output(Command::new("sh").args(["-c", "readlink -f \"$(command -v java)\""]))?;
+    let java = Path::new(java.trim());
+    let home = java.parent().and_then(Path::parent);
+    let home = home.with_context(|| format!("{} is in no folder of Java", java.display()))?;
+    pack(
+        places,
+        &Recipe {
+            name: "kafka",
+            programs: &[(java, "opt/java/openjdk/bin/java")],
+            trees: &[
+                (&home.join("lib"), "opt/java/openjdk/lib"),
+                (&home.join("conf"), "opt/java/openjdk/conf"),
+                (jars, "opt/kafka/libs"),
+            ],
+            links: &[],
+            user: USER,
+        },
+    )
+}
+
+/// Redis, with the path of the official image.
+pub fn store(places: &Places) -> Result<Image> {
+    let server = redis::server()?;
+    pack(
+        places,
+        &Recipe {
+            name: "redis",
+            programs: &[(&server, "usr/local/bin/redis-server")],
+            trees: &[],
+            links: &[],
             user: USER,
         },
     )
@@ -157,6 +204,7 @@ fn one_program(places: &Places, name: &str, program: &Path, user: &str) -> Resul
         &Recipe {
             name,
             programs: &[(program, &path)],
+            trees: &[],
             links: &[],
             user,
         },
@@ -202,6 +250,9 @@ fn tag(recipe: &Recipe, script: &Path) -> Result<String> {
     sum.arg("--")
         .arg(script)
         .args(recipe.programs.iter().map(|(program, _)| program));
+    for (tree, _) in recipe.trees {
+        sum.args(files(tree)?);
+    }
     let sums = command::output(&mut sum)?;
     // Hashes without the paths they were read at.
     let hashes: String = sums
@@ -225,11 +276,27 @@ fn fill(root: &Path, recipe: &Recipe) -> Result<()> {
         .context("failed to write the groups")?;
     for (program, path) in recipe.programs {
         copy(program, &root.join(path))?;
-        for library in libraries(program)? {
+        for library in libraries(program, &[])? {
             copy(
                 &library,
                 &root.join(library.strip_prefix("/").unwrap_or(&library)),
             )?;
+        }
+    }
+    for (tree, path) in recipe.trees {
+        let files = files(tree)?;
+        // Whoever loads a file of a tree has loaded the others that it needs, wherever they are in it.
+        let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        let folders: Vec<&Path> = folders.into_iter().collect();
+        for file in &files {
+            let inside = file.strip_prefix(tree).unwrap_or(file);
+            copy(file, &root.join(path).join(inside))?;
+            for library in libraries(file, &folders)? {
+                let place = root.join(library.strip_prefix("/").unwrap_or(&library));
+                if !library.starts_with(tree) && !place.exists() {
+                    copy(&library, &place)?;
+                }
+            }
         }
     }
     for (path, target) in recipe.links {
@@ -242,6 +309,18 @@ fn fill(root: &Path, recipe: &Recipe) -> Result<()> {
     Ok(())
 }
 
+/// Every file in a folder, by its path; links are followed, and those that lead nowhere are left out.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut find = Command::new("find");
+    find.arg("-L").arg(folder).args(["-type", "f"]);
+    let mut files: Vec<_> = command::output(&mut find)?
+        .lines()
+        .map(PathBuf::from)
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
 fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)
@@ -252,9 +331,15 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The libraries a program loads, by the path at which it looks for each.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+/// The libraries a program loads, by the path at which it looks for each, some folders first.
+fn libraries(program: &Path, folders: &[&Path]) -> Result<Vec<PathBuf>> {
+    if !is_executable(program)? {
+        return Ok(Vec::new());
+    }
+    let folders = env::join_paths(folders)
+        .context("a folder of libraries has a name that no list can hold")?;
     let output = Command::new("ldd")
+        .env("LD_LIBRARY_PATH", folders)
         .arg(program)
         .output()
         .context("failed to start ldd")?;
@@ -263,6 +348,14 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     }
     parse_libraries(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Whether a file is in the format of programs and libraries.
+fn is_executable(file: &Path) -> Result<bool> {
+    let mut magic = [0; 4];
+    let read = fs::File::open(file).and_then(|mut file| file.read(&mut magic));
+    let read = read.with_context(|| format!("failed to read {}", file.display()))?;
+    Ok(magic[..read] == *b"\x7fELF")
 }
 
 fn parse_libraries(listing: &str) -> Result<Vec<PathBuf>> {

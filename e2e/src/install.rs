@@ -33,6 +33,25 @@ pub struct OwnImages {
     pub chatbot: Image,
 }
 
+/// What a resource without broker and store is given.
+#[derive(Clone, Debug)]
+pub struct DevelopmentImages {
+    /// Kafka.
+    pub broker: Image,
+    /// Redis.
+    pub store: Image,
+}
+
+impl DevelopmentImages {
+    /// As values of the chart.
+    fn settings(&self) -> [String; 2] {
+        [
+            format!("--set=development.broker.image={}", self.broker.name),
+            format!("--set=development.store.image={}", self.store.name),
+        ]
+    }
+}
+
 /// What the project's own images are called where they run.
 #[derive(Clone, Debug)]
 pub struct References {
@@ -94,12 +113,19 @@ pub fn chart(
 }
 
 /// As [`chart`], on the cluster of this machine: the definition of the resource may have been applied by hand before.
-pub fn chart_here(cluster: &Cluster, images: &OwnImages) -> Result<()> {
+pub fn chart_here(
+    cluster: &Cluster,
+    images: &OwnImages,
+    development: &DevelopmentImages,
+) -> Result<()> {
+    let [broker, store] = development.settings();
     let arguments = [
         "--create-namespace",
         "--take-ownership",
         "--wait",
         "--timeout=180s",
+        &broker,
+        &store,
     ];
     let repository = &cluster.places.repository;
     chart(

@@ -39,6 +39,11 @@ pub struct Security {
     pub users: Vec<(String, String)>,
 }
 
+/// The folder with Kafka's parts, fetched when they are not there.
+pub fn jars(places: &Places) -> Result<PathBuf> {
+    Ok(Distribution::prepare(places)?.jars().to_owned())
+}
+
 /// A running broker.
 pub struct Broker {
     distribution: Distribution,

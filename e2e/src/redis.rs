@@ -192,20 +192,25 @@ impl Drop for Server {
     }
 }
 
+/// The server's program. The package of its tools has it under another name: it does what its name says.
+pub fn server() -> Result<PathBuf> {
+    let folders = path_with_sbin();
+    ["redis-server", "redis-check-rdb"]
+        .iter()
+        .find_map(|name| {
+            let mut places = env::split_paths(&folders).map(|folder| folder.join(name));
+            places.find(|place| place.is_file())
+        })
+        .context("there is no Redis here: apt-get install redis-tools")
+}
+
 /// A folder of its own, with the program under the name by which it knows what it is.
 fn folder(port: u16) -> Result<PathBuf> {
     let folder = env::temp_dir().join(format!("chatbot-redis-{}-{port}", std::process::id()));
     let _ = fs::remove_dir_all(&folder); // left by a process that had our number before
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create {}", folder.display()))?;
-    let folders = path_with_sbin();
-    let found = ["redis-server", "redis-check-rdb"]
-        .iter()
-        .find_map(|name| {
-            let mut places = env::split_paths(&folders).map(|folder| folder.join(name));
-            places.find(|place| place.is_file())
-        })
-        .context("there is no Redis here: apt-get install redis-tools")?;
+    let found = server()?;
     std::os::unix::fs::symlink(found, folder.join("redis-server"))
         .context("failed to link the Redis server")?;
     Ok(folder)

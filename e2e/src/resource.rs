@@ -144,13 +144,30 @@ impl Resource {
             .collect())
     }
 
-    /// The one pod that takes messages, when it is ready.
-    pub fn hub(&self) -> Result<Pod> {
-        let hubs = self.pods("adapters")?;
-        let hub = hubs
+    /// A pod that takes messages, and is ready.
+    pub fn gateway(&self) -> Result<Pod> {
+        self.ready("adapters")
+    }
+
+    /// A pod that answers messages, and is ready.
+    pub fn worker(&self) -> Result<Pod> {
+        self.ready("workers")
+    }
+
+    fn ready(&self, component: &str) -> Result<Pod> {
+        let pods = self.pods(component)?;
+        let ready = pods
             .into_iter()
-            .find(|hub| hub.ready_since.is_some() && !hub.leaving);
-        hub.context("no adapters pod is ready")
+            .find(|pod| pod.ready_since.is_some() && !pod.leaving);
+        ready.with_context(|| format!("no pod of the {component} is ready"))
+    }
+
+    /// Waits until a component's pod is gone.
+    pub fn wait_gone(&self, component: &str, pod: &Pod) -> Result<()> {
+        wait_until("the old pod gone", PATIENCE, || {
+            let pods = self.pods(component)?;
+            Ok(pods.iter().all(|left| left.uid != pod.uid))
+        })
     }
 
     /// An object of the resource's namespace by kind and name.
@@ -196,18 +213,18 @@ impl Resource {
         self.figure(pod, "chatbot_inference_running")
     }
 
-    /// How often a question had to be put to another instance, since the hub has been running.
+    /// How often a question had to be put to another instance, since the worker has been running.
     pub fn retries(&self) -> Result<u64> {
-        self.figure(&self.hub()?, "chatbot_worker_retries_total")
+        self.figure(&self.worker()?, "chatbot_worker_retries_total")
     }
 
     /// A port of this machine that leads to the web chat by way of the node that its pod is on, so that no other
     /// node's failure breaks it.
     pub fn open(&self) -> Result<Forward> {
-        let hub = self.hub()?;
+        let gateway = self.gateway()?;
         let nodes = self.space.cluster.nodes();
-        let node = nodes.iter().find(|node| node.name() == hub.node);
-        let node = node.with_context(|| format!("there is no node {}", hub.node))?;
+        let node = nodes.iter().find(|node| node.name() == gateway.node);
+        let node = node.with_context(|| format!("there is no node {}", gateway.node))?;
         let target = adapters_address(&self.space.cluster, &self.space.name, NAME)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Forward::open(any, vec![node.network_namespace()], target)
@@ -248,7 +265,7 @@ impl Resource {
     }
 }
 
-/// Small enough that several instances fit on a machine with two CPUs.
+/// Small enough that several of them fit on a machine with two CPUs.
 fn small() -> Value {
     json!({
         "apiVersion": "chatbot.dev/v1alpha1",
@@ -262,6 +279,8 @@ fn small() -> Value {
                 "historyTurns": 2,
                 "messagesPerUserPerMinute": 0,
             },
+            "adapters": { "autoscaling": { "minReplicas": 1, "maxReplicas": 2 } },
+            "workers": { "autoscaling": { "minReplicas": 1, "maxReplicas": 2 } },
             "inference": {
                 "model": { "source": { "persistentVolumeClaim": { "claimName": "models", "path": model::FILE } } },
                 "contextTokens": 2048,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Node};
 use crate::command;
 use crate::forward::Forward;
 use crate::images::Image;
@@ -195,6 +195,38 @@ impl Drop for PowerCut<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.restore() {
             eprintln!("failed to bring node{} back: {error:#}", self.node);
+        }
+    }
+}
+
+/// Nodes that take no further pods, until this is dropped.
+pub struct Closed<'a> {
+    cluster: &'a Cluster,
+    nodes: Vec<String>,
+}
+
+/// Lets no further pod begin on some nodes; what runs there goes on.
+pub fn close_nodes<'a>(cluster: &'a Cluster, nodes: &[Node]) -> Result<Closed<'a>> {
+    let closed = Closed {
+        cluster,
+        nodes: nodes.iter().map(|node| node.name()).collect(),
+    };
+    closed.each("cordon")?;
+    Ok(closed)
+}
+
+impl Closed<'_> {
+    fn each(&self, verb: &str) -> Result<()> {
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.arg(verb).args(&self.nodes);
+        command::output(&mut kubectl).map(drop)
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.each("uncordon") {
+            eprintln!("failed to open {:?} again: {error:#}", self.nodes);
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::chat;
 use crate::cluster::Cluster;
 use crate::go_build;
 use crate::images::{self, Image};
-use crate::install::{self, OwnImages};
+use crate::install::{self, DevelopmentImages, OwnImages};
+use crate::kafka;
 use crate::model;
 use crate::places::Places;
 use crate::prerequisites;
@@ -219,15 +220,26 @@ pub fn start(
         (Err(kubernetes), Ok(_)) => return Err(kubernetes),
         (Err(kubernetes), Err(own)) => bail!("{kubernetes:#}\nand: {own:#}"),
     };
-    let images = steps.run("images", || {
+    let (images, development) = steps.run("images", || {
         let images = OwnImages {
             operator: images::own(places, "operator", &own.operator)?,
             chatbot: images::own(places, "chatbot", &own.chatbot)?,
         };
-        cluster.import(&[images.operator.clone(), images.chatbot.clone()])?;
-        Ok(images)
+        let development = DevelopmentImages {
+            broker: images::broker(places, &kafka::jars(places)?)?,
+            store: images::store(places)?,
+        };
+        cluster.import(&[
+            images.operator.clone(),
+            images.chatbot.clone(),
+            development.broker.clone(),
+            development.store.clone(),
+        ])?;
+        Ok((images, development))
     })?;
-    steps.run("chart", || install::chart_here(cluster, &images))?;
+    steps.run("chart", || {
+        install::chart_here(cluster, &images, &development)
+    })?;
     Ok(own.toolchain)
 }
 

@@ -17,8 +17,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chatbot_crds::config::{
     AdaptersConfig, Backbone, CacheConfig, ChannelConfig, GatewayConfig, KafkaConfig,
-    PlatformConfig, RedisConfig, RedisMode, WorkerConfig, WorkersConfig,
+    PlatformConfig, RedisConfig, WorkerConfig, WorkersConfig,
 };
+use chatbot_crds::spec::RedisMode;
 use chatbot_e2e::command::wait_until;
 use chatbot_e2e::conversation::{Conversation, Stop};
 use chatbot_e2e::kafka::Broker;

@@ -28,21 +28,21 @@ struct Shape {
     left: [(&'static str, usize); 3],
 }
 
-/// The memory, and one configuration of each component: those of before an edit are gone.
-const CONFIGURATIONS: (&str, usize) = ("ConfigMap", 3);
+/// The memory, and one configuration of each component that has one: those of before an edit are gone.
+const CONFIGURATIONS: (&str, usize) = ("ConfigMap", 5);
 
 fn shapes() -> Vec<Shape> {
     let changed = |name, change: Value| Shape {
         name,
         before: Some(everything()),
         asked: merged(everything(), &change),
-        left: [CONFIGURATIONS, ("NetworkPolicy", 2), ("Ingress", 1)],
+        left: [CONFIGURATIONS, ("NetworkPolicy", 5), ("Ingress", 1)],
     };
     let new = |name, asked| Shape {
         name,
         before: None,
         asked,
-        left: [CONFIGURATIONS, ("NetworkPolicy", 2), ("Ingress", 0)],
+        left: [CONFIGURATIONS, ("NetworkPolicy", 5), ("Ingress", 0)],
     };
     vec![
         new("minimal", minimal()),
@@ -56,7 +56,7 @@ fn shapes() -> Vec<Shape> {
             json!({ "spec": { "inference": { "contextTokens": 1024, "autoscaling": { "minReplicas": 2 } } } }),
         ),
         changed(
-            "hub-edited",
+            "workers-edited",
             json!({ "spec": { "conversation": { "systemPrompt": "You are brief." } } }),
         ),
         Shape {

@@ -78,6 +78,25 @@ fn create(space: &Namespace, resource: &Value, options: &[&str]) -> anyhow::Resu
     Ok(serde_json::from_str(&stored)?)
 }
 
+/// What the server would store in the place of what it has, or what it says. What it has is gone then.
+fn replaced(space: &Namespace, resource: &Value) -> anyhow::Result<Value> {
+    let run = |arguments: &[&str]| {
+        let mut kubectl = space.cluster.kubectl();
+        kubectl.args(["--namespace", &space.name]).args(arguments);
+        command::output_of_input(&mut kubectl, &resource.to_string())
+    };
+    let outcome = run(&[
+        "replace",
+        "--dry-run=server",
+        "--filename",
+        "-",
+        "--output",
+        "json",
+    ]);
+    run(&["delete", "--filename", "-"])?;
+    Ok(serde_json::from_str(&outcome?)?)
+}
+
 /// The shortest resource, with the fewest instances there can be.
 fn smallest() -> Value {
     let mut resource = table()["base"].clone();
@@ -99,7 +118,15 @@ fn every_sample_is_refused_with_its_message() {
     for sample in samples {
         let mut resource = table["base"].clone();
         merge(&mut resource, &sample["change"]);
-        let said = match create(&space, &resource, &["--dry-run=server"]) {
+        let outcome = if sample["old"].is_null() {
+            create(&space, &resource, &["--dry-run=server"])
+        } else {
+            let mut old = table["base"].clone();
+            merge(&mut old, &sample["old"]);
+            create(&space, &old, &[]).unwrap();
+            replaced(&space, &resource)
+        };
+        let said = match outcome {
             Ok(_) => panic!("accepted: {}", sample["change"]),
             Err(error) => format!("{error:#}"),
         };

@@ -23,6 +23,28 @@ fn ready_resource(namespace: &str) -> Resource {
     resource
 }
 
+/// Everything on one node, whose name is given, but for further instances on the others.
+fn ready_resource_on_one_node(namespace: &str) -> (Resource, String) {
+    let space = scenario::namespace(namespace).unwrap();
+    let cluster = scenario::cluster().unwrap();
+    let nodes = cluster.nodes();
+    let closed = scenario::close_nodes(&cluster, &nodes[1..]).unwrap();
+    let spec = json!({ "spec": {
+        "conversation": { "maxAnswerTokens": 400 },
+        "inference": { "autoscaling": { "minReplicas": 1 } },
+    } });
+    let resource = Resource::apply(space, &spec).unwrap();
+    resource.wait_ready(2 * PATIENCE).unwrap();
+    drop(closed);
+    let more = json!({ "spec": { "inference": { "autoscaling": { "minReplicas": 3 } } } });
+    resource.edit(&more).unwrap();
+    resource
+        .wait_replicas("three instances", |count| count >= 3)
+        .unwrap();
+    resource.wait_ready(2 * PATIENCE).unwrap();
+    (resource, nodes[0].name())
+}
+
 /// The instance that is answering now, if one is.
 fn answering(resource: &Resource) -> Option<Pod> {
     let pods = resource.pods("inference").unwrap();
@@ -102,17 +124,16 @@ fn an_instance_dies_in_the_middle_of_an_answer_and_another_one_answers() {
 #[test]
 #[ignore = "needs the cluster: cargo e2e test"]
 fn a_node_is_cut_off_in_the_middle_of_an_answer_and_another_one_answers() {
-    let resource = ready_resource("e2e-node-cut-off");
+    let (resource, home) = ready_resource_on_one_node("e2e-node-cut-off");
     let cluster = &resource.space.cluster;
     let entrance = resource.open().unwrap();
     let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
-    let hub = resource.hub().unwrap();
 
     let (victim, cut, _) = fail_in_the_middle(&resource, &mut conversation, |victim| {
         let nodes = cluster.nodes();
         let node = nodes
             .iter()
-            .find(|node| node.name() == victim.node && node.name() != hub.node)?;
+            .find(|node| node.name() == victim.node && node.name() != home)?;
         Some(scenario::cut_link(cluster, node.number()).unwrap())
     });
 
@@ -187,19 +208,33 @@ mod long {
 
     #[test]
     #[ignore = "needs the cluster: cargo e2e test --all"]
-    fn the_hub_dies_in_the_middle_of_an_answer_and_the_page_asks_again() {
-        let resource = ready_resource("e2e-hub-dies");
+    fn a_worker_dies_in_the_middle_of_an_answer_and_the_page_notices_nothing() {
+        let resource = ready_resource("e2e-worker-dies");
         let entrance = resource.open().unwrap();
         let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
-        let hub = resource.hub().unwrap();
         let id = conversation.ask(LONG).unwrap();
         assert!(conversation.begun(&id, PATIENCE).unwrap());
-        resource.kill_process(&hub).unwrap();
+        resource.kill_process(&resource.worker().unwrap()).unwrap();
+        let reply = conversation.answer(&id, 2 * PATIENCE).unwrap();
+        assert!(!reply.fallback, "{reply:?}");
+        assert_eq!(conversation.connections(), 1);
+        conversation.check_history().unwrap();
+    }
+
+    #[test]
+    #[ignore = "needs the cluster: cargo e2e test --all"]
+    fn a_gateway_dies_in_the_middle_of_an_answer_and_the_page_gets_it_from_another_one() {
+        let resource = ready_resource("e2e-gateway-dies");
+        let entrance = resource.open().unwrap();
+        let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
+        let id = conversation.ask(LONG).unwrap();
+        assert!(conversation.begun(&id, PATIENCE).unwrap());
+        resource.kill_process(&resource.gateway().unwrap()).unwrap();
         let reply = conversation.answer(&id, 2 * PATIENCE).unwrap();
         assert!(!reply.fallback, "{reply:?}");
         assert!(
             conversation.connections() > 1,
-            "the hub's connections end with it"
+            "the gateway's connections end with it"
         );
         let after = Duration::from_secs(5);
         assert!(

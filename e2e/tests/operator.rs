@@ -96,7 +96,7 @@ fn what_is_missing_is_named_until_it_is_there() -> Resource {
     let space = &resource.space;
     let foreign = resource.child("service", "chat-adapters").unwrap();
 
-    let no_prompt = ["AdaptersReady", "False", "SystemPromptMissing"];
+    let no_prompt = ["WorkersReady", "False", "SystemPromptMissing"];
     resource
         .wait_told(no_prompt, &["configMapKeyRef.name", "persona", "create"])
         .unwrap();
@@ -133,7 +133,7 @@ fn what_is_missing_is_named_until_it_is_there() -> Resource {
         .wait_told(["ModelReady", "True", "Published"], &[])
         .unwrap();
     resource
-        .wait_told(["AdaptersReady", "True", "MinimumReplicasAvailable"], &[])
+        .wait_told(["WorkersReady", "True", "MinimumReplicasAvailable"], &[])
         .unwrap();
 
     let taken = ["Stalled", "True", "ObjectNotOwned"];
@@ -155,7 +155,7 @@ fn at_rest_nothing_is_written(resource: &Resource) {
         let configurations = children(resource)
             .into_keys()
             .filter(|name| name.starts_with("ConfigMap"));
-        Ok(configurations.count() == 3)
+        Ok(configurations.count() == 5)
     })
     .unwrap();
     let before = children(resource);

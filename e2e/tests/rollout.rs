@@ -103,7 +103,7 @@ fn ready_resource(namespace: &str, max_answer_tokens: u32) -> Resource {
 #[ignore = "needs the cluster: cargo e2e test"]
 fn an_edit_of_inference_rolls_out_and_no_question_stays_unanswered() {
     let resource = ready_resource("e2e-inference-edit", 128);
-    let hub = resource.hub().unwrap();
+    let (gateway, worker) = (resource.gateway().unwrap(), resource.worker().unwrap());
     let connections = while_people_talk(&resource, || {
         let bounds = json!({ "spec": { "inference": { "autoscaling": { "minReplicas": 3 } } } });
         edit_and_wait(&resource, &bounds, false);
@@ -119,46 +119,94 @@ fn an_edit_of_inference_rolls_out_and_no_question_stays_unanswered() {
         let container = &child["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["resources"]["requests"]["cpu"], "150m");
     });
-    let configured = resource.hub().unwrap();
     assert_eq!(connections, [1, 1], "the pages were to notice nothing");
-    assert_eq!(
-        hub.container, configured.container,
-        "the hub had no reason to restart"
-    );
+    for (before, now) in [
+        (gateway, resource.gateway().unwrap()),
+        (worker, resource.worker().unwrap()),
+    ] {
+        assert_eq!(
+            before.container, now.container,
+            "it had no reason to restart"
+        );
+    }
 }
 
 #[test]
 #[ignore = "needs the cluster: cargo e2e test"]
-fn an_edit_of_the_prompt_restarts_the_hub_and_the_page_gets_its_answers() {
-    let resource = ready_resource("e2e-hub-edit", 128);
-    let (old, instances) = (resource.hub().unwrap(), resource.pods("inference").unwrap());
+fn an_edit_of_the_prompt_replaces_the_workers_and_no_page_notices() {
+    let resource = ready_resource("e2e-workers-edit", 128);
+    let before = (
+        resource.worker().unwrap(),
+        resource.gateway().unwrap(),
+        resource.pods("inference").unwrap(),
+    );
     let connections = while_people_talk(&resource, || {
         let prompt = "You are an old sailor.";
         let edit = json!({ "spec": { "conversation": { "systemPrompt": prompt } } });
         edit_and_wait(&resource, &edit, false);
         let (new, ready) = (
-            resource.hub().unwrap(),
+            resource.worker().unwrap(),
             resource.condition("Ready").unwrap().unwrap(),
         );
-        assert_ne!(new.uid, old.uid);
+        assert_ne!(new.uid, before.0.uid);
         assert!(
             new.ready_since.unwrap() <= ready.since,
-            "{ready:?} came before the hub"
+            "{ready:?} came before the worker"
         );
     });
-    assert!(
-        connections.iter().all(|count| *count > 1),
-        "the pages have to connect to the new hub"
-    );
+    assert_eq!(connections, [1, 1], "the pages were to notice nothing");
+    assert_eq!(before.1.container, resource.gateway().unwrap().container);
     let left = resource.pods("inference").unwrap();
     let stays = |pod: &Pod| {
         left.iter()
             .any(|one| one.uid == pod.uid && one.template == pod.template)
     };
     assert!(
-        instances.iter().any(stays),
+        before.2.iter().any(stays),
         "the instances had no reason to be replaced"
     );
+}
+
+#[test]
+#[ignore = "needs the cluster: cargo e2e test"]
+fn an_edit_of_the_channels_replaces_the_adapters_and_the_pages_move_over() {
+    let resource = ready_resource("e2e-adapters-edit", 64);
+    let old = resource.gateway().unwrap();
+    let connections = while_people_talk(&resource, || {
+        let origins = json!({ "allowedOrigins": ["https://example.com"] });
+        let channels = json!([{ "name": CHANNEL, "webChat": origins }]);
+        edit_and_wait(
+            &resource,
+            &json!({ "spec": { "channels": channels } }),
+            false,
+        );
+        assert_ne!(resource.gateway().unwrap().uid, old.uid);
+        resource.wait_gone("adapters", &old).unwrap();
+    });
+    assert!(
+        connections.iter().all(|count| *count > 1),
+        "the pages have to connect to the new adapters"
+    );
+}
+
+#[test]
+#[ignore = "needs the cluster: cargo e2e test"]
+fn an_edit_that_cannot_work_takes_nothing_away() {
+    let resource = ready_resource("e2e-edit-wrong", 64);
+    while_people_talk(&resource, || {
+        let image = json!({ "spec": { "image": "localhost/chatbot/chatbot:nowhere" } });
+        resource.edit(&image).unwrap();
+        resource
+            .wait_told(["AdaptersReady", "False", "ImagePullFailed"], &["nowhere"])
+            .unwrap();
+        resource
+            .wait_told(["WorkersReady", "False", "ImagePullFailed"], &["nowhere"])
+            .unwrap();
+        resource
+            .wait_told(["Available", "True", "Answering"], &[])
+            .unwrap();
+        edit_and_wait(&resource, &json!({ "spec": { "image": null } }), false);
+    });
 }
 
 /// Only with `cargo e2e test --all`.
@@ -167,7 +215,7 @@ mod long {
 
     #[test]
     #[ignore = "needs the cluster: cargo e2e test --all"]
-    fn an_edit_that_both_the_hub_and_the_instances_read_rolls_both_out() {
+    fn an_edit_that_both_the_workers_and_the_instances_read_rolls_both_out() {
         let resource = ready_resource("e2e-context-edit", 128);
         while_people_talk(&resource, || {
             let edit = json!({ "spec": { "inference": { "contextTokens": 1024 } } });

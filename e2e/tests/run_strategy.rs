@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use chatbot_e2e::conversation::Conversation;
-use chatbot_e2e::resource::{CHANNEL, Resource};
+use chatbot_e2e::resource::{CHANNEL, Pod, Resource};
 use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
 use serde_json::json;
 
@@ -39,14 +39,14 @@ fn paused_it_is_neither_changed_nor_repaired(resource: &Resource) {
     space
         .kubectl(&["delete", "poddisruptionbudget", "chat-inference"])
         .unwrap();
-    let hub = resource.hub().unwrap().uid;
+    let worker = resource.worker().unwrap().uid;
     let edit = json!({ "spec": { "conversation": { "systemPrompt": "You are a sailor." } } });
     resource.edit(&edit).unwrap();
     resource
         .wait_told(["Ready", "False", "Paused"], &[])
         .unwrap();
     thread::sleep(REST);
-    assert_eq!(resource.hub().unwrap().uid, hub);
+    assert_eq!(resource.worker().unwrap().uid, worker);
     assert!(
         resource
             .child("poddisruptionbudget", "chat-inference")
@@ -56,7 +56,7 @@ fn paused_it_is_neither_changed_nor_repaired(resource: &Resource) {
 
     run(resource, "Always");
     wait_until("the edit is rolled out", 2 * PATIENCE, || {
-        Ok(resource.hub()?.uid != hub)
+        Ok(resource.worker()?.uid != worker)
     })
     .unwrap();
     resource.wait_ready(2 * PATIENCE).unwrap();
@@ -75,13 +75,16 @@ fn halted_nothing_runs_and_it_comes_back(resource: &Resource) {
         .wait_told(["Available", "False", "Halted"], &[])
         .unwrap();
     wait_until("no pod is left", 2 * PATIENCE, || {
-        let adapters = resource.pods("adapters")?;
-        let inference = resource.pods("inference")?;
-        ensure!(
-            adapters.is_empty() || inference.iter().any(|pod| !pod.leaving),
-            "the model went before whoever takes messages: {adapters:?}, {inference:?}"
-        );
-        Ok(adapters.is_empty() && inference.is_empty())
+        let mut before: Vec<Pod> = Vec::new();
+        for component in ["adapters", "workers", "inference", "broker", "store"] {
+            let pods = resource.pods(component)?;
+            ensure!(
+                before.is_empty() || pods.iter().any(|pod| !pod.leaving),
+                "{component} went before who needs it: {before:?}, {pods:?}"
+            );
+            before.extend(pods);
+        }
+        Ok(before.is_empty())
     })
     .unwrap();
     resource

@@ -118,8 +118,8 @@ mod long {
 
         let first = renew(&resource);
         resource.wait_ready(3 * PATIENCE).unwrap();
-        let hub = resource.hub().unwrap();
-        assert_eq!((&hub.uid, hub.restarts), (&waiting.uid, 0));
+        let gateway = resource.gateway().unwrap();
+        assert_eq!((&gateway.uid, gateway.restarts), (&waiting.uid, 0));
         assert_eq!(
             resource.object().unwrap()["status"]["url"],
             format!("https://{HOST}")
@@ -135,7 +135,7 @@ mod long {
         .unwrap();
         talks(entrance.address(), &second);
         assert!(open(entrance.address(), &first).is_err());
-        let after = resource.hub().unwrap();
-        assert_eq!((after.uid, after.restarts), (hub.uid, 0));
+        let after = resource.gateway().unwrap();
+        assert_eq!((after.uid, after.restarts), (gateway.uid, 0));
     }
 }

@@ -37,7 +37,7 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
         return Ok(Action::requeue(rest));
     }
     let started = Instant::now();
-    let result = pass(&resource, &context).await;
+    let result = Box::pin(pass(&resource, &context)).await;
     let outcome = result.as_ref().map_or_else(Error::kind, |_| "done");
     context.metrics.passed(outcome, started.elapsed());
     if result.is_ok() {

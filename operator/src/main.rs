@@ -14,6 +14,9 @@ use chatbot_trace::replay::Replay;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+const BROKER_IMAGE: &str = "docker.io/apache/kafka:4.3.0";
+const STORE_IMAGE: &str = "docker.io/library/redis:7.2";
+
 /// Keeps every `ChatBotCluster` of a Kubernetes cluster as it is asked for.
 #[derive(Parser)]
 #[command(
@@ -27,6 +30,14 @@ struct Arguments {
     /// Image of the pods of a resource that names none.
     #[arg(long, env = "CHATBOT_IMAGE", required = true)]
     image: Option<String>,
+    /// Image of the broker that is run for development, for a resource without `messaging`. As Apache's, it has Java at
+    /// /opt/java/openjdk and Kafka at /opt/kafka.
+    #[arg(long, env = "CHATBOT_BROKER_IMAGE", default_value = BROKER_IMAGE)]
+    broker_image: String,
+    /// Image of the store that is run for development, for a resource without `state`. As the official one, it has
+    /// /usr/local/bin/redis-server.
+    #[arg(long, env = "CHATBOT_STORE_IMAGE", default_value = STORE_IMAGE)]
+    store_image: String,
     /// `PriorityClass` of the pods of a resource that names none. Absent: the cluster's default.
     #[arg(long, env = "CHATBOT_PRIORITY_CLASS")]
     priority_class: Option<String>,
@@ -95,6 +106,8 @@ async fn main() -> anyhow::Result<()> {
     let image = arguments.image.context("--image must be set")?;
     let release = Release {
         image,
+        broker_image: arguments.broker_image,
+        store_image: arguments.store_image,
         priority_class: arguments.priority_class.filter(|class| !class.is_empty()),
         pods: arguments.place.pods(),
     };

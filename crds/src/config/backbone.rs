@@ -1,9 +1,23 @@
 //! The broker and the store, as gateway and worker are told of them and tell of them.
 //!
-//! Secrets are mounted as files; one that is missing stops what needs it and is told, and not the process.
+//! Secrets are files: the pod mounts each that is named, as optional, so that a missing one stops what needs it and is
+//! told, and not the pod.
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::{self, Settings};
+use crate::spec::{BackboneTls, RedisMode, SaslMechanism};
+
+/// Partitions of each topic where nothing is asked for.
+pub const DEFAULT_PARTITIONS: i32 = 24;
+/// The port of the broker that the operator runs for development.
+pub const DEVELOPMENT_BROKER_PORT: u16 = 9092;
+/// The port of the store that the operator runs for development.
+pub const DEVELOPMENT_STORE_PORT: u16 = 6379;
+/// Where the Secrets of the broker are mounted: `sasl`, `ca`, `certificate`.
+pub const KAFKA_DIRECTORY: &str = "/kafka";
+/// Where the Secrets of the store are mounted: `credentials`, `ca`, `certificate`.
+pub const REDIS_DIRECTORY: &str = "/redis";
 /// The certificate of the trusted authority in its folder, whatever its key is called.
 pub const CA_FILE: &str = "ca.crt";
 
@@ -51,31 +65,6 @@ pub struct SaslConfig {
     pub mechanism: SaslMechanism,
     /// The Secret with `username` and `password`.
     pub secret: MountedSecret,
-}
-
-/// A mechanism of SASL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SaslMechanism {
-    /// Salted challenge and response, SHA-512.
-    #[serde(rename = "SCRAM-SHA-512")]
-    ScramSha512,
-    /// Salted challenge and response, SHA-256.
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    /// User name and password as they are.
-    #[serde(rename = "PLAIN")]
-    Plain,
-}
-
-/// How the servers of a Redis belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RedisMode {
-    /// One server.
-    Standalone,
-    /// A master and its replicas, watched by sentinels.
-    Sentinel,
-    /// Several masters that share the keys.
-    Cluster,
 }
 
 /// A Redis.
@@ -130,8 +119,115 @@ pub struct MountedSecret {
 pub struct BackboneState {
     /// Whether it can be used; absent while it was not tried yet.
     pub usable: Option<bool>,
-    /// Why, in one word, such as `BrokerUnreachable`.
+    /// One of the reasons of the condition `MessagingReady` or `StateReady`, such as `BrokerUnreachable`.
     pub reason: String,
     /// For a person.
     pub message: String,
 }
+
+impl Backbone {
+    /// The broker and the store of a resource. Where it names none, `broker` and `store` are the hosts of those that the
+    /// operator runs for development.
+    #[must_use]
+    pub fn of(settings: &Settings, broker: &str, store: &str) -> Self {
+        let prefix = |end| settings::prefix(&settings.namespace, &settings.name, end);
+        let kafka = settings.kafka.as_ref().map_or_else(
+            || KafkaConfig {
+                bootstrap_servers: vec![format!("{broker}:{DEVELOPMENT_BROKER_PORT}")],
+                topic_prefix: prefix('.'),
+                partitions: DEFAULT_PARTITIONS.unsigned_abs(),
+                replication_factor: 1,
+                retention_seconds: 7 * 24 * 3600,
+                sasl: None,
+                tls: None,
+            },
+            KafkaConfig::of,
+        );
+        let redis = settings.redis.as_ref().map_or_else(
+            || RedisConfig {
+                mode: RedisMode::Standalone,
+                addresses: vec![format!("{store}:{DEVELOPMENT_STORE_PORT}")],
+                master_name: None,
+                key_prefix: prefix(':'),
+                credentials: None,
+                tls: None,
+            },
+            RedisConfig::of,
+        );
+        Self {
+            kafka,
+            redis,
+            session_turns: settings.conversation.history_turns.max(SHOWN_TURNS),
+            session_timeout_seconds: settings.conversation.session_timeout.as_secs(),
+        }
+    }
+
+    /// Every Secret that a pod mounts for them.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&MountedSecret> {
+        let sasl = self.kafka.sasl.as_ref().map(|sasl| &sasl.secret);
+        let tls = [&self.kafka.tls, &self.redis.tls].into_iter().flatten();
+        [sasl, self.redis.credentials.as_ref()]
+            .into_iter()
+            .chain(tls.flat_map(|tls| [tls.ca.as_ref(), tls.certificate.as_ref()]))
+            .flatten()
+            .collect()
+    }
+}
+
+impl KafkaConfig {
+    fn of(kafka: &settings::Kafka) -> Self {
+        Self {
+            bootstrap_servers: kafka.bootstrap_servers.clone(),
+            topic_prefix: kafka.topic_prefix.clone(),
+            partitions: kafka.partitions,
+            replication_factor: kafka.replication_factor,
+            retention_seconds: kafka.retention.as_secs(),
+            sasl: kafka.sasl.as_ref().map(|(mechanism, secret)| SaslConfig {
+                mechanism: *mechanism,
+                secret: mounted(secret, KAFKA_DIRECTORY, "sasl"),
+            }),
+            tls: kafka.tls.as_ref().map(|tls| of_tls(tls, KAFKA_DIRECTORY)),
+        }
+    }
+}
+
+impl RedisConfig {
+    fn of(redis: &settings::Redis) -> Self {
+        Self {
+            mode: redis.mode,
+            addresses: redis.addresses.clone(),
+            master_name: redis.master_name.clone(),
+            key_prefix: redis.key_prefix.clone(),
+            credentials: redis
+                .secret
+                .as_ref()
+                .map(|secret| mounted(secret, REDIS_DIRECTORY, "credentials")),
+            tls: redis.tls.as_ref().map(|tls| of_tls(tls, REDIS_DIRECTORY)),
+        }
+    }
+}
+
+fn of_tls(tls: &BackboneTls, directory: &str) -> BackboneTlsConfig {
+    BackboneTlsConfig {
+        ca: tls.ca_secret_ref.as_ref().map(|ca| MountedSecret {
+            key: Some(ca.key.clone()),
+            ..mounted(&ca.name, directory, "ca")
+        }),
+        certificate: tls
+            .certificate_secret_ref
+            .as_ref()
+            .map(|certificate| mounted(&certificate.name, directory, "certificate")),
+    }
+}
+
+fn mounted(secret: &str, directory: &str, what: &str) -> MountedSecret {
+    MountedSecret {
+        name: secret.to_owned(),
+        directory: format!("{directory}/{what}"),
+        key: None,
+    }
+}
+
+/// Turns that a page shows again after a reload, even where the model is given fewer.
+const SHOWN_TURNS: u32 = 50;

@@ -2,22 +2,23 @@
 
 use k8s_openapi::api::core::v1::Toleration;
 
+use super::backbone::{plain_kafka, plain_redis};
 use super::engine::{plain_engine, plain_rollout};
 use super::{
-    Adapters, Channel, Conversation, Exposure, Inference, ModelSource, NodeCapacity, Platform,
-    Resources, Service, Settings, SystemPrompt,
+    Adapters, Autoscaling, Channel, Conversation, Exposure, Inference, ModelSource, NodeCapacity,
+    Platform, Resources, Service, Settings, SystemPrompt, Workers,
 };
-use crate::spec::{Autoscaling, ChatBotCluster};
+use crate::spec::{ChatBotCluster, PodAutoscaling};
 use crate::{Fault, rules, spec};
 
 /// The plain values of a resource in which no fault was found. A fault here is one that no rule has seen.
 pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
     let spec = &cluster.spec;
     let metadata = &cluster.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
     let namespace = metadata.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
     Ok(Settings {
-        name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
         run: spec.run_strategy,
@@ -52,6 +53,10 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             .map(|exposure| Exposure::of(exposure, &namespace)),
         conversation: plain_conversation(&spec.conversation)?,
         adapters: Adapters {
+            autoscaling: plain_autoscaling(
+                "spec.adapters.autoscaling",
+                &spec.adapters.autoscaling,
+            )?,
             resources: plain_resources(spec.adapters.resources.as_ref()),
             node_selector: spec.adapters.node_selector.clone().unwrap_or_default(),
             tolerations: plain_tolerations(spec.adapters.tolerations.as_deref()),
@@ -66,7 +71,23 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
                 session_affinity: spec.adapters.service.session_affinity,
             },
         },
+        workers: Workers {
+            autoscaling: plain_autoscaling("spec.workers.autoscaling", &spec.workers.autoscaling)?,
+            resources: plain_resources(spec.workers.resources.as_ref()),
+            node_selector: spec.workers.node_selector.clone().unwrap_or_default(),
+            tolerations: plain_tolerations(spec.workers.tolerations.as_deref()),
+        },
         inference: plain_inference(&spec.inference)?,
+        kafka: spec
+            .messaging
+            .as_ref()
+            .map(|messaging| plain_kafka(&messaging.kafka, &namespace, &name))
+            .transpose()?,
+        redis: spec
+            .state
+            .as_ref()
+            .map(|state| plain_redis(&state.redis, &namespace, &name)),
+        name,
         namespace,
     })
 }
@@ -128,7 +149,7 @@ fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
         },
         None => return Err(unset(&at("model.source"), rules::ONE_SOURCE)),
     };
-    let Autoscaling {
+    let spec::Autoscaling {
         min_replicas,
         max_replicas,
         target_cpu_utilization_percentage,
@@ -159,6 +180,19 @@ fn plain_inference(inference: &spec::Inference) -> Result<Inference, Fault> {
         )?,
         behavior: behavior.clone(),
         rollout: plain_rollout(&inference.rollout)?,
+    })
+}
+
+fn plain_autoscaling(path: &str, autoscaling: &PodAutoscaling) -> Result<Autoscaling, Fault> {
+    let at = |field: &str| format!("{path}.{field}");
+    Ok(Autoscaling {
+        min_replicas: count(&at("minReplicas"), autoscaling.min_replicas)?,
+        max_replicas: count(&at("maxReplicas"), autoscaling.max_replicas)?,
+        target_cpu_utilization_percentage: count(
+            &at("targetCPUUtilizationPercentage"),
+            autoscaling.target_cpu_utilization_percentage,
+        )?,
+        behavior: autoscaling.behavior.clone(),
     })
 }
 
@@ -200,7 +234,7 @@ fn plain_tolerations(tolerations: Option<&[spec::Toleration]>) -> Vec<Toleration
         .collect()
 }
 
-fn count(path: &str, value: i32) -> Result<u32, Fault> {
+pub(super) fn count(path: &str, value: i32) -> Result<u32, Fault> {
     u32::try_from(value).map_err(|_| Fault {
         path: path.to_owned(),
         value: value.to_string(),
@@ -208,7 +242,7 @@ fn count(path: &str, value: i32) -> Result<u32, Fault> {
     })
 }
 
-fn unset(path: &str, remedy: &str) -> Fault {
+pub(super) fn unset(path: &str, remedy: &str) -> Fault {
     Fault {
         path: path.to_owned(),
         value: String::new(),

@@ -6,12 +6,16 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Resources, Toleration, shapes};
+use super::{PodAutoscaling, Resources, Toleration, shapes};
 
 /// The pods that talk to the chat platforms: Deployment `<name>-adapters`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Adapters {
+    /// How many pods there are.
+    #[serde(default)]
+    pub autoscaling: PodAutoscaling,
+
     /// Requests and limits of a pod. Absent: the operator's own figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,

@@ -36,6 +36,38 @@ pub struct Autoscaling {
     pub behavior: Option<Behavior>,
 }
 
+/// How many pods there are, by load.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("self.minReplicas <= self.maxReplicas")
+        .message(crate::rules::MIN_MAX)
+        .field_path(".minReplicas")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PodAutoscaling {
+    /// Fewest pods. With 2 a lost node interrupts nothing.
+    #[serde(default = "min_pods")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_replicas: i32,
+
+    /// Most pods.
+    #[serde(default = "max_pods")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: i32,
+
+    /// Mean CPU use, in percent of what the pods request, that the number of pods is steered to.
+    #[serde(
+        rename = "targetCPUUtilizationPercentage",
+        default = "target_cpu_utilization_percentage"
+    )]
+    #[schemars(range(min = 1, max = 100))]
+    pub target_cpu_utilization_percentage: i32,
+
+    /// How fast pods are added and removed, as in `HorizontalPodAutoscaler` `autoscaling/v2`. Absent: as there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behavior: Option<Behavior>,
+}
+
 /// How fast instances are added and removed.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,6 +147,25 @@ impl Default for Autoscaling {
             behavior: None,
         }
     }
+}
+
+impl Default for PodAutoscaling {
+    fn default() -> Self {
+        Self {
+            min_replicas: min_pods(),
+            max_replicas: max_pods(),
+            target_cpu_utilization_percentage: target_cpu_utilization_percentage(),
+            behavior: None,
+        }
+    }
+}
+
+fn min_pods() -> i32 {
+    2
+}
+
+fn max_pods() -> i32 {
+    10
 }
 
 fn min_replicas() -> i32 {

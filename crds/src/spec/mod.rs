@@ -10,6 +10,7 @@ mod duration;
 mod engine;
 mod exposure;
 mod inference;
+mod messaging;
 mod network_policy;
 mod pods;
 mod quantity;
@@ -17,10 +18,12 @@ mod references;
 mod rollout;
 mod run;
 pub(crate) mod shapes;
+mod state;
+mod workers;
 
 pub use adapters::{Adapters, Service, ServiceType, SessionAffinity};
 pub use autoscaling::{
-    Autoscaling, Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy,
+    Autoscaling, Behavior, PodAutoscaling, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy,
 };
 pub use channels::{Channel, WebChat};
 pub use conversation::{Conversation, SystemPromptSource};
@@ -28,12 +31,15 @@ pub use duration::Duration;
 pub use engine::{Engine, EnvSource, EnvVar};
 pub use exposure::{Exposure, ExposureTls, HttpRouteExposure, IngressExposure, ParentRef};
 pub use inference::{ClaimSource, Inference, Model, ModelSource, NodeCapacity};
+pub use messaging::{Kafka, Messaging, Sasl, SaslMechanism};
 pub use network_policy::{NetworkPolicy, NetworkPolicyMode};
 pub use pods::{PodMetadata, Resources, Toleration, TolerationEffect, TolerationOperator};
 pub use quantity::Quantity;
-pub use references::{ConfigMapKeyRef, SecretKeyRef, SecretRef};
+pub use references::{CaSecretRef, ConfigMapKeyRef, SecretKeyRef, SecretRef};
 pub use rollout::{Amount, Rollout};
 pub use run::RunStrategy;
+pub use state::{BackboneTls, Redis, RedisMode, State};
+pub use workers::Workers;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -120,7 +126,12 @@ use crate::status::ChatBotClusterStatus;
 #[x_kube(
     validation = Rule::new("self.conversation.maxAnswerTokens < self.inference.contextTokens")
         .message(crate::rules::ANSWER_FITS)
-        .field_path(".conversation.maxAnswerTokens")
+        .field_path(".conversation.maxAnswerTokens"),
+    validation = Rule::new(
+        "self.workers.autoscaling.maxReplicas <= (has(self.messaging) ? self.messaging.kafka.partitions : 24)"
+    )
+    .message(crate::rules::backbone::WORKERS_HAVE_PARTITIONS)
+    .field_path(".workers.autoscaling.maxReplicas")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ChatBotClusterSpec {
@@ -180,8 +191,21 @@ pub struct ChatBotClusterSpec {
     #[serde(default)]
     pub adapters: Adapters,
 
+    /// The pods that answer messages.
+    #[serde(default)]
+    pub workers: Workers,
+
     /// The pods that run the model.
     pub inference: Inference,
+
+    /// The broker that messages go through. Absent: one pod that the operator runs, for development: what it holds is
+    /// lost with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messaging: Option<Messaging>,
+
+    /// The store of sessions and routes. Absent: one pod that the operator runs, for development.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
 }
 
 /// When a node pulls the image.

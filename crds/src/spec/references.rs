@@ -30,6 +30,28 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
+/// A certification authority's certificate in a Secret.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaSecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = shapes::object_name())]
+    pub name: String,
+
+    /// The key.
+    #[serde(default = "ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(crate::rules::engine::SECRET_KEY)
+    )]
+    pub key: String,
+}
+
+fn ca_key() -> String {
+    "ca.crt".to_owned()
+}
+
 /// A key of a `ConfigMap`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

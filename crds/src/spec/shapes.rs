@@ -125,6 +125,23 @@ pub(super) fn origins(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Addresses of servers.
+pub(super) fn addresses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 16,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 255,
+            "x-kubernetes-validations": [
+                { "rule": "self.matches('^[^:/@ ]+:[0-9]{1,5}$')", "message": rules::backbone::ADDRESS },
+            ],
+        },
+    })
+}
+
 pub(super) fn node_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

@@ -57,6 +57,12 @@ names! {
         AdaptersReady,
         /// Every channel can receive and send.
         ChannelsReady,
+        /// The workers work.
+        WorkersReady,
+        /// The broker can be used.
+        MessagingReady,
+        /// The store can be used.
+        StateReady,
         /// The specified model is served.
         ModelReady,
         /// The instances work.
@@ -85,6 +91,12 @@ names! {
         AdaptersNotReady,
         /// A channel does not work.
         ChannelsNotReady,
+        /// The workers do not work.
+        WorkersNotReady,
+        /// The broker cannot be used.
+        MessagingNotReady,
+        /// The store cannot be used.
+        StateNotReady,
         /// The model cannot be served.
         ModelNotReady,
         /// The instances do not work.
@@ -161,6 +173,32 @@ names! {
         Listening,
         /// The channel's gateway cannot be reached.
         Disconnected,
+        /// The broker and its topics can be used.
+        BrokerReady,
+        /// The broker that the operator runs for development can be used; what it holds is lost with its pod.
+        DevelopmentBroker,
+        /// The broker does not answer.
+        BrokerUnreachable,
+        /// A Secret that is named, or a key of it, is not there.
+        SecretMissing,
+        /// The user name or the password is not accepted.
+        CredentialsRejected,
+        /// TLS could not be agreed on, or a certificate is not trusted.
+        TLSFailed,
+        /// The topics may not be made, read or written.
+        TopicForbidden,
+        /// The topics cannot be used as they are.
+        TopicUnusable,
+        /// There are fewer brokers than copies that are asked for.
+        TooFewBrokers,
+        /// The store can be used.
+        StoreReady,
+        /// The store that the operator runs for development can be used.
+        DevelopmentStore,
+        /// The store does not answer.
+        StoreUnreachable,
+        /// The store may throw keys away to make room.
+        EvictionEnabled,
         /// The model is served.
         Published,
         /// The model's file is not there.
@@ -238,6 +276,21 @@ impl ConditionType {
                 "one cannot; the worst one's reason",
                 "none was tried yet",
             ],
+            Self::WorkersReady => [
+                "enough worker pods consume messages",
+                "they do not",
+                "the pods are unseen",
+            ],
+            Self::MessagingReady => [
+                "broker and topics can be used",
+                "they cannot",
+                "no pod has looked yet",
+            ],
+            Self::StateReady => [
+                "the store can be used and keeps its keys",
+                "it cannot, or does not",
+                "no pod has looked yet",
+            ],
             Self::ModelReady => [
                 "the specified model is served",
                 "it cannot be",
@@ -269,6 +322,9 @@ impl ConditionType {
                 | Self::Stalled
                 | Self::AdaptersReady
                 | Self::ChannelsReady
+                | Self::WorkersReady
+                | Self::MessagingReady
+                | Self::StateReady
                 | Self::ModelReady
                 | Self::InferenceReady
                 | Self::ScalingActive
@@ -279,114 +335,5 @@ impl ConditionType {
     #[must_use]
     pub const fn is_abnormal_true(self) -> bool {
         matches!(self, Self::Reconciling | Self::Stalled)
-    }
-
-    /// Its reasons, `Pending` included where it can be that.
-    #[must_use]
-    pub fn reasons(self) -> Vec<Reason> {
-        use Reason as R;
-        let own: &[Reason] = match self {
-            Self::Ready => &[
-                R::AllReady,
-                R::InvalidSpec,
-                R::RollingOut,
-                R::Stalled,
-                R::Halted,
-                R::Paused,
-                R::Terminating,
-                R::NotAvailable,
-                R::AdaptersNotReady,
-                R::ChannelsNotReady,
-                R::ModelNotReady,
-                R::InferenceNotReady,
-            ],
-            Self::Available => &[
-                R::Answering,
-                R::AdapterHopFailed,
-                R::QueueHopFailed,
-                R::WorkerHopFailed,
-                R::InferenceHopFailed,
-                R::ReplyHopFailed,
-                R::Halted,
-                R::ProbeOverdue,
-            ],
-            Self::Accepted => &[R::Valid, R::InvalidSpec],
-            Self::Reconciling => &[
-                R::RollingOut,
-                R::Halting,
-                R::Terminating,
-                R::Settled,
-                R::Paused,
-            ],
-            Self::Stalled => &[
-                R::InvalidSpec,
-                R::ObjectNotOwned,
-                R::Forbidden,
-                R::AdmissionDenied,
-                R::WebhookUnavailable,
-                R::QuotaExceeded,
-                R::ObjectInvalid,
-                R::Contended,
-                R::ProgressDeadlineExceeded,
-                R::NotStalled,
-            ],
-            Self::AdaptersReady => &[
-                R::SystemPromptMissing,
-                R::TLSSecretMissing,
-                R::TLSSecretInvalid,
-                R::RouteNotAccepted,
-                R::Halted,
-            ],
-            Self::ChannelsReady => &[R::AllReady, R::Listening, R::Disconnected, R::Halted],
-            Self::ModelReady => &[
-                R::Published,
-                R::SourceNotFound,
-                R::SourceUnreadable,
-                R::SourceTruncated,
-                R::SourceDamaged,
-                R::UnsupportedFormat,
-                R::LimitExceeded,
-                R::DoesNotFit,
-                R::StoreUnbound,
-            ],
-            Self::InferenceReady => &[R::ModelNotReady, R::Halted],
-            Self::ScalingActive => &[
-                R::WithinBounds,
-                R::LimitedByMaximum,
-                R::MetricsUnavailable,
-                R::AutoscalerMissing,
-                R::Halted,
-            ],
-        };
-        own.iter()
-            .chain(self.of_pods())
-            .copied()
-            .chain(
-                Reason::of_persons()
-                    .filter(|reason| self == Self::Stalled && !own.contains(reason)),
-            )
-            .chain((self != Self::Stalled).then_some(R::Pending))
-            .collect()
-    }
-
-    /// The reasons of a condition that follows from a component's pods.
-    const fn of_pods(self) -> &'static [Reason] {
-        use Reason as R;
-        match self {
-            Self::AdaptersReady | Self::InferenceReady => &[
-                R::MinimumReplicasAvailable,
-                R::RollingOut,
-                R::InsufficientReplicas,
-                R::Unschedulable,
-                R::ImagePullFailed,
-                R::CrashLooping,
-                R::QuotaExceeded,
-                R::PodsForbidden,
-                R::ObjectInvalid,
-                R::DeploymentPaused,
-                R::ReferenceMissing,
-            ],
-            _ => &[],
-        }
     }
 }

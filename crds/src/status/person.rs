@@ -28,11 +28,19 @@ impl Reason {
             | Self::PodsForbidden
             | Self::ObjectInvalid
             | Self::DeploymentPaused
+            | Self::SecretMissing
+            | Self::CredentialsRejected
+            | Self::TLSFailed
+            | Self::TopicForbidden
+            | Self::TopicUnusable
+            | Self::TooFewBrokers
             | Self::ImagePullFailed => Some(0),
             Self::CrashLooping => Some(CRASHES),
             Self::Unschedulable
             | Self::InsufficientReplicas
             | Self::RouteNotAccepted
+            | Self::BrokerUnreachable
+            | Self::StoreUnreachable
             | Self::Disconnected => Some(WAITING),
             _ => None,
         }
@@ -51,7 +59,13 @@ impl ConditionType {
     pub const fn needs_persons(self) -> bool {
         matches!(
             self,
-            Self::AdaptersReady | Self::ChannelsReady | Self::ModelReady | Self::InferenceReady
+            Self::AdaptersReady
+                | Self::ChannelsReady
+                | Self::WorkersReady
+                | Self::MessagingReady
+                | Self::StateReady
+                | Self::ModelReady
+                | Self::InferenceReady
         )
     }
 }

@@ -10,6 +10,7 @@ impl Reason {
             Self::of_the_whole,
             Self::of_a_refusal,
             Self::of_a_part,
+            Self::of_the_backbone,
             Self::of_the_model,
         ]
         .into_iter()
@@ -32,6 +33,9 @@ impl Reason {
             Self::NotAvailable => "see the condition Available",
             Self::AdaptersNotReady => "see the condition AdaptersReady",
             Self::ChannelsNotReady => "see the condition ChannelsReady",
+            Self::WorkersNotReady => "see the condition WorkersReady",
+            Self::MessagingNotReady => "see the condition MessagingReady",
+            Self::StateNotReady => "see the condition StateReady",
             Self::ModelNotReady => "see the condition ModelReady",
             Self::InferenceNotReady => "see the condition InferenceReady",
             Self::ProgressDeadlineExceeded => {
@@ -142,6 +146,36 @@ impl Reason {
             _ => return None,
         })
     }
+
+    /// What to do about the broker and the store.
+    const fn of_the_backbone(self) -> Option<&'static str> {
+        Some(match self {
+            Self::DevelopmentBroker => "for production name a Kafka in messaging.kafka",
+            Self::DevelopmentStore => "for production name a Redis in state.redis",
+            Self::BrokerUnreachable => {
+                "correct messaging.kafka.bootstrapServers, or see why the brokers do not answer"
+            }
+            Self::StoreUnreachable => {
+                "correct state.redis.addresses, or see why the servers do not answer"
+            }
+            Self::SecretMissing => "make the Secret, with the key, that the message names",
+            Self::CredentialsRejected => {
+                "correct the user name and the password in the Secret that the message names; they are read again by themselves"
+            }
+            Self::TLSFailed => {
+                "name the authority that signed the server's certificate in tls.caSecretRef; the certificate must be for the address that is named"
+            }
+            Self::TopicForbidden => {
+                "let the user create, read and write the topics that the message names, or create them with as many partitions"
+            }
+            Self::TooFewBrokers => "add brokers, or lower messaging.kafka.replicationFactor",
+            Self::EvictionEnabled => "set maxmemory-policy to noeviction",
+            Self::TopicUnusable => {
+                "do as the message says; a topic with other partitions is deleted, or another topicPrefix chosen"
+            }
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +195,8 @@ mod tests {
             Reason::NotStalled,
             Reason::MinimumReplicasAvailable,
             Reason::Listening,
+            Reason::BrokerReady,
+            Reason::StoreReady,
             Reason::Published,
             Reason::WithinBounds,
         ];

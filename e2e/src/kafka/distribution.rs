@@ -66,6 +66,11 @@ impl Distribution {
         Ok(distribution)
     }
 
+    /// The folder with Kafka's parts.
+    pub(super) fn jars(&self) -> &Path {
+        &self.jars
+    }
+
     pub(super) fn archive(&self) -> &Path {
         &self.archive
     }

@@ -110,6 +110,8 @@ impl Ground {
     pub fn operator_of(&self, gate: Gate) -> Operator<'_> {
         let release = Release {
             image: "localhost/chatbot:1".to_owned(),
+            broker_image: "localhost/kafka:1".to_owned(),
+            store_image: "localhost/redis:1".to_owned(),
             ..Release::default()
         };
         let context = Context::new(

@@ -8,12 +8,15 @@ mod cost;
 mod error_rate;
 mod exposure;
 mod inference;
+mod messaging;
 mod model_store;
 mod network_policy;
 mod prewarm;
 mod spot;
 mod standby;
+mod state;
 mod training;
+mod workers;
 
 use crate::facts::Facts;
 use crate::proposal::Proposal;
@@ -49,6 +52,18 @@ pub const ALL: &[Capability] = &[
     Capability {
         name: "inference",
         propose: inference::propose,
+    },
+    Capability {
+        name: "messaging",
+        propose: messaging::propose,
+    },
+    Capability {
+        name: "state",
+        propose: state::propose,
+    },
+    Capability {
+        name: "workers",
+        propose: workers::propose,
     },
     Capability {
         name: "model_store",

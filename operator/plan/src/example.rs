@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use chatbot_crds::config::{ChannelState, ModelState, ProbeState, State};
+use chatbot_crds::config::{BackboneState, ChannelState, ModelState, ProbeState, State};
 use chatbot_crds::{ChatBotClusterStatus, Settings};
 use jiff::{SignedDuration, Timestamp};
 
@@ -51,6 +51,8 @@ pub fn world_with(edit: impl FnOnce(String) -> String) -> World {
         },
         release: Release {
             image: "chatbot:1".to_owned(),
+            broker_image: "kafka:1".to_owned(),
+            store_image: "redis:1".to_owned(),
             priority_class: Some("chatbot-production".to_owned()),
             pods: Some(PodPeer {
                 namespace: "chatbot-system".to_owned(),
@@ -126,7 +128,15 @@ impl World {
     pub fn rolled_out(mut self, instances: u32) -> Self {
         let plan = plan(&self);
         self.observed.pods.clear();
-        for (component, replicas) in [(Component::Adapters, 1), (Component::Inference, instances)] {
+        for component in Component::ALL {
+            let replicas = match component {
+                Component::Adapters | Component::Workers => 2,
+                Component::Inference => instances,
+                Component::Broker | Component::Store => 1,
+            };
+            if revision_of(&plan.objects, component).is_none() {
+                continue;
+            }
             let name = crate::names::workload(&self.cluster, component);
             let seen = self.observed.deployments.entry(name).or_default();
             (seen.desired, seen.replicas, seen.updated, seen.ready) =
@@ -138,6 +148,11 @@ impl World {
             }
         }
         self
+    }
+
+    /// One of the instances of [`Self::rolled_out`].
+    pub fn instance(&self) -> PodSeen {
+        pod(&plan(self), Component::Inference, 0)
     }
 
     /// The adapters' pod reports a conversation that ended then.
@@ -191,6 +206,16 @@ pub fn pod(plan: &Plan, component: Component, index: u32) -> PodSeen {
         .find(|object| object.key.kind == "ConfigMap" && object.component == Some(component))
         .map(|object| object.key.name.clone());
     let mut state = State::default();
+    if matches!(component, Component::Adapters | Component::Workers) {
+        let usable = |reason: &str| {
+            Some(BackboneState {
+                usable: Some(true),
+                reason: reason.to_owned(),
+                message: String::new(),
+            })
+        };
+        (state.broker, state.store) = (usable("BrokerReady"), usable("StoreReady"));
+    }
     match component {
         Component::Adapters => state.channels.push(ChannelState {
             name: "web".to_owned(),
@@ -206,6 +231,7 @@ pub fn pod(plan: &Plan, component: Component, index: u32) -> PodSeen {
                 parameters: 135_000_000,
             });
         }
+        Component::Workers | Component::Broker | Component::Store => {}
     }
     PodSeen {
         name: format!("{}-{index}", component.as_str()),

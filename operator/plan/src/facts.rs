@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chatbot_crds::config::{HubConfig, INFERENCE_PORT, InferenceConfig, model_path};
+use chatbot_crds::config::{
+    AdaptersConfig, Backbone, GatewayConfig, INFERENCE_PORT, InferenceConfig, WorkerConfig,
+    WorkersConfig, model_path,
+};
 use chatbot_crds::settings::{NodeCapacity, Resources};
 use chatbot_crds::spec::Quantity;
 use chatbot_crds::{ChatBotClusterStatus, Reason, Settings};
@@ -27,7 +30,11 @@ pub struct Facts {
     /// What is to be remembered of it; nothing when the spec says it.
     pub taken_capacity: Option<TakenCapacity>,
     /// The configuration of the adapters.
-    pub hub_config: Configuration,
+    pub adapters_config: Configuration,
+    /// The configuration of the workers.
+    pub workers_config: Configuration,
+    /// The broker and the store, as both are told of them.
+    pub backbone: Backbone,
     /// The configuration of the instances; unknown while their share of a node is.
     pub inference_config: Option<Configuration>,
     /// What is in it.
@@ -67,7 +74,20 @@ impl Facts {
             "http://{}:{INFERENCE_PORT}",
             names::workload(&world.cluster, Component::Inference)
         );
-        let hub = HubConfig::of(&world.settings, &url);
+        let of = |component| names::workload(&world.cluster, component);
+        let backbone = Backbone::of(
+            &world.settings,
+            &of(Component::Broker),
+            &of(Component::Store),
+        );
+        let adapters = AdaptersConfig {
+            gateway: GatewayConfig::of(&world.settings),
+            backbone: backbone.clone(),
+        };
+        let workers = WorkersConfig {
+            worker: WorkerConfig::of(&world.settings, &url),
+            backbone: backbone.clone(),
+        };
         let instance = node_capacity.known().map(|capacity| {
             let share = share(capacity, world.settings.inference.instances_per_node);
             let threads = threads(world, share);
@@ -83,7 +103,9 @@ impl Facts {
         Self {
             node_capacity,
             taken_capacity,
-            hub_config: configuration(world, Component::Adapters, &hub),
+            adapters_config: configuration(world, Component::Adapters, &adapters),
+            workers_config: configuration(world, Component::Workers, &workers),
+            backbone,
             inference_config,
             instance,
             instance_memory,

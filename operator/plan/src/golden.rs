@@ -115,7 +115,7 @@ fn half_way_through_a_rollout_the_old_configuration_stays() {
 }
 
 #[test]
-fn an_edited_prompt_replaces_the_hub_alone() {
+fn an_edited_prompt_replaces_the_workers_alone() {
     let brief = edited(|yaml| format!("{yaml}\n  conversation: {{ systemPrompt: Be brief. }}\n"));
     insta::assert_yaml_snapshot!(planned(&brief));
 }

@@ -4,9 +4,12 @@
 //! same world gives the same plan. Whatever it may depend on is in [`world::World`]; whatever must outlive a pass is in
 //! [`memory::Memory`].
 
+mod autoscaler;
+mod backbone;
 pub mod capability;
 pub mod claim;
 pub mod decision;
+mod development;
 #[cfg(test)]
 mod example;
 pub mod facts;
@@ -217,6 +220,24 @@ fn decide(
 ) -> Condition {
     match verdict {
         Verdict::Decided(condition) => condition,
+        Verdict::Behind {
+            component,
+            condition,
+        } => {
+            let judged = Judged {
+                kind: condition.kind,
+                component,
+                minimum: 1,
+                hindrance: None,
+                impairment: None,
+            };
+            let pod = workload::judge(judged, world, objects, rollout);
+            if pod.status == Some(true) {
+                condition
+            } else {
+                pod
+            }
+        }
         Verdict::Pods {
             kind,
             component,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chatbot_crds::config::ADMIN_PORT;
+use chatbot_crds::config::{ADMIN_PORT, Backbone, CA_FILE};
 use chatbot_crds::settings::Resources;
+use k8s_openapi::api::apps::v1::{DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-    HTTPGetAction, Lifecycle, LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec,
-    Probe, SeccompProfile, SecurityContext, SleepAction, Toleration, TopologySpreadConstraint,
-    Volume, VolumeMount,
+    HTTPGetAction, KeyToPath, Lifecycle, LifecycleHandler, LocalObjectReference,
+    PodSecurityContext, PodSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
+    SleepAction, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -32,8 +33,8 @@ pub struct PodOf<'a> {
     pub component: Component,
     /// The program's subcommand.
     pub command: &'a str,
-    /// The name of its port and its number.
-    pub port: (&'a str, u16),
+    /// The name and the number of the port that it is reached at, beside the one that it tells about itself at.
+    pub port: Option<(&'a str, u16)>,
     /// The ConfigMap with its configuration.
     pub config: &'a str,
     /// Requests and limits.
@@ -48,56 +49,26 @@ impl PodOf<'_> {
     /// The pod.
     #[must_use]
     pub fn spec(&self, world: &World) -> PodSpec {
+        let config = Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: self.config.to_owned(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        };
         PodSpec {
-            containers: vec![self.container(world)],
-            volumes: Some(vec![
-                Volume {
-                    name: "config".to_owned(),
-                    config_map: Some(ConfigMapVolumeSource {
-                        name: self.config.to_owned(),
-                        ..ConfigMapVolumeSource::default()
-                    }),
-                    ..Volume::default()
-                },
-                // The root file system is read-only.
-                Volume {
-                    name: "tmp".to_owned(),
-                    empty_dir: Some(EmptyDirVolumeSource::default()),
-                    ..Volume::default()
-                },
-            ]),
-            image_pull_secrets: some(
-                world
-                    .settings
-                    .image_pull_secrets
-                    .iter()
-                    .map(|name| LocalObjectReference { name: name.clone() })
-                    .collect::<Vec<_>>(),
-            ),
-            priority_class_name: priority_class(world).cloned(),
+            // The root file system is read-only.
+            volumes: Some(vec![config, scratch("tmp")]),
             node_selector: some(self.node_selector.clone()),
             tolerations: some(self.tolerations.to_vec()),
             topology_spread_constraints: Some(vec![self.spread(world)]),
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                run_as_user: Some(USER),
-                run_as_group: Some(USER),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".to_owned(),
-                    localhost_profile: None,
-                }),
-                ..PodSecurityContext::default()
-            }),
-            // The data plane never talks to the Kubernetes API.
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            termination_grace_period_seconds: Some(GRACE_SECONDS),
-            ..PodSpec::default()
+            ..confined(world, self.container(world))
         }
     }
 
     fn container(&self, world: &World) -> Container {
-        let (port_name, port) = self.port;
+        let ports = self.port.into_iter().chain([("admin", ADMIN_PORT)]);
         Container {
             name: names::CONTAINER.to_owned(),
             image: Some(image(world).to_owned()),
@@ -107,10 +78,11 @@ impl PodOf<'_> {
                 "--config".to_owned(),
                 chatbot_crds::config::CONFIG_FILE.to_owned(),
             ]),
-            ports: Some(vec![
-                container_port(port_name, port),
-                container_port("admin", ADMIN_PORT),
-            ]),
+            ports: Some(
+                ports
+                    .map(|(name, port)| container_port(name, port))
+                    .collect(),
+            ),
             resources: self.resources.requirements(),
             volume_mounts: Some(vec![
                 mount("config", names::CONFIG_DIRECTORY, true),
@@ -128,15 +100,7 @@ impl PodOf<'_> {
                 }),
                 ..Lifecycle::default()
             }),
-            security_context: Some(SecurityContext {
-                allow_privilege_escalation: Some(false),
-                read_only_root_filesystem: Some(true),
-                capabilities: Some(Capabilities {
-                    add: None,
-                    drop: Some(vec!["ALL".to_owned()]),
-                }),
-                ..SecurityContext::default()
-            }),
+            security_context: Some(unprivileged()),
             // A program that cannot start says why there; what dies without a word leaves the end of its log.
             termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
             ..Container::default()
@@ -156,6 +120,107 @@ impl PodOf<'_> {
             when_unsatisfiable: "ScheduleAnyway".to_owned(),
             ..TopologySpreadConstraint::default()
         }
+    }
+}
+
+/// A pod under Pod Security `restricted`, which never talks to the Kubernetes API.
+#[must_use]
+pub fn confined(world: &World, container: Container) -> PodSpec {
+    let secrets = world.settings.image_pull_secrets.iter();
+    let secrets = secrets.map(|name| LocalObjectReference { name: name.clone() });
+    PodSpec {
+        containers: vec![container],
+        image_pull_secrets: some(secrets.collect::<Vec<_>>()),
+        priority_class_name: priority_class(world).cloned(),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        ..PodSpec::default()
+    }
+}
+
+/// A container that gains no right and writes to its volumes alone.
+#[must_use]
+pub fn unprivileged() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            add: None,
+            drop: Some(vec!["ALL".to_owned()]),
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+/// A folder that lives as long as its pod.
+#[must_use]
+pub fn scratch(name: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    }
+}
+
+/// Puts volumes and their places into a pod's first container.
+pub fn put_in(pod: &mut PodSpec, volumes: Vec<(Volume, VolumeMount)>) {
+    for (volume, at) in volumes {
+        pod.volumes.get_or_insert_default().push(volume);
+        if let Some(container) = pod.containers.first_mut() {
+            container.volume_mounts.get_or_insert_default().push(at);
+        }
+    }
+}
+
+/// The Secrets of the broker and of the store, each with its place. One that is missing stops what needs it, which says
+/// so, and not the pod.
+#[must_use]
+pub fn backbone_secrets(backbone: &Backbone) -> Vec<(Volume, VolumeMount)> {
+    let secrets = backbone.secrets().into_iter();
+    secrets
+        .map(|secret| {
+            let name = secret.directory.trim_start_matches('/').replace('/', "-");
+            let volume = Volume {
+                name: name.clone(),
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(secret.name.clone()),
+                    optional: Some(true),
+                    items: secret.key.as_ref().map(|key| {
+                        vec![KeyToPath {
+                            key: key.clone(),
+                            path: CA_FILE.to_owned(),
+                            mode: None,
+                        }]
+                    }),
+                    ..SecretVolumeSource::default()
+                }),
+                ..Volume::default()
+            };
+            (volume, mount(&name, &secret.directory, true))
+        })
+        .collect()
+}
+
+/// How a Deployment's pods are replaced while it goes on serving.
+#[must_use]
+pub fn rolling(max_surge: IntOrString, max_unavailable: IntOrString) -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(max_surge),
+            max_unavailable: Some(max_unavailable),
+        }),
     }
 }
 
@@ -187,7 +252,9 @@ pub fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn container_port(name: &str, port: u16) -> ContainerPort {
+/// A port of a container.
+#[must_use]
+pub fn container_port(name: &str, port: u16) -> ContainerPort {
     ContainerPort {
         name: Some(name.to_owned()),
         container_port: i32::from(port),

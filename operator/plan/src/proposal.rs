@@ -21,20 +21,35 @@ pub use crate::manifest::{Manifest, Object};
 pub enum Component {
     /// The pods that talk to the chat platforms.
     Adapters,
+    /// The pods that answer messages.
+    Workers,
     /// The pods that run the model.
     Inference,
+    /// The broker for development.
+    Broker,
+    /// The store for development.
+    Store,
 }
 
 impl Component {
-    /// Every component.
-    pub const ALL: [Self; 2] = [Self::Adapters, Self::Inference];
+    /// Every component, in the order of a message's way.
+    pub const ALL: [Self; 5] = [
+        Self::Adapters,
+        Self::Workers,
+        Self::Inference,
+        Self::Broker,
+        Self::Store,
+    ];
 
     /// Its name in labels, and in the names of its objects.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Adapters => "adapters",
+            Self::Workers => "workers",
             Self::Inference => "inference",
+            Self::Broker => "broker",
+            Self::Store => "store",
         }
     }
 
@@ -91,6 +106,13 @@ pub enum Verdict {
         minimum: u32,
         /// What keeps them from it, when that is known without them.
         hindrance: Option<Hindrance>,
+    },
+    /// It is decided, and stands once a component's one pod works: before that, what keeps the pod from it is told.
+    Behind {
+        /// Whose pod.
+        component: Component,
+        /// What is decided.
+        condition: Condition,
     },
 }
 

@@ -100,6 +100,9 @@ pub fn at_halt(condition: Condition) -> Condition {
         ),
         ConditionType::AdaptersReady
         | ConditionType::ChannelsReady
+        | ConditionType::WorkersReady
+        | ConditionType::MessagingReady
+        | ConditionType::StateReady
         | ConditionType::InferenceReady
         | ConditionType::ScalingActive
         | ConditionType::Available => (
@@ -200,9 +203,17 @@ mod tests {
         for kind in [ConditionType::Ready, ConditionType::Available] {
             assert_eq!(told(&draining, kind), said("False", "Halted"), "{kind}");
         }
-        let drained = after(draining, &[Component::Adapters]);
-        assert_eq!(scaled(&drained), [("support-inference".to_owned(), 0)]);
-        let halted = after(drained, &[Component::Adapters, Component::Inference]);
+        let mut halted = draining;
+        for (ended, next) in Component::ALL.into_iter().zip([
+            "support-workers",
+            "support-inference",
+            "support-broker",
+            "support-store",
+        ]) {
+            halted = after(halted, &[ended]);
+            assert_eq!(scaled(&halted), [(next.to_owned(), 0)]);
+        }
+        let halted = after(halted, &Component::ALL);
         assert_eq!(scaled(&halted), []);
         assert_eq!(
             told(&halted, ConditionType::Reconciling),
@@ -219,16 +230,22 @@ mod tests {
 
     #[test]
     fn a_halted_resource_comes_back_and_is_ready_when_a_conversation_has_gone_through() {
-        let everything = [Component::Adapters, Component::Inference];
-        let halted = after(after(turned("Halted"), &everything), &everything);
+        let mut halted = turned("Halted");
+        for _ in Component::ALL {
+            halted = after(halted, &Component::ALL);
+        }
         let mut back = turned("Always");
         (back.observed, back.memory) = (halted.observed, halted.memory);
         assert_eq!(
             scaled(&back),
             [
-                ("support-adapters".to_owned(), 1),
-                ("support-inference".to_owned(), 2)
+                ("adapters", 2),
+                ("broker", 1),
+                ("inference", 2),
+                ("store", 1),
+                ("workers", 2)
             ]
+            .map(|(component, replicas)| (format!("support-{component}"), replicas))
         );
         assert_eq!(
             told(&back, ConditionType::Reconciling),
@@ -293,7 +310,7 @@ mod tests {
         let reconciling = find(&status, ConditionType::Reconciling).unwrap();
         assert_eq!(reconciling.reason, "Paused");
         assert!(
-            reconciling.message.contains("4 objects"),
+            reconciling.message.contains("6 objects"),
             "{}",
             reconciling.message
         );

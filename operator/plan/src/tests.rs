@@ -69,17 +69,14 @@ fn no_deployment_carries_replicas() {
 }
 
 #[test]
-fn an_edited_prompt_rolls_the_adapters_and_nothing_else() {
+fn an_edited_prompt_rolls_the_workers_and_nothing_else() {
     let edited =
         world_with(|yaml| format!("{yaml}\n  conversation: {{ systemPrompt: Be brief. }}\n"));
-    assert_ne!(
-        template(&world(), "support-adapters"),
-        template(&edited, "support-adapters")
-    );
-    assert_eq!(
-        template(&world(), "support-inference"),
-        template(&edited, "support-inference")
-    );
+    let is_rolled = |name: &str| template(&world(), name) != template(&edited, name);
+    assert!(is_rolled("support-workers"));
+    for same in ["adapters", "inference", "broker", "store"] {
+        assert!(!is_rolled(&format!("support-{same}")), "{same}");
+    }
 }
 
 #[test]
@@ -118,18 +115,22 @@ fn replicas_below_the_floor_are_raised_at_once() {
 }
 
 #[test]
-fn a_second_hub_is_taken_back() {
-    let mut world = world().settled();
-    world
-        .observed
-        .deployments
-        .get_mut("support-adapters")
-        .unwrap()
-        .desired = 2;
-    assert!(matches!(
-        &plan(&world).actions[..],
-        [Action::Scale { replicas: 1, .. }]
-    ));
+fn of_a_broker_or_a_store_a_second_pod_is_taken_back_and_of_the_others_it_is_the_autoscaler_s() {
+    let scaled = |name: &str| {
+        let mut world = world().settled();
+        let seen = world.observed.deployments.get_mut(name);
+        seen.unwrap().desired = 3;
+        plan(&world).actions
+    };
+    for name in ["support-broker", "support-store"] {
+        assert!(matches!(
+            &scaled(name)[..],
+            [Action::Scale { replicas: 1, .. }]
+        ));
+    }
+    for name in ["support-adapters", "support-workers", "support-inference"] {
+        assert_eq!(scaled(name), []);
+    }
 }
 
 #[test]
@@ -200,7 +201,15 @@ fn instances_whose_size_became_unknown_are_left_as_they_are() {
         at: world.now,
     };
     let plan = plan(&world);
-    assert_eq!(names(&plan, "Deployment"), ["support-adapters"]);
+    assert_eq!(
+        names(&plan, "Deployment"),
+        [
+            "support-adapters",
+            "support-broker",
+            "support-store",
+            "support-workers"
+        ]
+    );
     assert_eq!(plan.prune, []);
 }
 

@@ -176,6 +176,9 @@ pub fn out_of_memory(pod: &PodSeen, limit: Option<&str>) -> String {
     );
     let remedy = match pod.component {
         Component::Adapters => "raise adapters.resources.limits.memory",
+        Component::Workers => "raise workers.resources.limits.memory",
+        Component::Broker => "it is for development: name a Kafka in messaging.kafka",
+        Component::Store => "it is for development: name a Redis in state.redis",
         Component::Inference => {
             "lower inference.contextTokens, inference.maxConcurrentRequests or \
              inference.instancesPerNode, raise inference.nodeCapacity.memory or \
@@ -251,7 +254,7 @@ mod tests {
             }
         }
         // The model fits when one instance serves it: the other one's end is its own affair.
-        let serving = world.clone().rolled_out(1).observed.pods.remove(1);
+        let serving = world.instance();
         let instances = world.observed.pods.iter_mut();
         for pod in instances.filter(|pod| pod.name == serving.name) {
             *pod = serving.clone();

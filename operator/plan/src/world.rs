@@ -49,6 +49,10 @@ pub struct Identity {
 pub struct Release {
     /// The image of the pods when the resource names none.
     pub image: String,
+    /// The image of the broker for development.
+    pub broker_image: String,
+    /// The image of the store for development.
+    pub store_image: String,
     /// The class of priority of the pods when the resource names none; absent: the cluster's default.
     pub priority_class: Option<String>,
     /// The operator's own pods; absent when it runs outside the cluster.

@@ -64,8 +64,7 @@ pub fn world(resource: &str, foresight: Foresight) -> Result<World, Unusable> {
         },
         release: Release {
             image: "chatbot".to_owned(),
-            priority_class: None,
-            pods: None,
+            ..Release::default()
         },
         settings,
         foresight,

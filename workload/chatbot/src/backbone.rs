@@ -11,8 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chatbot_crds::config::{
     self, BackboneState, BackboneTlsConfig, CA_FILE, KafkaConfig, MountedSecret, RedisConfig,
-    RedisMode, SaslMechanism, TLS_CERTIFICATE, TLS_KEY,
+    TLS_CERTIFICATE, TLS_KEY,
 };
+use chatbot_crds::spec::{RedisMode, SaslMechanism};
 use chatbot_queue::kafka::{self, ClientCertificate, KafkaLog, Mechanism, Sasl, Unusable};
 use chatbot_store::Keep;
 use chatbot_store::redis::{self, Connection, Mode, Reason, RedisPreviews, RedisView};
@@ -47,38 +48,42 @@ pub struct Backbone {
     pub previews: Arc<RedisPreviews>,
 }
 
-/// Waits for the broker, as long as it takes; the store may come later. None when `shutdown` comes first, or when the
+/// Waits for the broker, as long as it takes; the store may come later. At most `near_sessions` bytes of sessions are kept
+/// in this process' memory. None when `shutdown` comes first, or when the
 /// broker's Secrets have changed, which cancels it.
 pub async fn connect(
     config: config::Backbone,
     role: Role,
+    near_sessions: u64,
     telemetry: &Telemetry,
     shutdown: &CancellationToken,
 ) -> Result<Option<Backbone>> {
-    let connection = Connection::open(store_options(&config.redis))
+    let connection = Connection::open(store_options(&config.redis, role))
         .context("failed to set up the store's client")?;
     let store = connection.clone();
     telemetry.report(move |state| state.store = Some(store_state(&store)));
-    let broker = Broker::begin(config.kafka, role, telemetry);
-    let Some(log) = shutdown.run_until_cancelled(broker.connect()).await else {
+    let timeout = Duration::from_secs(config.session_timeout_seconds);
+    let broker = Broker::begin(config.kafka, timeout, role, telemetry);
+    let Some((log, secrets)) = shutdown.run_until_cancelled(broker.connect()).await else {
         return Ok(None);
     };
-    let following = broker.follow(Arc::clone(&log), shutdown.clone());
+    let following = broker.follow(Arc::clone(&log), secrets, shutdown.clone());
     tokio::spawn(following);
     let keep = Keep {
-        timeout: Duration::from_secs(config.session_timeout_seconds),
+        timeout,
         turns: usize::try_from(config.session_turns).unwrap_or(usize::MAX),
     };
     Ok(Some(Backbone {
         log,
         previews: Arc::new(RedisPreviews::new(&connection)),
-        view: Arc::new(RedisView::new(connection, keep)),
+        view: Arc::new(RedisView::new(connection, keep).with_near(near_sessions)),
     }))
 }
 
 /// A broker, and what is told of it.
 struct Broker {
     config: KafkaConfig,
+    session_timeout: Duration,
     role: Role,
     told: Arc<Mutex<BackboneState>>,
     health: Health,
@@ -89,7 +94,12 @@ struct Broker {
 struct Secrets(Vec<(PathBuf, Option<Vec<u8>>)>);
 
 impl Broker {
-    fn begin(config: KafkaConfig, role: Role, telemetry: &Telemetry) -> Self {
+    fn begin(
+        config: KafkaConfig,
+        session_timeout: Duration,
+        role: Role,
+        telemetry: &Telemetry,
+    ) -> Self {
         let told = Arc::new(Mutex::new(BackboneState {
             usable: None,
             reason: "Pending".to_owned(),
@@ -99,15 +109,18 @@ impl Broker {
         telemetry.report(move |state| state.broker = Some(locked(&reported).clone()));
         Self {
             config,
+            session_timeout,
             role,
             told,
             health: telemetry.part("broker"),
         }
     }
 
-    async fn connect(&self) -> Arc<KafkaLog> {
+    /// The log, and what the Secrets held that it was reached with.
+    async fn connect(&self) -> (Arc<KafkaLog>, Secrets) {
         loop {
-            let connected = match options(&self.config, self.role) {
+            let secrets = secrets(&self.config);
+            let connected = match self.options() {
                 Ok(options) => KafkaLog::connect(options).await.map_err(of_broker),
                 Err(missing) => Err(missing),
             };
@@ -115,7 +128,7 @@ impl Broker {
                 Ok(log) => {
                     self.tell(usable());
                     self.health.ready();
-                    return Arc::new(log);
+                    return (Arc::new(log), secrets);
                 }
                 Err(state) => {
                     self.health.unready(state.message.clone());
@@ -128,8 +141,7 @@ impl Broker {
 
     /// Looks again whenever a client was hindered, until all is well. A pod that has been of use stays ready: its users
     /// are told more by it than by nobody.
-    async fn follow(self, log: Arc<KafkaLog>, shutdown: CancellationToken) {
-        let before = secrets(&self.config);
+    async fn follow(self, log: Arc<KafkaLog>, before: Secrets, shutdown: CancellationToken) {
         let mut well = true;
         loop {
             if shutdown
@@ -149,13 +161,20 @@ impl Broker {
             if log.hindrance().is_none() && well {
                 continue;
             }
-            let found = match options(&self.config, self.role) {
+            let found = match self.options() {
                 Ok(options) => KafkaLog::check(options).await.map_err(of_broker),
                 Err(missing) => Err(missing),
             };
             well = found.is_ok();
             self.tell(found.err().unwrap_or_else(usable));
         }
+    }
+
+    fn options(&self) -> Result<kafka::Options, BackboneState> {
+        Ok(kafka::Options {
+            session_timeout: self.session_timeout,
+            ..options(&self.config, self.role)?
+        })
     }
 
     fn tell(&self, state: BackboneState) {
@@ -274,7 +293,8 @@ fn secrets(kafka: &KafkaConfig) -> Secrets {
 }
 
 /// How the store is reached. Its Secrets are read by its client.
-fn store_options(redis: &RedisConfig) -> redis::Options {
+fn store_options(redis: &RedisConfig, role: Role) -> redis::Options {
+    let own = redis::Options::standalone("", redis.key_prefix.clone());
     let folder = |secret: &MountedSecret| PathBuf::from(&secret.directory);
     redis::Options {
         mode: match (redis.mode, &redis.master_name) {
@@ -290,7 +310,12 @@ fn store_options(redis: &RedisConfig) -> redis::Options {
             ca: tls.ca.as_ref().map(|ca| folder(ca).join(CA_FILE)),
             certificate: tls.certificate.as_ref().map(folder),
         }),
-        ..redis::Options::standalone("", redis.key_prefix.clone())
+        near_routes: match role {
+            Role::Gateway => own.near_routes,
+            // A worker looks no route up.
+            Role::Worker => 0,
+        },
+        ..own
     }
 }
 

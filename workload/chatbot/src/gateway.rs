@@ -14,7 +14,8 @@ pub async fn gateway(path: &Path, port: u16, admin_port: u16) -> Result<()> {
     let port = ("--port", port);
     process::pod(Some(port), admin_port, async |telemetry, shutdown| {
         let listener = process::listen(port.1, port.0).await?;
-        let connecting = backbone::connect(backbone, Role::Gateway, &telemetry, &shutdown);
+        // What a gateway looks up are histories, once for each page.
+        let connecting = backbone::connect(backbone, Role::Gateway, 0, &telemetry, &shutdown);
         let Some(Backbone {
             log,
             view,

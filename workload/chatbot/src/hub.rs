@@ -1,6 +1,5 @@
-//! `chatbot hub`: gateway and worker in one process, the queue and the sessions in memory.
+//! Gateway and worker in one process, the queue and the sessions in memory.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,26 +12,10 @@ use chatbot_worker::{Handle, Limits, Surroundings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::process;
-
 /// Partitions of the logs in memory: users of different ones never wait for each other.
 const PARTITIONS: u32 = 8;
 /// Turns that a page shows again after a reload, even where the model is given fewer.
 const SHOWN_TURNS: usize = 50;
-
-/// Serves the configured channels until SIGTERM.
-pub async fn hub(config: &Path, port: u16, admin_port: u16) -> Result<()> {
-    let config: HubConfig = process::configuration(config)?;
-    process::pod(
-        Some(("--port", port)),
-        admin_port,
-        async |telemetry, shutdown| {
-            let listener = process::listen(port, "--port").await?;
-            serve(config, listener, telemetry, shutdown).await
-        },
-    )
-    .await
-}
 
 /// Receives and answers messages until `shutdown`, or until one half fails, which ends the other.
 pub async fn serve(

@@ -49,14 +49,6 @@ enum Command {
         #[arg(long, default_value_t = INFERENCE_PORT)]
         port: u16,
     },
-    /// Serve the channels and answer their messages: gateway and worker in one process, queue and store in memory
-    Hub {
-        #[command(flatten)]
-        pod: Pod,
-        /// Port of users' traffic
-        #[arg(long, default_value_t = HTTP_PORT)]
-        port: u16,
-    },
     /// Serve the channels: messages go to a broker, and answers come from it
     Gateway {
         #[command(flatten)]
@@ -181,7 +173,6 @@ fn serve(command: Command) -> Result<()> {
             Command::Inference { pod, port } => {
                 inference::inference(&pod.config, port, pod.admin_port).await
             }
-            Command::Hub { pod, port } => hub::hub(&pod.config, port, pod.admin_port).await,
             Command::Gateway { pod, port } => {
                 gateway::gateway(&pod.config, port, pod.admin_port).await
             }

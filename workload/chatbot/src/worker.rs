@@ -17,7 +17,8 @@ pub async fn worker(path: &Path, admin_port: u16) -> Result<()> {
     let WorkersConfig { worker, backbone } = process::configuration(path)?;
     process::pod(None, admin_port, async |telemetry, shutdown| {
         let life = Duration::from_secs(worker.cache.answers_ttl_seconds);
-        let connecting = backbone::connect(backbone, Role::Worker, &telemetry, &shutdown);
+        let near = worker.cache.context_bytes;
+        let connecting = backbone::connect(backbone, Role::Worker, near, &telemetry, &shutdown);
         let Some(Backbone {
             log,
             view,

@@ -373,7 +373,7 @@ fn a_pod_refuses_a_configuration_of_another_release() {
         error.contains("newField") && error.contains("config.yaml"),
         "{error}"
     );
-    let error = fails(&["hub", "--config", "/nonexistent/config.yaml"]);
+    let error = fails(&["gateway", "--config", "/nonexistent/config.yaml"]);
     assert!(error.contains("--config"), "{error}");
 }
 

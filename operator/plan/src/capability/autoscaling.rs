@@ -2,18 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chatbot_crds::spec::{Behavior, ScalingRules};
 use chatbot_crds::{ConditionType, Reason};
-use k8s_openapi::api::autoscaling::v2::{
-    CrossVersionObjectReference, HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler,
-    HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
-    ResourceMetricSource,
-};
 
+use crate::autoscaler::autoscaler;
 use crate::facts::Facts;
-use crate::manifest::{Manifest, Object};
 use crate::names;
-use crate::object::named;
 use crate::proposal::{Component, Condition, Proposal, Verdict, Vote};
 use crate::world::{AutoscalerSeen, World};
 
@@ -28,72 +21,16 @@ pub(super) fn propose(world: &World, _facts: &Facts) -> Proposal {
             because: "inference.autoscaling".to_owned(),
         }],
         pods: BTreeMap::new(),
-        objects: vec![autoscaler(world)],
+        objects: vec![autoscaler(
+            &world.cluster,
+            Component::Inference,
+            inference.target_cpu_utilization_percentage,
+            inference.behavior.as_ref(),
+        )],
         // An autoscaler looks every 15 seconds, and does nothing at all from 0.
         raise: vec![Component::Inference],
         verdict: Some(Verdict::Decided(condition(world))),
         ..Proposal::default()
-    }
-}
-
-fn autoscaler(world: &World) -> Object {
-    let inference = &world.settings.inference;
-    let name = names::workload(&world.cluster, Component::Inference);
-    Object {
-        component: Some(Component::Inference),
-        manifest: Manifest::HorizontalPodAutoscaler(Box::new(HorizontalPodAutoscaler {
-            metadata: named(name.clone()),
-            spec: Some(HorizontalPodAutoscalerSpec {
-                scale_target_ref: CrossVersionObjectReference {
-                    api_version: Some("apps/v1".to_owned()),
-                    kind: "Deployment".to_owned(),
-                    name,
-                },
-                metrics: Some(vec![MetricSpec {
-                    type_: "Resource".to_owned(),
-                    resource: Some(ResourceMetricSource {
-                        name: "cpu".to_owned(),
-                        target: MetricTarget {
-                            type_: "Utilization".to_owned(),
-                            average_utilization: i32::try_from(
-                                inference.target_cpu_utilization_percentage,
-                            )
-                            .ok(),
-                            ..MetricTarget::default()
-                        },
-                    }),
-                    ..MetricSpec::default()
-                }]),
-                behavior: inference.behavior.as_ref().map(behavior),
-                ..HorizontalPodAutoscalerSpec::default()
-            }),
-            ..HorizontalPodAutoscaler::default()
-        })),
-    }
-}
-
-fn behavior(behavior: &Behavior) -> HorizontalPodAutoscalerBehavior {
-    HorizontalPodAutoscalerBehavior {
-        scale_up: behavior.scale_up.as_ref().map(rules),
-        scale_down: behavior.scale_down.as_ref().map(rules),
-    }
-}
-
-fn rules(rules: &ScalingRules) -> HPAScalingRules {
-    HPAScalingRules {
-        stabilization_window_seconds: rules.stabilization_window_seconds,
-        select_policy: rules.select_policy.map(|policy| format!("{policy:?}")),
-        policies: rules.policies.as_ref().map(|policies| {
-            policies
-                .iter()
-                .map(|policy| HPAScalingPolicy {
-                    type_: format!("{:?}", policy.type_),
-                    value: policy.value,
-                    period_seconds: policy.period_seconds,
-                })
-                .collect()
-        }),
-        ..HPAScalingRules::default()
     }
 }
 
@@ -144,6 +81,7 @@ fn condition(world: &World) -> Condition {
 mod tests {
     use super::*;
     use crate::example::{world, world_with};
+    use crate::manifest::Manifest;
 
     fn seen(active: Option<(bool, &str)>, limited: Option<&str>) -> AutoscalerSeen {
         let said = |status, reason: &str| crate::world::AutoscalerCondition {
@@ -210,10 +148,11 @@ mod tests {
                  policies: [{ type: Pods, value: 1, periodSeconds: 60 }] } }",
             )
         });
-        let Manifest::HorizontalPodAutoscaler(autoscaler) = autoscaler(&world).manifest else {
+        let proposed = propose(&world, &Facts::of(&world));
+        let Manifest::HorizontalPodAutoscaler(autoscaler) = &proposed.objects[0].manifest else {
             panic!("no autoscaler");
         };
-        let spec = autoscaler.spec.unwrap();
+        let spec = autoscaler.spec.clone().unwrap();
         let metric = spec.metrics.unwrap()[0].resource.clone().unwrap();
         assert_eq!(metric.target.average_utilization, Some(55));
         let down = spec.behavior.unwrap().scale_down.unwrap();

@@ -14,7 +14,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let reporter = world
         .observed
         .pods_of(Component::Adapters)
-        .filter(|pod| pod.ready && pod.config_maps.contains(&facts.hub_config.name))
+        .filter(|pod| pod.ready && pod.config_maps.contains(&facts.adapters_config.name))
         .find_map(|pod| match &pod.state {
             Signal::Known { value, .. } => Some(value),
             Signal::Unknown(_) => None,

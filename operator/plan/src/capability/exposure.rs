@@ -161,7 +161,7 @@ fn certificate(world: &World, facts: &Facts) -> Option<Hindrance> {
     let state = world
         .observed
         .pods_of(Component::Adapters)
-        .filter(|pod| pod.config_maps.contains(&facts.hub_config.name))
+        .filter(|pod| pod.config_maps.contains(&facts.adapters_config.name))
         .find_map(|pod| match &pod.state {
             Signal::Known { value, .. } => value.tls.as_ref(),
             Signal::Unknown(_) => None,

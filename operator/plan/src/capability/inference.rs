@@ -7,16 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chatbot_crds::config::INFERENCE_PORT;
 use chatbot_crds::settings::ModelSource;
 use chatbot_crds::{ConditionType, Reason};
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::facts::{Facts, instance_resources};
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{budget, config_map, named, service};
-use crate::pod::PodOf;
+use crate::pod::{PodOf, rolling};
 use crate::proposal::{Component, Hindrance, Proposal, Verdict};
 use crate::status::Section;
 use crate::world::{ObjectKey, World};
@@ -63,7 +61,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let mut pod = PodOf {
         component: Component::Inference,
         command: "inference",
-        port: (PORT, INFERENCE_PORT),
+        port: Some((PORT, INFERENCE_PORT)),
         config: &config.name,
         resources: instance_resources(world, capacity),
         node_selector: &inference.node_selector,
@@ -89,13 +87,10 @@ fn deployment(world: &World) -> Object {
         manifest: Manifest::Deployment(Box::new(Deployment {
             metadata: named(names::workload(&world.cluster, Component::Inference)),
             spec: Some(DeploymentSpec {
-                strategy: Some(DeploymentStrategy {
-                    type_: Some("RollingUpdate".to_owned()),
-                    rolling_update: Some(RollingUpdateDeployment {
-                        max_surge: Some(rollout.max_surge.clone()),
-                        max_unavailable: Some(rollout.max_unavailable.clone()),
-                    }),
-                }),
+                strategy: Some(rolling(
+                    rollout.max_surge.clone(),
+                    rollout.max_unavailable.clone(),
+                )),
                 revision_history_limit: Some(2),
                 ..DeploymentSpec::default()
             }),
@@ -152,6 +147,7 @@ mod tests {
 
     use crate::example::{world, world_with};
     use crate::world::{ClaimSeen, Signal};
+    use k8s_openapi::api::apps::v1::RollingUpdateDeployment;
 
     fn strategy(world: &World) -> RollingUpdateDeployment {
         let objects = propose(world, &Facts::of(world)).objects.into_iter();

@@ -2,16 +2,19 @@
 //!
 //! Every hop that is used, and what lets it through:
 //! - users, an Ingress' or a Gateway's proxy → the adapters' chat port: from anywhere;
-//! - adapters → inference API: egress of the one, ingress of the other;
-//! - operator → `/state` of both: by its namespace and labels;
+//! - workers → inference API: egress of the one, ingress of the other;
+//! - adapters and workers → broker and store: to the operator's own for development, or to whatever address is named;
+//! - operator → `/state` of adapters, workers and inference: by its namespace and labels;
 //! - any pod of the cluster → metrics of inference, which hold nothing of anybody;
-//! - adapters → DNS, and → platforms, where a channel's platform is called;
+//! - adapters and workers → DNS; adapters → platforms, where a channel's platform is called;
 //! - kubelet → probes, volumes, logs, port-forward: a node always reaches its own pods, or reaches them from inside;
 //! - the adapters' synthetic conversation: inside the pod.
 
 use std::collections::BTreeMap;
 
-use chatbot_crds::config::{ADMIN_PORT, HTTP_PORT, INFERENCE_PORT};
+use chatbot_crds::config::{
+    ADMIN_PORT, DEVELOPMENT_BROKER_PORT, DEVELOPMENT_STORE_PORT, HTTP_PORT, INFERENCE_PORT,
+};
 use chatbot_crds::settings::Platform;
 use chatbot_crds::spec::NetworkPolicyMode;
 use k8s_openapi::api::networking::v1::{
@@ -38,10 +41,31 @@ pub(super) fn propose(world: &World, _: &Facts) -> Proposal {
     match world.settings.network_policy {
         NetworkPolicyMode::None => Proposal::default(),
         NetworkPolicyMode::Managed => Proposal {
-            objects: vec![adapters(world), inference(world)],
+            objects: policies(world),
             ..Proposal::default()
         },
     }
+}
+
+fn policies(world: &World) -> Vec<Object> {
+    let mut policies = vec![adapters(world), workers(world), inference(world)];
+    for (component, port, named) in [
+        (
+            Component::Broker,
+            DEVELOPMENT_BROKER_PORT,
+            world.settings.kafka.is_some(),
+        ),
+        (
+            Component::Store,
+            DEVELOPMENT_STORE_PORT,
+            world.settings.redis.is_some(),
+        ),
+    ] {
+        if !named {
+            policies.push(development(world, component, port));
+        }
+    }
+    policies
 }
 
 fn adapters(world: &World) -> Object {
@@ -49,18 +73,54 @@ fn adapters(world: &World) -> Object {
         allowed_in(None, &[HTTP_PORT]),
         allowed_in(operator(&world.release), &[ADMIN_PORT]),
     ];
-    let mut egress = vec![
-        allowed_out(
-            Some(pods_of(world, Component::Inference)),
-            vec![port("TCP", inference_port(world))],
-        ),
-        dns(),
-    ];
+    let mut egress = backbone(world);
     let mut channels = world.settings.channels.iter();
     if channels.any(|channel| is_called(&channel.platform)) {
         egress.push(allowed_out(None, vec![port("TCP", HTTPS_PORT)]));
     }
     policy(world, Component::Adapters, ingress, egress)
+}
+
+fn workers(world: &World) -> Object {
+    let ingress = vec![allowed_in(operator(&world.release), &[ADMIN_PORT])];
+    let mut egress = backbone(world);
+    egress.push(allowed_out(
+        Some(pods_of(world, Component::Inference)),
+        vec![port("TCP", inference_port(world))],
+    ));
+    policy(world, Component::Workers, ingress, egress)
+}
+
+/// To broker and store. Those that are named may be anywhere, and tell of further addresses of theirs, which may have
+/// other ports: all are open then.
+fn backbone(world: &World) -> Vec<NetworkPolicyEgressRule> {
+    let mut egress = vec![dns()];
+    for (component, number, named) in [
+        (
+            Component::Broker,
+            DEVELOPMENT_BROKER_PORT,
+            world.settings.kafka.is_some(),
+        ),
+        (
+            Component::Store,
+            DEVELOPMENT_STORE_PORT,
+            world.settings.redis.is_some(),
+        ),
+    ] {
+        egress.push(if named {
+            allowed_out(None, Vec::new())
+        } else {
+            allowed_out(Some(pods_of(world, component)), vec![port("TCP", number)])
+        });
+    }
+    egress
+}
+
+/// The operator's own broker or store calls nobody.
+fn development(world: &World, component: Component, port: u16) -> Object {
+    let callers = [Component::Adapters, Component::Workers];
+    let ingress = callers.map(|caller| allowed_in(Some(pods_of(world, caller)), &[port]));
+    policy(world, component, ingress.to_vec(), Vec::new())
 }
 
 /// An instance calls nobody: its model is on a volume, which its node mounts. An engine of the user's that does is given
@@ -72,7 +132,7 @@ fn inference(world: &World) -> Object {
     };
     let ingress = vec![
         allowed_in(
-            Some(pods_of(world, Component::Adapters)),
+            Some(pods_of(world, Component::Workers)),
             &[inference_port(world)],
         ),
         allowed_in(
@@ -144,13 +204,14 @@ fn allowed_in(from: Option<NetworkPolicyPeer>, ports: &[u16]) -> NetworkPolicyIn
     }
 }
 
+/// To whom and to which ports; to all of them when none is named.
 fn allowed_out(
     to: Option<NetworkPolicyPeer>,
     ports: Vec<NetworkPolicyPort>,
 ) -> NetworkPolicyEgressRule {
     NetworkPolicyEgressRule {
         to: to.map(|peer| vec![peer]),
-        ports: Some(ports),
+        ports: (!ports.is_empty()).then_some(ports),
     }
 }
 
@@ -188,6 +249,13 @@ mod tests {
     use super::*;
     use crate::example::{world, world_with};
     use crate::names::service_selector;
+
+    /// What tells about itself.
+    const REPORTING: [Component; 3] = [
+        Component::Adapters,
+        Component::Workers,
+        Component::Inference,
+    ];
 
     /// Who talks: a pod, with the labels of its namespace and its own, or somebody outside the cluster.
     enum Peer {
@@ -280,18 +348,30 @@ mod tests {
         for user in [Peer::Outside, pod("ingress", labels(&[]))] {
             assert!(lets_in(&world, adapters, &user, HTTP_PORT));
         }
+        let workers = Component::Workers;
         let api = ("TCP", INFERENCE_PORT);
-        assert!(lets_out(&world, adapters, &part(inference), api));
-        assert!(lets_in(&world, inference, &part(adapters), INFERENCE_PORT));
-        for component in Component::ALL {
+        assert!(lets_out(&world, workers, &part(inference), api));
+        assert!(lets_in(&world, inference, &part(workers), INFERENCE_PORT));
+        for component in REPORTING {
             assert!(lets_in(&world, component, &operator_pod(), ADMIN_PORT));
+        }
+        for from in [adapters, workers] {
+            for (to, port) in [
+                (Component::Broker, DEVELOPMENT_BROKER_PORT),
+                (Component::Store, DEVELOPMENT_STORE_PORT),
+            ] {
+                assert!(lets_out(&world, from, &part(to), ("TCP", port)));
+                assert!(lets_in(&world, to, &part(from), port));
+            }
         }
         let scraper = pod("monitoring", labels(&[("app", "prometheus")]));
         assert!(lets_in(&world, inference, &scraper, ADMIN_PORT));
         let resolver = pod("kube-system", labels(&[("k8s-app", "kube-dns")]));
         for resolver in [resolver, Peer::Outside] {
             for protocol in ["UDP", "TCP"] {
-                assert!(lets_out(&world, adapters, &resolver, (protocol, 53)));
+                for from in [adapters, workers] {
+                    assert!(lets_out(&world, from, &resolver, (protocol, 53)));
+                }
             }
         }
     }
@@ -313,8 +393,23 @@ mod tests {
             assert!(!lets_in(&world, inference, peer, INFERENCE_PORT));
         }
         for peer in [&stranger, &impostor, &Peer::Outside, &part(inference)] {
-            assert!(!lets_in(&world, adapters, peer, ADMIN_PORT));
+            for to in [adapters, Component::Workers] {
+                assert!(!lets_in(&world, to, peer, ADMIN_PORT));
+            }
+            assert!(!lets_in(
+                &world,
+                Component::Broker,
+                peer,
+                DEVELOPMENT_BROKER_PORT
+            ));
+            assert!(!lets_in(
+                &world,
+                Component::Store,
+                peer,
+                DEVELOPMENT_STORE_PORT
+            ));
         }
+        assert!(!lets_in(&world, inference, &part(adapters), INFERENCE_PORT));
         assert!(!lets_in(&world, inference, &Peer::Outside, ADMIN_PORT));
         for peer in [&stranger, &Peer::Outside] {
             assert!(!lets_out(&world, adapters, peer, ("TCP", INFERENCE_PORT)));
@@ -331,7 +426,7 @@ mod tests {
     fn an_operator_outside_the_cluster_is_not_shut_out() {
         let mut world = world();
         world.release.pods = None;
-        for component in Component::ALL {
+        for component in REPORTING {
             assert!(lets_in(&world, component, &Peer::Outside, ADMIN_PORT));
         }
     }
@@ -339,10 +434,10 @@ mod tests {
     #[test]
     fn another_engine_is_reached_at_its_own_port() {
         let world = world_with(|yaml| format!("{yaml}    engine: {{ image: e, port: 9000 }}\n"));
-        let (adapters, inference) = (Component::Adapters, Component::Inference);
-        assert!(lets_in(&world, inference, &part(adapters), 9000));
-        assert!(lets_out(&world, adapters, &part(inference), ("TCP", 9000)));
-        assert!(!lets_in(&world, inference, &part(adapters), INFERENCE_PORT));
+        let (workers, inference) = (Component::Workers, Component::Inference);
+        assert!(lets_in(&world, inference, &part(workers), 9000));
+        assert!(lets_out(&world, workers, &part(inference), ("TCP", 9000)));
+        assert!(!lets_in(&world, inference, &part(workers), INFERENCE_PORT));
     }
 
     #[test]
@@ -354,6 +449,21 @@ mod tests {
         after.memory = before.memory;
         let plan = crate::plan(&after);
         let pruned: Vec<_> = plan.prune.iter().map(|surplus| surplus.key.kind).collect();
-        assert_eq!(pruned, ["NetworkPolicy"; 2]);
+        assert_eq!(pruned, ["NetworkPolicy"; 5]);
+    }
+
+    #[test]
+    fn a_broker_and_a_store_that_are_named_may_be_anywhere() {
+        let world = world_with(|yaml| {
+            yaml + "  messaging: { kafka: { bootstrapServers: [\"kafka:9093\"] } }\n  \
+                    state: { redis: { addresses: [\"redis:6380\"] } }\n"
+        });
+        for from in [Component::Adapters, Component::Workers] {
+            for port in [9093, 6380] {
+                assert!(lets_out(&world, from, &Peer::Outside, ("TCP", port)));
+            }
+        }
+        let objects = propose(&world, &Facts::of(&world)).objects;
+        assert_eq!(objects.len(), 3);
     }
 }

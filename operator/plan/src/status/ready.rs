@@ -14,18 +14,24 @@ use crate::world::{Observed, Signal, World};
 const PROBE_OVERDUE_SECONDS: i64 = 90;
 
 /// Why `Ready` is not, in the order in which it is told: what explains the others comes first.
-const PARTS: [(ConditionType, Reason); 5] = [
+const PARTS: [(ConditionType, Reason); 8] = [
     (ConditionType::Available, Reason::NotAvailable),
     (ConditionType::AdaptersReady, Reason::AdaptersNotReady),
     (ConditionType::ChannelsReady, Reason::ChannelsNotReady),
+    (ConditionType::WorkersReady, Reason::WorkersNotReady),
+    (ConditionType::MessagingReady, Reason::MessagingNotReady),
+    (ConditionType::StateReady, Reason::StateNotReady),
     (ConditionType::ModelReady, Reason::ModelNotReady),
     (ConditionType::InferenceReady, Reason::InferenceNotReady),
 ];
 
 /// What may hold a rollout up, causes before effects.
-pub(super) const CAUSES: [ConditionType; 5] = [
+pub(super) const CAUSES: [ConditionType; 8] = [
+    ConditionType::MessagingReady,
+    ConditionType::StateReady,
     ConditionType::ModelReady,
     ConditionType::InferenceReady,
+    ConditionType::WorkersReady,
     ConditionType::AdaptersReady,
     ConditionType::ChannelsReady,
     ConditionType::Available,

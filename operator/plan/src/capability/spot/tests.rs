@@ -10,14 +10,7 @@ fn placed(nodes: &[(&str, usize)]) -> World {
         on_demand_replicas: 0,
         ..Spot::default()
     });
-    let template = world
-        .clone()
-        .passed()
-        .rolled_out(1)
-        .observed
-        .pods
-        .pop()
-        .unwrap();
+    let template = world.clone().passed().instance();
     let mut seen = Vec::new();
     for (name, pods) in nodes {
         let mut node = node(name, 8000, 32 << 30);

@@ -249,14 +249,7 @@ fn the_cheapest_to_stop_is_asked_first_and_stopped_after_its_checkpoint() {
 #[test]
 fn where_an_instance_waits_for_room_nothing_is_waited_for() {
     let mut world = wanted(idle(&[]), 30);
-    let template = world
-        .clone()
-        .passed()
-        .rolled_out(1)
-        .observed
-        .pods
-        .pop()
-        .unwrap();
+    let template = world.clone().passed().instance();
     world.observed.pods.push(crate::world::PodSeen {
         node: None,
         ready: false,
