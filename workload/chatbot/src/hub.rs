@@ -1,5 +1,6 @@
 //! Gateway and worker in one process, the queue and the sessions in memory.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ const PARTITIONS: u32 = 8;
 /// Turns that a page shows again after a reload, even where the model is given fewer.
 const SHOWN_TURNS: usize = 50;
 
-/// Receives and answers messages until `shutdown`, or until one half fails, which ends the other.
+/// Receives and answers messages, the channels' Secrets in a folder, until `shutdown`, or until one half fails, which
+/// ends the other.
 pub async fn serve(
     config: HubConfig,
+    secrets: PathBuf,
     listener: TcpListener,
     telemetry: Telemetry,
     shutdown: CancellationToken,
@@ -46,11 +49,14 @@ pub async fn serve(
     let finished = CancellationToken::new();
     let gateway = Box::pin(chatbot_gateway::run(
         config.gateway,
-        log,
-        view,
-        previews,
+        chatbot_gateway::Surroundings {
+            log,
+            view,
+            previews,
+            telemetry,
+            secrets,
+        },
         listener,
-        telemetry,
         finished.clone(),
     ));
     let worker = Box::pin(chatbot_worker::run(
