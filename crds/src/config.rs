@@ -279,6 +279,7 @@ impl GatewayConfig {
                 Platform::WebChat { allowed_origins } => PlatformConfig::WebChat {
                     allowed_origins: tls::with_host(allowed_origins, settings),
                 },
+                other => platform::of_others(other),
             },
         };
         Self {

@@ -1,6 +1,7 @@
 //! The rules that the schema states in CEL, for resources that no API server has seen. The messages are the same.
 
 pub(crate) mod backbone;
+pub(crate) mod channels;
 pub(crate) mod engine;
 pub(crate) mod exposure;
 mod pods;
@@ -9,11 +10,11 @@ mod text;
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use crate::Fault;
-use crate::spec::{Channel, ChatBotCluster, Conversation, Inference};
+use crate::spec::{ChatBotCluster, Conversation, Inference};
 
 use text::{
-    is_cluster_name, is_image, is_key, is_label, is_label_value, is_object_name, is_origin,
-    is_qualified_name, is_temperature, is_text,
+    is_cluster_name, is_image, is_key, is_label_value, is_object_name, is_qualified_name,
+    is_temperature, is_text,
 };
 
 pub(crate) const NAME: &str = "metadata.name must be a DNS label of at most 40 characters that starts with a letter: \
@@ -28,8 +29,11 @@ pub(crate) const OBJECT_NAME: &str = "must be an object's name: lower-case lette
 pub(crate) const CONFIG_MAP_KEY: &str =
     "must be a ConfigMap's key: letters, digits, '-', '_' and '.', not '..' at first";
 pub(crate) const CHANNEL_NAME: &str = "must be a DNS label: lower-case letters, digits and '-'";
-pub(crate) const ONE_PLATFORM: &str = "exactly one platform must be set: webChat";
+pub(crate) const ONE_PLATFORM: &str = "exactly one platform must be set: webChat, whatsApp, telegram, slack, \
+                                       discord, feishu, webhook, openAI";
 pub(crate) const ORIGIN: &str = "must be an origin such as 'https://shop.example.com' or 'https://shop.example.com:8443', without a path or wildcard";
+pub(crate) const URL: &str =
+    "must be an http or https URL without credentials in it: give those by Secret";
 pub(crate) const ONE_PROMPT: &str = "`systemPrompt` and `systemPromptFrom` may not be set together";
 pub(crate) const TEMPERATURE: &str = "must be a decimal between '0' and '2' such as '0.7'";
 pub(crate) const DURATION: &str = "must be a duration such as '90s', '30m' or '24h'";
@@ -127,9 +131,7 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
             metadata.annotations.as_ref(),
         );
     }
-    for (index, channel) in spec.channels.iter().enumerate() {
-        broken.channel(&format!("spec.channels[{index}]"), channel);
-    }
+    broken.channels(spec);
     if let Some(exposure) = &spec.exposure {
         broken.exposure(exposure);
     }
@@ -187,29 +189,6 @@ impl Broken {
                 value: value.to_owned(),
                 remedy: remedy.to_owned(),
             });
-        }
-    }
-
-    fn channel(&mut self, path: &str, channel: &Channel) {
-        self.unless(
-            is_label(&channel.name),
-            &format!("{path}.name"),
-            &channel.name,
-            CHANNEL_NAME,
-        );
-        self.unless(channel.web_chat.is_some(), path, "", ONE_PLATFORM);
-        let origins = channel
-            .web_chat
-            .iter()
-            .filter_map(|web_chat| web_chat.allowed_origins.as_ref())
-            .flatten();
-        for (index, origin) in origins.enumerate() {
-            self.unless(
-                is_origin(origin),
-                &format!("{path}.webChat.allowedOrigins[{index}]"),
-                origin,
-                ORIGIN,
-            );
         }
     }
 

@@ -82,6 +82,53 @@ pub enum Platform {
         /// Origins whose pages may open it; empty: its own only.
         allowed_origins: Vec<String>,
     },
+    /// The `WhatsApp` Cloud API.
+    WhatsApp(spec::WhatsApp),
+    /// A Telegram bot.
+    Telegram(spec::Telegram),
+    /// A Slack app.
+    Slack(spec::Slack),
+    /// A Discord application.
+    Discord(spec::Discord),
+    /// A Feishu or Lark app.
+    Feishu(spec::Feishu),
+    /// A program of the user's own.
+    Webhook(spec::Webhook),
+    /// Clients of the `OpenAI` API.
+    OpenAi(spec::OpenAi),
+}
+
+impl Platform {
+    /// The platform's name, as the resource writes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::WebChat { .. } => "webChat",
+            Self::WhatsApp(_) => "whatsApp",
+            Self::Telegram(_) => "telegram",
+            Self::Slack(_) => "slack",
+            Self::Discord(_) => "discord",
+            Self::Feishu(_) => "feishu",
+            Self::Webhook(_) => "webhook",
+            Self::OpenAi(_) => "openAI",
+        }
+    }
+
+    /// The Secret that the channel needs, if it needs one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&str> {
+        let secret = match self {
+            Self::WebChat { .. } => return None,
+            Self::WhatsApp(one) => &one.secret_ref,
+            Self::Telegram(one) => &one.secret_ref,
+            Self::Slack(one) => &one.secret_ref,
+            Self::Discord(one) => &one.secret_ref,
+            Self::Feishu(one) => &one.secret_ref,
+            Self::Webhook(one) => &one.secret_ref,
+            Self::OpenAi(one) => &one.secret_ref,
+        };
+        Some(&secret.name)
+    }
 }
 
 /// How the assistant talks.

@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Platform;
+use crate::spec::{ConnectionTransport, PollingTransport};
+
 /// The folder that the Secrets of the channels are mounted at, one folder per channel, one file per key.
 pub const CHANNELS_DIRECTORY: &str = "/channels";
 
@@ -87,4 +90,50 @@ pub enum ChannelTransport {
     Polling,
     /// Requests of the platform.
     Webhook,
+}
+
+/// The configuration of a platform that needs nothing but its own fields; of the web chat, its own origin alone.
+pub(super) fn of_others(platform: &Platform) -> PlatformConfig {
+    match platform {
+        Platform::WebChat { allowed_origins } => PlatformConfig::WebChat {
+            allowed_origins: allowed_origins.clone(),
+        },
+        Platform::WhatsApp(one) => PlatformConfig::WhatsApp {
+            phone_number_id: one.phone_number_id.clone(),
+            api_url: one.api_url.clone(),
+        },
+        Platform::Telegram(one) => PlatformConfig::Telegram {
+            transport: match one.transport {
+                PollingTransport::Polling => ChannelTransport::Polling,
+                PollingTransport::Webhook => ChannelTransport::Webhook,
+            },
+            api_url: one.api_url.clone(),
+        },
+        Platform::Slack(one) => PlatformConfig::Slack {
+            transport: one.transport.into(),
+            api_url: one.api_url.clone(),
+        },
+        Platform::Discord(one) => PlatformConfig::Discord {
+            interactions_public_key: one.interactions_public_key.clone(),
+            api_url: one.api_url.clone(),
+        },
+        Platform::Feishu(one) => PlatformConfig::Feishu {
+            app_id: one.app_id.clone(),
+            transport: one.transport.into(),
+            api_url: one.api_url.clone(),
+        },
+        Platform::Webhook(one) => PlatformConfig::Webhook {
+            reply_url: one.reply_url.clone(),
+        },
+        Platform::OpenAi(_) => PlatformConfig::OpenAi {},
+    }
+}
+
+impl From<ConnectionTransport> for ChannelTransport {
+    fn from(transport: ConnectionTransport) -> Self {
+        match transport {
+            ConnectionTransport::LongConnection => Self::LongConnection,
+            ConnectionTransport::Webhook => Self::Webhook,
+        }
+    }
 }

@@ -155,6 +155,17 @@ fn is_port(text: &str) -> bool {
     is_number(text) && !text.starts_with('0') && text.parse::<u16>().is_ok()
 }
 
+/// Whether a text is an address of http or https that holds no credentials.
+pub(super) fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && !host.contains(['@', '?', '#']) && !rest.contains(' ')
+    })
+}
+
 pub(super) fn is_temperature(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits =

@@ -93,17 +93,18 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
 }
 
 fn plain_channel(index: usize, channel: &spec::Channel) -> Result<Channel, Fault> {
-    let platform = match &channel.web_chat {
-        Some(web_chat) => Platform::WebChat {
-            allowed_origins: web_chat.allowed_origins.clone().unwrap_or_default(),
-        },
-        None => {
-            return Err(unset(
-                &format!("spec.channels[{index}]"),
-                rules::ONE_PLATFORM,
-            ));
-        }
-    };
+    let web_chat = channel.web_chat.as_ref().map(|web_chat| Platform::WebChat {
+        allowed_origins: web_chat.allowed_origins.clone().unwrap_or_default(),
+    });
+    let platform = web_chat
+        .or_else(|| channel.whats_app.clone().map(Platform::WhatsApp))
+        .or_else(|| channel.telegram.clone().map(Platform::Telegram))
+        .or_else(|| channel.slack.clone().map(Platform::Slack))
+        .or_else(|| channel.discord.clone().map(Platform::Discord))
+        .or_else(|| channel.feishu.clone().map(Platform::Feishu))
+        .or_else(|| channel.webhook.clone().map(Platform::Webhook))
+        .or_else(|| channel.open_ai.clone().map(Platform::OpenAi))
+        .ok_or_else(|| unset(&format!("spec.channels[{index}]"), rules::ONE_PLATFORM))?;
     Ok(Channel {
         name: channel.name.clone(),
         platform,

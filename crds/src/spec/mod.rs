@@ -25,7 +25,10 @@ pub use adapters::{Adapters, Service, ServiceType, SessionAffinity};
 pub use autoscaling::{
     Autoscaling, Behavior, PodAutoscaling, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy,
 };
-pub use channels::{Channel, WebChat};
+pub use channels::{
+    Channel, ConnectionTransport, Discord, Feishu, OpenAi, PollingTransport, Slack, Telegram,
+    WebChat, Webhook, WhatsApp,
+};
 pub use conversation::{Conversation, SystemPromptSource};
 pub use duration::Duration;
 pub use engine::{Engine, EnvSource, EnvVar};
@@ -131,7 +134,10 @@ use crate::status::ChatBotClusterStatus;
         "self.workers.autoscaling.maxReplicas <= (has(self.messaging) ? self.messaging.kafka.partitions : 24)"
     )
     .message(crate::rules::backbone::WORKERS_HAVE_PARTITIONS)
-    .field_path(".workers.autoscaling.maxReplicas")
+    .field_path(".workers.autoscaling.maxReplicas"),
+    validation = Rule::new(crate::rules::channels::EXPOSED_RULE)
+        .message(crate::rules::channels::EXPOSED)
+        .field_path(".channels")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ChatBotClusterSpec {

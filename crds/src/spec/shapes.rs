@@ -33,6 +33,11 @@ pub(crate) fn object_name() -> Rule {
     Rule::new(format!("self.matches('^{SUBDOMAIN}$')")).message(rules::OBJECT_NAME)
 }
 
+/// The rule that a string is an address without credentials.
+pub(crate) fn url() -> Rule {
+    Rule::new("self.matches('^https?://[^/@?# ]+(/[^ ]*)?$')").message(rules::URL)
+}
+
 /// The rule that a string can be the reference of an image.
 pub(crate) fn image() -> Rule {
     const LABEL: &str = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?";

@@ -171,8 +171,16 @@ names! {
         RouteNotAccepted,
         /// The channel takes messages.
         Listening,
-        /// The channel's gateway cannot be reached.
+        /// The channel's connection is up.
+        Connected,
+        /// The channel's connection is down, or its gateway cannot be reached.
         Disconnected,
+        /// The channel's Secret lacks a key.
+        SecretKeyMissing,
+        /// The platform wants fewer requests for now.
+        RateLimited,
+        /// The platform does not answer.
+        PlatformUnavailable,
         /// The broker and its topics can be used.
         BrokerReady,
         /// The broker that the operator runs for development can be used; what it holds is lost with its pod.

@@ -29,6 +29,7 @@ impl Reason {
             | Self::ObjectInvalid
             | Self::DeploymentPaused
             | Self::SecretMissing
+            | Self::SecretKeyMissing
             | Self::CredentialsRejected
             | Self::TLSFailed
             | Self::TopicForbidden
@@ -41,6 +42,7 @@ impl Reason {
             | Self::RouteNotAccepted
             | Self::BrokerUnreachable
             | Self::StoreUnreachable
+            | Self::PlatformUnavailable
             | Self::Disconnected => Some(WAITING),
             _ => None,
         }

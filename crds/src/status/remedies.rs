@@ -111,7 +111,12 @@ impl Reason {
             Self::RouteNotAccepted => {
                 "do as the message says; the Gateway's listeners must allow routes of the resource's namespace and host"
             }
-            Self::Disconnected => "see whether the adapters' pod runs",
+            Self::Disconnected => "see the message, and whether the adapters' pods run",
+            Self::SecretKeyMissing => "add the key that the message names to the Secret",
+            Self::RateLimited => "wait; when it stays, ask the platform for more",
+            Self::PlatformUnavailable => {
+                "see whether the adapters' pods can reach the platform, and its own status page"
+            }
             Self::ReferenceMissing => {
                 "make the Secret or ConfigMap that the message names, or name another"
             }
@@ -195,6 +200,7 @@ mod tests {
             Reason::NotStalled,
             Reason::MinimumReplicasAvailable,
             Reason::Listening,
+            Reason::Connected,
             Reason::BrokerReady,
             Reason::StoreReady,
             Reason::Published,

@@ -191,25 +191,37 @@ pub fn backbone_secrets(backbone: &Backbone) -> Vec<(Volume, VolumeMount)> {
     secrets
         .map(|secret| {
             let name = secret.directory.trim_start_matches('/').replace('/', "-");
-            let volume = Volume {
-                name: name.clone(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(secret.name.clone()),
-                    optional: Some(true),
-                    items: secret.key.as_ref().map(|key| {
-                        vec![KeyToPath {
-                            key: key.clone(),
-                            path: CA_FILE.to_owned(),
-                            mode: None,
-                        }]
-                    }),
-                    ..SecretVolumeSource::default()
-                }),
-                ..Volume::default()
-            };
-            (volume, mount(&name, &secret.directory, true))
+            let ca = secret.key.as_deref();
+            optional_secret(&name, &secret.name, ca, &secret.directory)
         })
         .collect()
+}
+
+/// A Secret at a folder, all of it, or one key as the trusted authority's certificate. The pod starts without it, too.
+#[must_use]
+pub fn optional_secret(
+    name: &str,
+    secret: &str,
+    ca: Option<&str>,
+    folder: &str,
+) -> (Volume, VolumeMount) {
+    let volume = Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            optional: Some(true),
+            items: ca.map(|key| {
+                vec![KeyToPath {
+                    key: key.to_owned(),
+                    path: CA_FILE.to_owned(),
+                    mode: None,
+                }]
+            }),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    (volume, mount(name, folder, true))
 }
 
 /// How a Deployment's pods are replaced while it goes on serving.

@@ -110,6 +110,9 @@ struct Run {
     /// A model's file (GGUF), in place of the resource's model source
     #[arg(long)]
     model: Option<PathBuf>,
+    /// The folder of the channels' Secrets: one folder for each channel, one file for each key
+    #[arg(long, default_value = CHANNELS_DIRECTORY)]
+    channels: PathBuf,
     /// Where to listen
     #[arg(long, default_value_t = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT)), value_parser = address)]
     address: SocketAddr,

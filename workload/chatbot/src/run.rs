@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chatbot_crds::Settings;
-use chatbot_crds::config::{CHANNELS_DIRECTORY, HubConfig, InferenceConfig};
+use chatbot_crds::config::{HubConfig, InferenceConfig};
 use chatbot_crds::settings::{ModelSource, Platform, SystemPrompt};
 use chatbot_crds::spec::RunStrategy;
 use chatbot_inference::Field;
@@ -62,7 +62,7 @@ pub async fn run(options: Run) -> Result<()> {
         let hub = async {
             let served = hub::serve(
                 hub,
-                CHANNELS_DIRECTORY.into(),
+                options.channels.clone(),
                 listener,
                 telemetry.clone(),
                 shutdown.clone(),
@@ -192,10 +192,11 @@ async fn announce(
             since.elapsed().as_secs_f64()
         );
         for channel in &settings.channels {
-            match channel.platform {
-                Platform::WebChat { .. } => {
-                    println!("chat with it: http://{address}/channels/{}/", channel.name);
-                }
+            let at = format!("http://{address}/channels/{}", channel.name);
+            match &channel.platform {
+                Platform::WebChat { .. } => println!("chat with it: {at}/"),
+                Platform::OpenAi(_) => println!("clients of the OpenAI API: {at}/v1"),
+                other => println!("{} ({}): {at}", channel.name, other.name()),
             }
         }
         eprintln!("Ctrl-C ends it");

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chatbot_crds::ConditionType;
-use chatbot_crds::config::HTTP_PORT;
-use chatbot_crds::settings::Resources;
+use chatbot_crds::config::{CHANNELS_DIRECTORY, HTTP_PORT};
+use chatbot_crds::settings::{Channel, Resources};
 use chatbot_crds::spec::{Quantity, ServiceType, SessionAffinity};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-use k8s_openapi::api::core::v1::{PodSpec, Service};
+use k8s_openapi::api::core::v1::{PodSpec, Service, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::autoscaler::{asked_for, autoscaler};
@@ -15,7 +15,7 @@ use crate::facts::Facts;
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{SERVICE_PORT, budget, config_map, named, service};
-use crate::pod::{PodOf, backbone_secrets, put_in, rolling};
+use crate::pod::{PodOf, backbone_secrets, optional_secret, put_in, rolling};
 use crate::proposal::{Component, Proposal, Verdict};
 use crate::world::World;
 
@@ -63,7 +63,17 @@ fn pod(world: &World, facts: &Facts) -> PodSpec {
     }
     .spec(world);
     put_in(&mut pod, backbone_secrets(&facts.backbone));
+    let channels = world.settings.channels.iter();
+    put_in(&mut pod, channels.filter_map(secret_of).collect());
     pod
+}
+
+/// A channel's Secret, a folder of its own. It may be missing: then its channel does not start, and the others do.
+fn secret_of(channel: &Channel) -> Option<(Volume, VolumeMount)> {
+    let secret = channel.platform.secret()?;
+    let name = format!("channel-{}", channel.name);
+    let folder = format!("{CHANNELS_DIRECTORY}/{}", channel.name);
+    Some(optional_secret(&name, secret, None, &folder))
 }
 
 /// A gateway needs little; its memory is bounded, so that it never takes the instances'.
@@ -185,5 +195,30 @@ mod tests {
         let strategy = strategies.next().unwrap();
         assert_eq!(strategy.max_unavailable, Some(IntOrString::Int(0)));
         assert_eq!(strategy.max_surge, Some(IntOrString::Int(1)));
+    }
+
+    #[test]
+    fn a_channel_s_secret_is_a_folder_of_its_own_and_keeps_no_pod_from_starting() {
+        let world = world_with(|yaml| {
+            yaml.replace(
+                "channels:\n",
+                "channels:\n    - { name: bot, telegram: { secretRef: { name: telegram } } }\n",
+            )
+        });
+        let pod = &proposed(&world).pods[&Component::Adapters];
+        let volumes = pod.volumes.as_ref().unwrap();
+        let sources: Vec<_> = volumes
+            .iter()
+            .filter_map(|volume| volume.secret.as_ref())
+            .collect();
+        assert_eq!(sources.len(), 1);
+        assert_eq!(sources[0].secret_name.as_deref(), Some("telegram"));
+        assert_eq!(sources[0].optional, Some(true));
+        let mounts = pod.containers[0].volume_mounts.as_ref().unwrap();
+        let folder = mounts
+            .iter()
+            .find(|mount| mount.mount_path == "/channels/bot")
+            .unwrap();
+        assert_eq!(folder.read_only, Some(true));
     }
 }

@@ -2,6 +2,7 @@
 
 use chatbot_crds::config::{ChannelState, State};
 use chatbot_crds::settings::Platform;
+use chatbot_crds::spec::{ConnectionTransport, PollingTransport};
 use chatbot_crds::status::{Readiness, Transport};
 use chatbot_crds::{ConditionType, Reason};
 
@@ -11,19 +12,17 @@ use crate::status::{ChannelReport, Section};
 use crate::world::{Signal, World};
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
-    let reporter = world
-        .observed
-        .pods_of(Component::Adapters)
+    let pods = world.observed.pods_of(Component::Adapters);
+    let told: Vec<&State> = pods
         .filter(|pod| pod.ready && pod.config_maps.contains(&facts.adapters_config.name))
-        .find_map(|pod| match &pod.state {
+        .filter_map(|pod| match &pod.state {
             Signal::Known { value, .. } => Some(value),
             Signal::Unknown(_) => None,
-        });
-    let reports = world
-        .settings
-        .channels
-        .iter()
-        .map(|channel| report(&channel.name, &channel.platform, reporter))
+        })
+        .collect();
+    let channels = world.settings.channels.iter();
+    let reports = channels
+        .map(|channel| report(&channel.name, &channel.platform, &told))
         .collect::<Vec<_>>();
     Proposal {
         verdict: Some(Verdict::Decided(condition(&reports))),
@@ -32,12 +31,19 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     }
 }
 
-fn report(name: &str, platform: &Platform, reporter: Option<&State>) -> ChannelReport {
-    let (platform, transport) = match platform {
-        Platform::WebChat { .. } => ("webChat", Transport::LongConnection),
-    };
-    let state =
-        reporter.and_then(|state| state.channels.iter().find(|channel| channel.name == name));
+/// What the pods tell of a channel: where one cannot, all that it says is told; a connection is one pod's, and the others
+/// know nothing of it.
+fn report(name: &str, platform: &Platform, told: &[&State]) -> ChannelReport {
+    let (platform, transport) = (platform.name(), transport(platform));
+    let states = told.iter().filter_map(|state| {
+        let mut channels = state.channels.iter();
+        channels.find(|channel| channel.name == name)
+    });
+    let state = states.min_by_key(|channel| match channel.ready {
+        Some(false) => 0,
+        Some(true) => 1,
+        None => 2,
+    });
     let (ready, reason, message) = match state {
         Some(ChannelState {
             ready: Some(ready),
@@ -68,6 +74,24 @@ fn report(name: &str, platform: &Platform, reporter: Option<&State>) -> ChannelR
         ready,
         reason,
         message,
+    }
+}
+
+/// How a channel's messages arrive.
+fn transport(platform: &Platform) -> Transport {
+    let kept = |transport| match transport {
+        ConnectionTransport::LongConnection => Transport::LongConnection,
+        ConnectionTransport::Webhook => Transport::Webhook,
+    };
+    match platform {
+        Platform::WebChat { .. } | Platform::Discord(_) => Transport::LongConnection,
+        Platform::Slack(one) => kept(one.transport),
+        Platform::Feishu(one) => kept(one.transport),
+        Platform::Telegram(one) => match one.transport {
+            PollingTransport::Polling => Transport::Polling,
+            PollingTransport::Webhook => Transport::Webhook,
+        },
+        Platform::WhatsApp(_) | Platform::Webhook(_) | Platform::OpenAi(_) => Transport::Webhook,
     }
 }
 
@@ -119,12 +143,19 @@ mod tests {
     use crate::example::world;
 
     fn told(ready: Option<bool>, reason: &str) -> Condition {
+        told_by(&[(ready, reason), (ready, reason)])
+    }
+
+    /// What is told when one pod after the other says so of every channel.
+    fn told_by(pods: &[(Option<bool>, &str)]) -> Condition {
         let mut world = world().passed().rolled_out(2);
-        for pod in &mut world.observed.pods {
+        let adapters = world.observed.pods.iter_mut();
+        let adapters = adapters.filter(|pod| pod.component == Component::Adapters);
+        for (pod, (ready, reason)) in adapters.zip(pods) {
             if let Signal::Known { value, .. } = &mut pod.state {
                 for channel in &mut value.channels {
-                    channel.ready = ready;
-                    reason.clone_into(&mut channel.reason);
+                    channel.ready = *ready;
+                    (*reason).clone_into(&mut channel.reason);
                 }
             }
         }
@@ -158,6 +189,21 @@ mod tests {
                 (status, reason),
                 "{ready:?} {reported}"
             );
+        }
+    }
+
+    #[test]
+    fn the_pod_that_cannot_speaks_first_and_then_the_one_that_holds_the_connection() {
+        let (holds, elsewhere) = ((Some(true), "Connected"), (None, "Pending"));
+        let rejected = (Some(false), "CredentialsRejected");
+        for (pods, status, reason) in [
+            ([elsewhere, holds], Some(true), Reason::AllReady),
+            ([holds, elsewhere], Some(true), Reason::AllReady),
+            ([holds, rejected], Some(false), Reason::CredentialsRejected),
+            ([elsewhere, elsewhere], None, Reason::Pending),
+        ] {
+            let condition = told_by(&pods);
+            assert_eq!((condition.status, condition.reason), (status, reason));
         }
     }
 

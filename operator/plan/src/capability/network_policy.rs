@@ -10,7 +10,7 @@
 //! - kubelet → probes, volumes, logs, port-forward: a node always reaches its own pods, or reaches them from inside;
 //! - the adapters' synthetic conversation: inside the pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::config::{
     ADMIN_PORT, DEVELOPMENT_BROKER_PORT, DEVELOPMENT_STORE_PORT, HTTP_PORT, INFERENCE_PORT,
@@ -34,6 +34,7 @@ use crate::world::{Release, World};
 /// Where names are resolved: by some clusters' resolvers at another port than their Service's.
 const DNS_PORTS: [u16; 2] = [53, 5353];
 const HTTPS_PORT: u16 = 443;
+const HTTP_DEFAULT_PORT: u16 = 80;
 /// The label that Kubernetes gives every namespace.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -74,9 +75,13 @@ fn adapters(world: &World) -> Object {
         allowed_in(operator(&world.release), &[ADMIN_PORT]),
     ];
     let mut egress = backbone(world);
-    let mut channels = world.settings.channels.iter();
-    if channels.any(|channel| is_called(&channel.platform)) {
-        egress.push(allowed_out(None, vec![port("TCP", HTTPS_PORT)]));
+    let channels = world.settings.channels.iter();
+    let called: BTreeSet<u16> = channels
+        .flat_map(|channel| ports_called(&channel.platform))
+        .collect();
+    if !called.is_empty() {
+        let ports = called.into_iter().map(|called| port("TCP", called));
+        egress.push(allowed_out(None, ports.collect()));
     }
     policy(world, Component::Adapters, ingress, egress)
 }
@@ -149,12 +154,35 @@ fn inference_port(world: &World) -> u16 {
     engine.map_or(INFERENCE_PORT, |engine| engine.port)
 }
 
-/// Whether the adapters call a platform, over HTTPS.
-fn is_called(platform: &Platform) -> bool {
-    match platform {
-        // Its users come to us.
-        Platform::WebChat { .. } => false,
-    }
+/// The ports at which the adapters call a platform: that of HTTPS, and that of another address which the user names.
+fn ports_called(platform: &Platform) -> Vec<u16> {
+    let url = match platform {
+        // Their users come to us, and are answered where they came.
+        Platform::WebChat { .. } | Platform::OpenAi(_) => return Vec::new(),
+        Platform::Webhook(one) => return vec![port_of(&one.reply_url)],
+        Platform::WhatsApp(one) => &one.api_url,
+        Platform::Telegram(one) => &one.api_url,
+        Platform::Slack(one) => &one.api_url,
+        Platform::Discord(one) => &one.api_url,
+        Platform::Feishu(one) => &one.api_url,
+    };
+    // The address of a long connection is the platform's to name.
+    let named = url.as_deref().map(port_of);
+    named.into_iter().chain([HTTPS_PORT]).collect()
+}
+
+/// The port of an address, which the schema has checked.
+fn port_of(url: &str) -> u16 {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let named = authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    named.unwrap_or(if scheme == "http" {
+        HTTP_DEFAULT_PORT
+    } else {
+        HTTPS_PORT
+    })
 }
 
 /// The operator's pods. None when it runs outside the cluster: where it asks from cannot be told then, so that its port
@@ -465,5 +493,35 @@ mod tests {
         }
         let objects = propose(&world, &Facts::of(&world)).objects;
         assert_eq!(objects.len(), 3);
+    }
+
+    #[test]
+    fn the_adapters_may_call_what_their_channels_need_and_nothing_else() {
+        for (channel, ports) in [
+            ("openAI: { secretRef: { name: s } }", &[][..]),
+            ("telegram: { secretRef: { name: s } }", &[HTTPS_PORT][..]),
+            (
+                "slack: { secretRef: { name: s }, apiURL: \"http://slack.test:8088/api\" }",
+                &[HTTPS_PORT, 8_088],
+            ),
+            (
+                "webhook: { replyURL: \"http://bot.test/reply\", secretRef: { name: s } }",
+                &[HTTP_DEFAULT_PORT],
+            ),
+        ] {
+            let world = world_with(|yaml| {
+                yaml.replace(
+                    "channels:\n",
+                    &format!("channels:\n    - {{ name: bot, {channel} }}\n"),
+                )
+            });
+            for port in [HTTPS_PORT, HTTP_DEFAULT_PORT, 8_088, 25] {
+                assert_eq!(
+                    lets_out(&world, Component::Adapters, &Peer::Outside, ("TCP", port)),
+                    ports.contains(&port),
+                    "{channel}: {port}"
+                );
+            }
+        }
     }
 }
