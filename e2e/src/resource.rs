@@ -14,6 +14,8 @@ use crate::scenario::{Namespace, PATIENCE};
 
 /// The resource's name, in a namespace of its own.
 pub const NAME: &str = "chat";
+/// Its parts, in the order of a message's way.
+pub const COMPONENTS: [&str; 5] = ["adapters", "workers", "inference", "broker", "store"];
 /// The name of its channel.
 pub const CHANNEL: &str = "web";
 /// The port of a pod that tells about it.

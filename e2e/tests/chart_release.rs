@@ -16,7 +16,7 @@ mod long {
     use chatbot_e2e::command;
     use chatbot_e2e::conversation::{Conversation, Stop};
     use chatbot_e2e::install::OPERATOR_NAMESPACE;
-    use chatbot_e2e::resource::{CHANNEL, Resource};
+    use chatbot_e2e::resource::{CHANNEL, COMPONENTS, Resource};
     use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
     use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ mod long {
 
     /// Every pod of the service, and how often its container was started again.
     fn running(resource: &Resource) -> BTreeMap<String, u64> {
-        let pods = ["adapters", "inference"].map(|component| resource.pods(component).unwrap());
+        let pods = COMPONENTS.map(|component| resource.pods(component).unwrap());
         let pods = pods.into_iter().flatten();
         pods.map(|pod| (pod.uid, pod.restarts)).collect()
     }

@@ -46,7 +46,6 @@ fn shapes() -> Vec<Shape> {
     };
     vec![
         new("minimal", minimal()),
-        new("sample", sample()),
         Shape {
             before: None,
             ..changed("everything", json!({}))
@@ -59,6 +58,17 @@ fn shapes() -> Vec<Shape> {
             "workers-edited",
             json!({ "spec": { "conversation": { "systemPrompt": "You are brief." } } }),
         ),
+        Shape {
+            // The broker's configuration went with it.
+            left: [("ConfigMap", 4), ("NetworkPolicy", 3), ("Ingress", 1)],
+            ..changed(
+                "backbone-named",
+                json!({ "spec": {
+                    "messaging": { "kafka": { "bootstrapServers": ["kafka.example.com:9092"] } },
+                    "state": { "redis": { "addresses": ["redis.example.com:6379"] } },
+                } }),
+            )
+        },
         Shape {
             left: [CONFIGURATIONS, ("NetworkPolicy", 0), ("Ingress", 0)],
             ..changed(
@@ -83,13 +93,6 @@ fn minimal() -> Value {
             "autoscaling": { "minReplicas": 1, "maxReplicas": 2 },
         },
     }))
-}
-
-/// The quick start.
-fn sample() -> Value {
-    let text = include_str!("../samples/quickstart.yaml");
-    let sample: Value = serde_yaml::from_str(text).unwrap();
-    resource(&sample["spec"])
 }
 
 /// With every part that brings an object, or a part of one.

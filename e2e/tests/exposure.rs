@@ -6,7 +6,7 @@ mod operators;
 
 use anyhow::ensure;
 use chatbot_e2e::command;
-use chatbot_e2e::resource::Resource;
+use chatbot_e2e::resource::{COMPONENTS, Resource};
 use chatbot_e2e::scenario::wait_until;
 use operators::seen::{children_of, made, versions, wait_made};
 use operators::{Operators, SOON};
@@ -141,8 +141,8 @@ fn an_ingress_comes_and_goes(resource: &Resource) {
         Ok(ports[0]["port"] == 443)
     })
     .unwrap();
-    let hub = resource.child("deployment", ADAPTERS).unwrap();
-    let volumes = hub["spec"]["template"]["spec"]["volumes"]
+    let adapters = resource.child("deployment", ADAPTERS).unwrap();
+    let volumes = adapters["spec"]["template"]["spec"]["volumes"]
         .as_array()
         .unwrap();
     let secret = volumes
@@ -249,7 +249,10 @@ fn policies_are_kept_unless_nobody_wants_them(resource: &Resource) {
         })
         .unwrap();
     };
-    policies(&["chat-adapters", "chat-inference"]);
+    let mut every = COMPONENTS.map(|component| format!("chat-{component}"));
+    every.sort();
+    let every = every.each_ref().map(String::as_str);
+    policies(&every);
     let inference = resource.child("networkpolicy", "chat-inference").unwrap();
     assert_eq!(
         inference["spec"]["policyTypes"],
@@ -263,7 +266,7 @@ fn policies_are_kept_unless_nobody_wants_them(resource: &Resource) {
     mode("None");
     policies(&[]);
     mode("Managed");
-    policies(&["chat-adapters", "chat-inference"]);
+    policies(&every);
 }
 
 /// What was written is what the server has: a look more writes nothing.

@@ -34,8 +34,9 @@ fn refusals(installed: &Installed, resource: &Resource, since: Instant) -> usize
         .count()
 }
 
-fn edit_prompt(resource: &Resource, prompt: &str) {
-    let edit = json!({ "spec": { "conversation": { "systemPrompt": prompt } } });
+/// Edits what the adapters are configured with.
+fn edit_adapters(resource: &Resource) {
+    let edit = json!({ "spec": { "conversation": { "messagesPerUserPerMinute": 7 } } });
     resource.edit(&edit).unwrap();
 }
 
@@ -78,7 +79,7 @@ fn what_admission_refuses_is_told_and_what_runs_stays_until_it_is_let_in() {
     let generations = [&denied, &unasked].map(deployment);
     let since = Instant::now();
     for resource in [&denied, &unasked] {
-        edit_prompt(resource, "You are brief.");
+        edit_adapters(resource);
     }
     let words = [
         "chat-adapters",
@@ -216,9 +217,9 @@ fn an_object_that_the_api_server_calls_invalid_is_told_with_its_field_and_made_a
         Ok(since.elapsed() > Duration::from_secs(6))
     })
     .unwrap();
-    // Two Deployments, each sent in two ways.
+    // Five Deployments, each sent in two ways.
     let refusals = refusals(&installed, &resource, since);
-    assert!((1..40).contains(&refusals), "{refusals} tries");
+    assert!((1..100).contains(&refusals), "{refusals} tries");
     assert_eq!(deployment(), before, "what runs stays");
     let none = json!({ "spec": { "podMetadata": null } });
     resource.edit(&none).unwrap();
@@ -331,7 +332,7 @@ fn a_deployment_that_somebody_paused_is_named_when_a_rollout_waits_for_it() {
         resource.space.kubectl(&rollout).unwrap();
     };
     rollout("pause");
-    edit_prompt(&resource, "You are brief.");
+    edit_adapters(&resource);
     let words = [
         "Deployment chat-adapters",
         "spec.paused",

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::ensure;
-use chatbot_e2e::resource::{NAME, Resource};
+use chatbot_e2e::resource::{COMPONENTS, NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
 use operators::seen::{made, versions};
 use operators::{Operators, SOON};
@@ -25,12 +25,17 @@ fn deployment(resource: &Resource, component: &str) -> anyhow::Result<Value> {
     resource.child("deployment", &format!("{NAME}-{component}"))
 }
 
-fn wait_replicas(resource: &Resource, adapters: u64, inference: u64) {
+/// So many replicas of the inference, and of each other part.
+fn wait_replicas(resource: &Resource, others: u64, inference: u64) {
     wait_until(
-        &format!("{adapters} and {inference} replicas"),
+        &format!("{others} and {inference} replicas"),
         SOON,
         || {
-            for (component, wanted) in [("adapters", adapters), ("inference", inference)] {
+            for component in COMPONENTS {
+                let wanted = match component {
+                    "inference" => inference,
+                    _ => others,
+                };
                 let spec = &deployment(resource, component)?["spec"];
                 ensure!(spec["replicas"] == wanted, "{component}: {spec}");
             }

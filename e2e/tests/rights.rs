@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use chatbot_e2e::audit::{self, Mark, Used};
 use chatbot_e2e::command;
 use chatbot_e2e::places::Places;
-use chatbot_e2e::resource::{NAME, Resource};
+use chatbot_e2e::resource::{COMPONENTS, NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
 use k8s_openapi::jiff::Timestamp;
 use proxy::rules::{Fault, Verb, first};
@@ -86,7 +86,7 @@ fn make_ready(resource: &Resource) -> Result<()> {
         "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now }],
     } })
     .to_string();
-    for part in ["adapters", "inference"] {
+    for part in COMPONENTS {
         for pod in resource.pods(part)? {
             if pod.ready_since.is_some() || pod.leaving {
                 continue;
@@ -263,11 +263,10 @@ fn every_pod_is_restricted_reads_its_root_only_and_has_no_token_it_does_not_need
         let name = deployment["metadata"]["name"].as_str().unwrap();
         check_pod(name, &deployment["spec"]["template"]["spec"], false);
     }
-    assert_eq!(deployments.count(), 2);
+    assert_eq!(deployments.count(), COMPONENTS.len());
     // The namespace enforces it: what is not restricted is not made.
-    wait_until("pods of both parts admitted", SOON, || {
-        let parts = ["adapters", "inference"];
-        Ok(parts
+    wait_until("pods of every part admitted", SOON, || {
+        Ok(COMPONENTS
             .iter()
             .all(|part| resource.pods(part).is_ok_and(|pods| !pods.is_empty())))
     })

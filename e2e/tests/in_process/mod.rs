@@ -200,7 +200,9 @@ impl Operator<'_> {
             if self.context.gate.check().is_err() {
                 return Ok(End::Stopped);
             }
-            if outcome.is_ok() && rest && self.made() == made {
+            // Where the API server asked to be left alone, a pass looks at nothing.
+            let looked = outcome.is_ok() && !self.leaves_alone(namespace, name).await?;
+            if looked && rest && self.made() == made {
                 return Ok(End::Settled);
             }
             if start.elapsed() > PATIENCE {
@@ -209,6 +211,12 @@ impl Operator<'_> {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    async fn leaves_alone(&self, namespace: &str, name: &str) -> Result<bool> {
+        let resource = self.ground.resources(namespace).get(name).await?;
+        let uid = resource.uid().unwrap_or_default();
+        Ok(self.context.desk(&uid, |desk| desk.rest().is_some()))
     }
 
     /// Writes that were let out.

@@ -275,7 +275,7 @@ pub fn settled(resource: &Resource) -> Result<Value> {
         };
         same = if found == last { same + 1 } else { 0 };
         last = found.clone();
-        Ok(same >= 4 && kinds("Deployment") == 2 && kinds("HorizontalPodAutoscaler") == 1)
+        Ok(same >= 4 && kinds("Deployment") == 5 && kinds("HorizontalPodAutoscaler") == 3)
     })?;
     Ok(last)
 }

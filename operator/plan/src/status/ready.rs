@@ -134,14 +134,14 @@ pub(super) fn under_way(world: &World, plan: &Plan, outcome: &Outcome) -> Option
         let running = &rollout.moving[..];
         (!running.is_empty()).then(|| (Reason::Halting, run::halting(running)))
     } else if !rollout.moving.is_empty() {
-        let moving: Vec<_> = rollout
-            .moving
-            .iter()
+        let parts = Component::ALL.iter();
+        let moving: Vec<_> = parts
+            .filter(|component| rollout.moving.contains(component))
             .map(|component| component.as_str())
             .collect();
         Some((
             Reason::RollingOut,
-            format!("{} rolling out", moving.join(" and ")),
+            format!("{} rolling out", moving.join(", ")),
         ))
     } else if is_unproven(world, plan) {
         let message = "waiting for a synthetic conversation through the new revision";
