@@ -27,21 +27,17 @@ fn deployment(resource: &Resource, component: &str) -> anyhow::Result<Value> {
 
 /// So many replicas of the inference, and of each other part.
 fn wait_replicas(resource: &Resource, others: u64, inference: u64) {
-    wait_until(
-        &format!("{others} and {inference} replicas"),
-        SOON,
-        || {
-            for component in COMPONENTS {
-                let wanted = match component {
-                    "inference" => inference,
-                    _ => others,
-                };
-                let spec = &deployment(resource, component)?["spec"];
-                ensure!(spec["replicas"] == wanted, "{component}: {spec}");
-            }
-            Ok(true)
-        },
-    )
+    wait_until(&format!("{others} and {inference} replicas"), SOON, || {
+        for component in COMPONENTS {
+            let wanted = match component {
+                "inference" => inference,
+                _ => others,
+            };
+            let spec = &deployment(resource, component)?["spec"];
+            ensure!(spec["replicas"] == wanted, "{component}: {spec}");
+        }
+        Ok(true)
+    })
     .unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Service {
 pub struct Process {
     child: Child,
     admin: SocketAddr,
+    /// What it was configured with.
+    pub config: PathBuf,
     /// Where users reach it; of a gateway only.
     pub entrance: SocketAddr,
 }
@@ -189,6 +191,7 @@ impl Service {
         Process {
             child,
             admin,
+            config: file,
             entrance,
         }
     }
@@ -198,6 +201,18 @@ impl Service {
         let folder = self.folder.path().join("channels").join(channel);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(key), value).unwrap();
+    }
+
+    /// What a command that looks at dead letters prints.
+    pub fn dead_letters(&self, of: &Process, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(Places::find()?.binaries.join("chatbot"));
+        command
+            .arg("dead-letters")
+            .args(arguments)
+            .arg("--config")
+            .arg(&of.config)
+            .current_dir(self.folder.path());
+        chatbot_e2e::command::output(&mut command)
     }
 
     /// What the processes have logged, for who looks why a test failed.

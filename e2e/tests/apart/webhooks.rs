@@ -38,6 +38,8 @@ struct Effect {
     requests: usize,
     seen: Vec<String>,
     replies: Vec<(String, String)>,
+    /// Whether everything is refused for good.
+    refuses: bool,
 }
 
 /// Takes replies; refuses every seventh request for now.
@@ -59,6 +61,9 @@ async fn receive(
 ) -> StatusCode {
     let mut effects = effects.lock().unwrap();
     effects.requests += 1;
+    if effects.refuses {
+        return StatusCode::GONE;
+    }
     if effects.requests.is_multiple_of(7) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -148,4 +153,51 @@ fn a_gateway_is_killed_and_every_signed_question_is_answered_once_and_in_order()
     }
     let state = second.state();
     assert_eq!(state["channels"][0]["reason"], "Listening", "{state}");
+}
+
+#[test]
+#[ignore = "needs a broker and a store: cargo e2e test"]
+fn a_reply_that_was_refused_is_listed_and_its_question_asked_once_more() {
+    let broker = Broker::start().unwrap();
+    let store = Server::start().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let (model, (effects, reply_url)) =
+        runtime.block_on(async { (Model::start().await, receiver().await) });
+    let service = Service::new(&broker.address(), &store.address(), &model.url);
+    service.secret(HOOK, "signingKey", KEY);
+    let gateway = service.gateway_of(HOOK, PlatformConfig::Webhook { reply_url });
+    let worker = service.worker();
+    for process in [&gateway, &worker] {
+        process.wait_ready();
+    }
+    effects.lock().unwrap().refuses = true;
+    let posted = || Ok(post_question(gateway.entrance, 1).is_ok_and(|status| status == 200));
+    wait_until("the question taken", PATIENCE, posted).unwrap();
+    let mut listed = String::new();
+    wait_until("the dead letter", PATIENCE, || {
+        listed = service.dead_letters(&gateway, &["list", "--channel", HOOK])?;
+        Ok(!listed.is_empty())
+    })
+    .with_context(|| service.logs())
+    .unwrap();
+    let letter: Value = serde_json::from_str(listed.trim()).unwrap();
+    assert!(
+        letter["reason"].as_str().unwrap().starts_with("410"),
+        "{letter}"
+    );
+    let id = letter["id"].as_str().unwrap();
+    let whole = service.dead_letters(&gateway, &["show", id]).unwrap();
+    assert!(whole.contains("Is 1 tea?"), "{whole}");
+
+    effects.lock().unwrap().refuses = false;
+    for _ in 0..2 {
+        service.dead_letters(&gateway, &["replay", id]).unwrap();
+    }
+    let answered = || Ok(!effects.lock().unwrap().replies.is_empty());
+    wait_until("the answer", PATIENCE, answered).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(
+        effects.lock().unwrap().replies,
+        [("u-1".to_owned(), "q-1".to_owned())]
+    );
 }
