@@ -317,7 +317,11 @@ impl WorkerConfig {
             temperature: conversation.temperature,
             fallback_message: conversation.fallback_message.clone(),
             context_tokens: settings.inference.context_tokens,
-            cache: CacheConfig::default(),
+            cache: CacheConfig {
+                answers_ttl_seconds: settings.cache.answers.as_secs(),
+                context_bytes: settings.cache.context_bytes,
+                results_bytes: settings.cache.results_bytes,
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The rules that the schema states in CEL, for resources that no API server has seen. The messages are the same.
 
 pub(crate) mod backbone;
+pub(crate) mod cache;
 pub(crate) mod channels;
 pub(crate) mod engine;
 pub(crate) mod exposure;
@@ -175,6 +176,7 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
     }
     broken.inference(&spec.inference);
     broken.backbone(spec);
+    broken.cache(&spec.cache);
     broken.0
 }
 

@@ -57,6 +57,8 @@ pub struct Settings {
     pub adapters: Adapters,
     /// The pods that answer messages.
     pub workers: Workers,
+    /// What the workers keep to be used again.
+    pub cache: Cache,
     /// The pods that run the model.
     pub inference: Inference,
     /// The broker; absent: one for development, run by the operator.
@@ -129,6 +131,17 @@ impl Platform {
         };
         Some(&secret.name)
     }
+}
+
+/// What the workers keep to be used again; 0 switches each of them off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// How long answers are kept in the store.
+    pub answers: Duration,
+    /// Bytes of sessions in a worker's memory.
+    pub context_bytes: u64,
+    /// Bytes of answers in a worker's memory.
+    pub results_bytes: u64,
 }
 
 /// How the assistant talks.

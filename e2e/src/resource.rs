@@ -283,6 +283,8 @@ fn small() -> Value {
             },
             "adapters": { "autoscaling": { "minReplicas": 1, "maxReplicas": 2 } },
             "workers": { "autoscaling": { "minReplicas": 1, "maxReplicas": 2 } },
+            // Whoever asks is to hear the model.
+            "cache": { "answers": { "ttl": "0s" }, "results": { "maxMemory": 0 } },
             "inference": {
                 "model": { "source": { "persistentVolumeClaim": { "claimName": "models", "path": model::FILE } } },
                 "contextTokens": 2048,

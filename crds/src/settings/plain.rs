@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::Toleration;
 use super::backbone::{plain_kafka, plain_redis};
 use super::engine::{plain_engine, plain_rollout};
 use super::{
-    Adapters, Autoscaling, Channel, Conversation, Exposure, Inference, ModelSource, NodeCapacity,
-    Platform, Resources, Service, Settings, SystemPrompt, Workers,
+    Adapters, Autoscaling, Cache, Channel, Conversation, Exposure, Inference, ModelSource,
+    NodeCapacity, Platform, Resources, Service, Settings, SystemPrompt, Workers,
 };
 use crate::spec::{ChatBotCluster, PodAutoscaling};
 use crate::{Fault, rules, spec};
@@ -77,6 +77,7 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             node_selector: spec.workers.node_selector.clone().unwrap_or_default(),
             tolerations: plain_tolerations(spec.workers.tolerations.as_deref()),
         },
+        cache: plain_cache(&spec.cache)?,
         inference: plain_inference(&spec.inference)?,
         kafka: spec
             .messaging
@@ -138,6 +139,20 @@ fn plain_conversation(conversation: &spec::Conversation) -> Result<Conversation,
             &at("messagesPerUserPerMinute"),
             conversation.messages_per_user_per_minute,
         )?,
+    })
+}
+
+fn plain_cache(cache: &spec::Cache) -> Result<Cache, Fault> {
+    let bytes = |name: &str, of: &spec::MemoryCache| {
+        let path = format!("spec.cache.{name}.maxMemory");
+        let bytes = of.max_memory.units();
+        bytes.ok_or_else(|| unset(&path, rules::cache::MAX_MEMORY))
+    };
+    let ttl = cache.answers.ttl.length();
+    Ok(Cache {
+        answers: ttl.ok_or_else(|| unset("spec.cache.answers.ttl", rules::DURATION))?,
+        context_bytes: bytes("context", &cache.context)?,
+        results_bytes: bytes("results", &cache.results)?,
     })
 }
 

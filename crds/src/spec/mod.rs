@@ -4,6 +4,7 @@
 
 mod adapters;
 mod autoscaling;
+mod cache;
 mod channels;
 mod conversation;
 mod duration;
@@ -25,6 +26,7 @@ pub use adapters::{Adapters, Service, ServiceType, SessionAffinity};
 pub use autoscaling::{
     Autoscaling, Behavior, PodAutoscaling, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy,
 };
+pub use cache::{AnswersCache, Cache, MemoryCache};
 pub use channels::{
     Channel, ConnectionTransport, Discord, Feishu, OpenAi, PollingTransport, Slack, Telegram,
     WebChat, Webhook, WhatsApp,
@@ -200,6 +202,10 @@ pub struct ChatBotClusterSpec {
     /// The pods that answer messages.
     #[serde(default)]
     pub workers: Workers,
+
+    /// What the workers keep to be used again.
+    #[serde(default)]
+    pub cache: Cache,
 
     /// The pods that run the model.
     pub inference: Inference,

@@ -109,6 +109,16 @@ pub(crate) fn positive(field: &str, message: &str) -> Rule {
     .field_path(format!(".{field}"))
 }
 
+/// A quantity in a field of an object is no less than nothing.
+pub(crate) fn not_negative(field: &str, message: &str) -> Rule {
+    Rule::new(format!(
+        "isQuantity(string(self.{field})) && !quantity(string(self.{field})).isLessThan(quantity('0')) && \
+         !quantity(string(self.{field})).isGreaterThan(quantity('1P'))"
+    ))
+    .message(message)
+    .field_path(format!(".{field}"))
+}
+
 /// A host of an origin: a name, or an address of version 6 in brackets.
 const ORIGIN_HOST: &str = "([^][:/@?#* ]+|[[][0-9A-Fa-f:.]+[]])";
 /// A port from 1 to 65535.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chatbot_crds::config::{SYSTEM_PROMPT_DIRECTORY, SYSTEM_PROMPT_KEY};
-use chatbot_crds::settings::{Resources, SystemPrompt};
+use chatbot_crds::settings::{Cache, Resources, SystemPrompt};
 use chatbot_crds::spec::Quantity;
 use chatbot_crds::{ConditionType, Reason};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
@@ -53,7 +53,9 @@ fn pod(world: &World, facts: &Facts) -> PodSpec {
         command: "worker",
         port: None,
         config: &facts.workers_config.name,
-        resources: workers.resources.over(&own_resources()),
+        resources: workers
+            .resources
+            .over(&own_resources(&world.settings.cache)),
         node_selector: &workers.node_selector,
         tolerations: &workers.tolerations,
     }
@@ -110,14 +112,21 @@ fn missing_prompt(world: &World) -> Option<Hindrance> {
     })
 }
 
-/// A worker waits for the broker and for inference most of its time.
-fn own_resources() -> Resources {
+/// Memory of a worker beside its caches, bytes.
+const MEMORY: u64 = 256 << 20;
+
+/// A worker waits for the broker and for inference most of its time. Its caches may fill.
+fn own_resources(cache: &Cache) -> Resources {
+    let most = MEMORY
+        .saturating_add(cache.context_bytes)
+        .saturating_add(cache.results_bytes);
+    let most = format!("{}Mi", most.div_ceil(1 << 20));
     Resources {
         requests: BTreeMap::from([
             ("cpu".to_owned(), Quantity::from("100m")),
             ("memory".to_owned(), Quantity::from("256Mi")),
         ]),
-        limits: BTreeMap::from([("memory".to_owned(), Quantity::from("512Mi"))]),
+        limits: BTreeMap::from([("memory".to_owned(), Quantity::from(most.as_str()))]),
     }
 }
 
