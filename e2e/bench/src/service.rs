@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use chatbot_crds::config::{
     AdaptersConfig, Backbone, CacheConfig, ChannelConfig, GatewayConfig, KafkaConfig,
     PlatformConfig, RedisConfig, RedisMode, WorkerConfig, WorkersConfig,
@@ -240,15 +240,10 @@ impl Process {
         let what = format!("{} {} ready", self.role.command(), self.number);
         wait_until(&what, PATIENCE, || {
             if let Some(status) = self.child.try_wait()? {
-                return Ok(!status.success() && self.ended(status.code())?);
+                bail!("it has ended: {status}");
             }
             self.get("readyz").map(|_| true)
         })
-    }
-
-    fn ended(&self, code: Option<i32>) -> Result<bool> {
-        let (role, number) = (self.role.command(), self.number);
-        anyhow::bail!("{role} {number} has ended with {code:?}")
     }
 
     /// What it says at a path of its own port.
@@ -276,6 +271,15 @@ impl Process {
     /// Whether it runs, frozen or not.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it has ended, for a person.
+    pub fn end(&mut self) -> String {
+        let (role, number) = (self.role.command(), self.number);
+        match self.child.try_wait() {
+            Ok(Some(status)) => format!("{role} {number} has ended: {status}"),
+            _ => format!("{role} {number} runs"),
+        }
     }
 
     /// Ends it at once.

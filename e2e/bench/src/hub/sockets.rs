@@ -59,7 +59,7 @@ pub(super) fn measure(
     let start = Instant::now();
     let mut pages = Vec::new();
     for user in 0..sockets {
-        let user = format!("socket-{user:032}");
+        let user = format!("{user:032x}");
         let page = Page::open(gateway.entrance, CHANNEL, &user);
         pages.push(page.with_context(|| format!("failed to open socket {}", pages.len()))?);
     }

@@ -1,11 +1,14 @@
 //! What was lost, doubled or reordered, and for which doubles there is a reason. Pure.
 //!
-//! A send is *in doubt* when its gateway cannot know, or died before it could write down, whether the platform shows it:
+//! On a platform without idempotency keys a send is *in doubt* when its gateway cannot know, or died before it could write
+//! down, whether the platform shows it:
 //!
 //! - its outcome was unknown: the platform fell silent or broke. The gateway counts these itself, so its own count is
 //!   taken; of a gateway that is gone, the platform's book tells what the last look at its count had missed.
 //! - it was not marked in the journal when its gateway was killed, or frozen for longer than its group believes in it.
 //!   Nobody counts these, so they are taken from the platform's book and the journal's times.
+//!
+//! With keys nothing of this is in doubt: the same key is sent again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -75,10 +78,11 @@ pub struct Judgement {
     pub unexplained: u64,
 }
 
-/// Judges a run in which all these messages were acknowledged.
+/// Judges a run in which all these messages were acknowledged, on a platform that takes keys or does not.
 #[must_use]
 pub fn judge(
     sent: u32,
+    has_keys: bool,
     logs: &Logs,
     attempts: &[Attempt],
     deaths: &[Death],
@@ -88,11 +92,13 @@ pub fn judge(
     let unmarked: HashSet<(usize, u32)> = attempts
         .iter()
         .enumerate()
-        .filter(|(_, attempt)| is_unmarked(attempt, logs, deaths))
+        .filter(|(_, attempt)| !has_keys && is_unmarked(attempt, logs, deaths))
         .map(|(place, attempt)| (place, attempt.message))
         .collect();
     let unknown = |process| {
-        let of_process = attempts.iter().filter(|one| one.process == process);
+        let of_process = attempts
+            .iter()
+            .filter(|one| !has_keys && one.process == process);
         of_process.filter(|one| is_unknown(one)).count() as u64
     };
     let missed = counts.iter().map(|count| {
@@ -206,7 +212,14 @@ mod tests {
 
     fn judged(logs: &Logs, attempts: &[Attempt], deaths: &[Death], counts: &[Count]) -> Judgement {
         let sent = logs.order.iter().map(Vec::len).sum::<usize>();
-        judge(u32::try_from(sent).unwrap(), logs, attempts, deaths, counts)
+        judge(
+            u32::try_from(sent).unwrap(),
+            false,
+            logs,
+            attempts,
+            deaths,
+            counts,
+        )
     }
 
     fn count(process: u32, in_doubt: u64, gone: bool) -> Count {
@@ -278,6 +291,20 @@ mod tests {
         let judgement = judged(&logs, &attempts, &[], &[]);
         assert_eq!((judgement.duplicates, judgement.in_doubt), (1, 0));
         assert_eq!(judgement.unexplained, 1);
+    }
+
+    #[test]
+    fn with_keys_nothing_is_in_doubt() {
+        let attempts = [attempt(0, 7, 10, SHOWN), attempt(0, 8, 50, Said::Known)];
+        let death = Death {
+            process: 7,
+            at: 20,
+            until: None,
+        };
+        let counts = [count(7, 0, true), count(8, 0, false)];
+        let judgement = judge(1, true, &logs(&[0], &[]), &attempts, &[death], &counts);
+        assert_eq!((judgement.in_doubt, judgement.uncounted), (0, 0));
+        assert_eq!((judgement.duplicates, judgement.unknown), (0, 1));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(super) fn run(platform: Platform, extent: Extent) -> Result<Outcome> {
     let sender = Sender::new(platform, now_us() / 1_000_000, &entrances)?;
     let outside = runtime.block_on(Outside::connect(&site.broker.address()))?;
     let mut run = Run {
+        platform,
         runtime,
         site,
         stand_in,
@@ -124,6 +125,7 @@ fn tell_plan(platform: Platform, extent: Extent, load: &Load, planned: &[Planned
 }
 
 struct Run {
+    platform: Platform,
     runtime: Runtime,
     site: Site,
     stand_in: StandIn,
@@ -167,22 +169,29 @@ impl Run {
         let delivering = self.runtime.spawn(async move {
             deliver(&with, &deliveries, rate, &sender, &delivered).await;
         });
-        let mut begins: Vec<&Planned> = planned.iter().rev().collect();
-        let mut under_way: Vec<&Planned> = Vec::new();
+        let mut to_begin: Vec<&Planned> = planned.iter().collect();
+        // With the time at which each is over.
+        let mut under_way: Vec<(Duration, &Planned)> = Vec::new();
         let start = Instant::now();
         let mut told = Instant::now();
-        while !(delivering.is_finished() && begins.is_empty() && under_way.is_empty()) {
-            let over = |one: &&Planned| one.end() <= start.elapsed();
+        while !(delivering.is_finished() && to_begin.is_empty() && under_way.is_empty()) {
+            let over = |(end, _): &(Duration, &Planned)| *end <= start.elapsed();
+            // What takes long to begin or to end puts the next of the same off.
+            let due = |one: &&Planned| {
+                let same = |(_, other): &(Duration, &Planned)| other.fault.harms_as(one.fault);
+                one.at <= start.elapsed() && !under_way.iter().any(same)
+            };
             if let Some(place) = under_way.iter().position(over) {
-                let one = under_way.remove(place);
+                let (_, one) = under_way.remove(place);
                 self.site.finish(one)?;
                 self.tell(&format!("{}: over", one.fault));
-            } else if let Some(one) = begins.pop_if(|one| one.at <= start.elapsed()) {
+            } else if let Some(place) = to_begin.iter().position(due) {
+                let one = to_begin.remove(place);
                 self.tell(&format!("{}: begins", one.fault));
                 self.site.begin(one)?;
-                under_way.push(one);
+                under_way.push((start.elapsed() + one.lasts, one));
             } else {
-                let killed = |fault: Fault| under_way.iter().any(|one| one.fault == fault);
+                let killed = |fault: Fault| under_way.iter().any(|(_, one)| one.fault == fault);
                 self.site.look(killed)?;
                 thread::sleep(TURN);
             }
@@ -230,6 +239,7 @@ impl Run {
         let logs = self.runtime.block_on(self.outside.read(&load.questions))?;
         let judgement = judge(
             u32::try_from(load.questions.len()).context("too many messages")?,
+            self.platform == Platform::Keys,
             &logs,
             &self.stand_in.book(),
             &self.site.deaths,

@@ -98,6 +98,12 @@ impl Fault {
         ]
     }
 
+    /// Whether both harm the same.
+    #[must_use]
+    pub fn harms_as(self, other: Self) -> bool {
+        self.target() == other.target()
+    }
+
     fn target(self) -> Target {
         match self {
             Self::KillGateway(one) | Self::ReplaceGateway(one) | Self::FreezeGateway(one) => {
@@ -121,8 +127,8 @@ impl Fault {
             Self::FreezeGateway(_) | Self::FreezeWorker(_) => 7_000..12_000,
             Self::PauseWorker(_) => 15_000..25_000,
             Self::MoreWorkers => 4_000..10_000,
-            Self::StopBroker => 500..6_000,
-            Self::FreezeBroker => 1_000..9_000,
+            Self::StopBroker => 500..8_000,
+            Self::FreezeBroker => 1_000..14_000,
             Self::FreezeStore => 1_000..6_000,
             Self::Busy => 300..1_500,
             Self::ReplaceGateway(_) | Self::ReplaceWorker(_) | Self::FlushStore => {
@@ -189,9 +195,7 @@ pub fn plan(seed: u64, span: Duration, rounds: u32) -> Vec<Planned> {
     let mut planned: Vec<Planned> = Vec::new();
     for (number, fault) in (0_u32..).zip(faults) {
         let drawn = slot * number + slot.mul_f64(rng.f64());
-        let same = planned
-            .iter()
-            .filter(|other| other.fault.target() == fault.target());
+        let same = planned.iter().filter(|other| other.fault.harms_as(fault));
         let free = same.map(|other| other.end() + PAUSE).max();
         planned.push(Planned {
             at: free.map_or(drawn, |free| free.max(drawn)),
@@ -223,7 +227,7 @@ mod tests {
                 assert_eq!(of_kind.count(), 2);
                 let again = planned[place + 1..]
                     .iter()
-                    .find(|other| other.fault.target() == one.fault.target());
+                    .find(|other| other.fault.harms_as(one.fault));
                 assert!(
                     again.is_none_or(|again| again.at >= one.end()),
                     "{planned:?}"

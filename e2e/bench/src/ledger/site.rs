@@ -19,7 +19,7 @@ use crate::service::{Process, Service};
 use crate::stand_in::StandIn;
 
 /// What a gateway counts sends in doubt in.
-const IN_DOUBT: &str = "chatbot_gateway_in_doubt_total";
+const IN_DOUBT: &str = "chatbot_gateway_channel_sends_in_doubt_total";
 
 /// Everything that can be harmed.
 pub(super) struct Site {
@@ -252,21 +252,28 @@ impl Site {
         for one in 0..self.gateways.len() {
             self.look_at(one);
             if !self.gateways[one].is_running() && !is_killed(Fault::KillGateway(one)) {
-                self.crashes += 1;
                 self.died(one);
-                eprintln!("{}", self.service.last_words(&self.gateways[one]));
-                self.gateways[one] = self.gateway()?;
+                let new = self.gateway()?;
+                let old = std::mem::replace(&mut self.gateways[one], new);
                 self.open();
+                self.crashed(old);
             }
         }
         for one in 0..self.workers.len() {
             if !self.workers[one].is_running() && !is_killed(Fault::KillWorker(one)) {
-                self.crashes += 1;
-                eprintln!("{}", self.service.last_words(&self.workers[one]));
-                self.workers[one] = self.service.worker()?;
+                let new = self.service.worker()?;
+                let old = std::mem::replace(&mut self.workers[one], new);
+                self.crashed(old);
             }
         }
         Ok(())
+    }
+
+    fn crashed(&mut self, mut process: Process) {
+        self.crashes += 1;
+        let (end, kept) = (process.end(), self.keep_logs());
+        eprintln!("{end}; what it has logged is in {kept}:");
+        eprintln!("{}", self.service.last_words(&process));
     }
 
     /// Everything is at rest: what the gateways say now is all they have to say.
