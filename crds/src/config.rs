@@ -72,6 +72,10 @@ pub struct GatewayConfig {
     /// The certificate of the host that users reach, if TLS was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
+    /// Where platforms reach the gateway, such as `https://chat.example.com`, without a slash at its end: platforms that
+    /// can be told are told where their webhooks go.
+    #[serde(default, rename = "publicURL", skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
 }
 
 /// One channel of the gateway.
@@ -281,6 +285,8 @@ impl GatewayConfig {
             channels: settings.channels.iter().map(channel).collect(),
             messages_per_user_per_minute: settings.conversation.messages_per_user_per_minute,
             tls: TlsConfig::of(settings),
+            // No channel of the resource has webhooks yet.
+            public_url: None,
         }
     }
 }

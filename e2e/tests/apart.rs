@@ -138,6 +138,7 @@ impl Service {
                 channels: vec![channel],
                 messages_per_user_per_minute: 0,
                 tls: None,
+                public_url: None,
             },
             backbone: self.backbone.clone(),
         };

@@ -134,11 +134,14 @@ impl Hub {
         ));
         tasks.spawn(chatbot_gateway::run(
             gateway(),
-            log,
-            view,
-            previews,
+            chatbot_gateway::Surroundings {
+                log,
+                view,
+                previews,
+                telemetry,
+                secrets: "/channels".into(),
+            },
             listener,
-            telemetry,
             shutdown.clone(),
         ));
         tasks.close();
@@ -157,6 +160,7 @@ fn gateway() -> GatewayConfig {
         }],
         messages_per_user_per_minute: 0,
         tls: None,
+        public_url: None,
     }
 }
 

@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use chatbot_crds::config::PlatformConfig;
 use chatbot_message::{Details, Reply, Turn};
-use http::Method;
 use http::header::AUTHORIZATION;
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::draft::Draft;
 use crate::inbound::header;
@@ -325,51 +326,131 @@ pub fn content_type(origin: &str) -> &'static str {
     }
 }
 
-fn completion(reply: &Reply) -> Vec<u8> {
-    let mut places = reply.origin.splitn(3, '/');
-    let stream = places.next() == Some("stream");
-    let created: i64 = places
-        .next()
+/// `id`, `created` and the like, around a choice.
+fn whole(object: &str, reply: Uuid, origin: &str, choice: &Value) -> Value {
+    let created = origin.split('/').nth(1);
+    let created: i64 = created
         .and_then(|text| text.parse().ok())
         .unwrap_or_default();
-    let whole = |object: &str, choice: Value| {
-        json!({
-            "id": format!("chatcmpl-{}", reply.id().simple()),
-            "object": object,
-            "created": created,
-            "model": "chatbot",
-            "choices": [choice],
-        })
-    };
-    if !stream {
-        let message = json!({ "role": "assistant", "content": reply.answer });
-        let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
-        return whole("chat.completion", choice).to_string().into_bytes();
+    json!({
+        "id": format!("chatcmpl-{}", reply.simple()),
+        "object": object,
+        "created": created,
+        "model": "chatbot",
+        "choices": [choice],
+    })
+}
+
+fn completion(reply: &Reply) -> Vec<u8> {
+    if let Some(mut pieces) = Pieces::of(reply.message_id, &reply.origin) {
+        return pieces.end(reply);
     }
-    let chunk = |delta: Value, reason: Option<&str>| {
+    let message = json!({ "role": "assistant", "content": reply.answer });
+    let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
+    whole("chat.completion", reply.id(), &reply.origin, &choice)
+        .to_string()
+        .into_bytes()
+}
+
+/// A response in pieces, for a client that asked for it: each is given to it at once.
+#[derive(Debug)]
+pub struct Pieces {
+    reply: Uuid,
+    origin: String,
+    /// What the client has of the answer.
+    sent: String,
+    begun: bool,
+}
+
+impl Pieces {
+    /// Those of the reply to a message; none if its client wants it whole.
+    #[must_use]
+    pub fn of(message: Uuid, origin: &str) -> Option<Self> {
+        origin.starts_with("stream/").then(|| Self {
+            reply: Uuid::new_v5(&message, b"reply"),
+            origin: origin.to_owned(),
+            sent: String::new(),
+            begun: false,
+        })
+    }
+
+    /// What an answer that has grown to `text` adds; nothing where it does not go on from what was sent, since nothing
+    /// can be taken back.
+    pub fn grow(&mut self, text: &str) -> Option<Vec<u8>> {
+        // As the answer as a whole will be: without blanks around it.
+        let text = text.trim();
+        let added = text.strip_prefix(self.sent.as_str())?;
+        if added.is_empty() {
+            return None;
+        }
+        let piece = self.piece(added);
+        text.clone_into(&mut self.sent);
+        Some(piece)
+    }
+
+    /// What is left of the reply, and the end. If the answer became another one than what was sent of it, the client is
+    /// told so: with its `Idempotency-Key` it gets the one that counts.
+    pub fn end(&mut self, reply: &Reply) -> Vec<u8> {
+        let Some(rest) = reply.answer.strip_prefix(self.sent.as_str()) else {
+            return self.fail(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the answer was begun anew: ask again with the same Idempotency-Key, and get the one that counts",
+            );
+        };
+        let mut bytes = if rest.is_empty() && self.begun {
+            Vec::new()
+        } else {
+            self.piece(rest)
+        };
+        bytes.extend(self.chunk(&json!({}), Some("stop")));
+        bytes.extend_from_slice(b"data: [DONE]\n\n");
+        bytes
+    }
+
+    /// The end without a reply.
+    #[must_use]
+    pub fn fail(&self, status: StatusCode, message: &str) -> Vec<u8> {
+        format!("data: {}\n\n", failed(status, message)).into_bytes()
+    }
+
+    fn piece(&mut self, added: &str) -> Vec<u8> {
+        let delta = if std::mem::replace(&mut self.begun, true) {
+            json!({ "content": added })
+        } else {
+            json!({ "role": "assistant", "content": added })
+        };
+        self.chunk(&delta, None)
+    }
+
+    fn chunk(&self, delta: &Value, reason: Option<&str>) -> Vec<u8> {
         let choice = json!({ "index": 0, "delta": delta, "finish_reason": reason });
-        format!("data: {}\n\n", whole("chat.completion.chunk", choice))
-    };
-    let first = chunk(
-        json!({ "role": "assistant", "content": reply.answer }),
-        None,
-    );
-    let last = chunk(json!({}), Some("stop"));
-    format!("{first}{last}data: [DONE]\n\n").into_bytes()
+        let chunk = whole("chat.completion.chunk", self.reply, &self.origin, &choice);
+        format!("data: {chunk}\n\n").into_bytes()
+    }
 }
 
 /// What a client is told of a refusal.
 #[must_use]
 pub fn error(refusal: &Refusal) -> Answer {
-    let kind = match refusal.fault {
-        Fault::Unauthenticated => "authentication_error",
+    failure(refusal.fault.status(), &refusal.message)
+}
+
+/// What a client is told in place of a reply.
+#[must_use]
+pub fn failure(status: StatusCode, message: &str) -> Answer {
+    Answer {
+        status,
+        ..Answer::json(&failed(status, message))
+    }
+}
+
+fn failed(status: StatusCode, message: &str) -> Value {
+    let kind = match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::GATEWAY_TIMEOUT => "timeout_error",
+        status if status.is_server_error() => "server_error",
         _ => "invalid_request_error",
     };
-    let message = &refusal.message;
-    let body =
-        json!({ "error": { "message": message, "type": kind, "param": null, "code": null } });
-    Answer {
-        status: refusal.fault.status(),
-        ..Answer::json(&body)
-    }
+    json!({ "error": { "message": message, "type": kind, "param": null, "code": null } })
 }

@@ -225,6 +225,10 @@ impl ProtocolAdapter for Webhook {
     fn classify(&self, response: &Response) -> Verdict {
         send::classify(response)
     }
+
+    fn chat<'o>(&self, origin: &'o str) -> &'o str {
+        send::user(origin)
+    }
 }
 
 fn attachment(file: File) -> Attachment {

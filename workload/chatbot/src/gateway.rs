@@ -4,14 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use chatbot_crds::config::AdaptersConfig;
+use chatbot_gateway::Surroundings;
 
 use crate::backbone::{self, Backbone, Role};
-use crate::process;
+use crate::{Entrance, process};
 
 /// Serves the configured channels until SIGTERM.
-pub async fn gateway(path: &Path, port: u16, admin_port: u16) -> Result<()> {
+pub async fn gateway(path: &Path, entrance: Entrance, admin_port: u16) -> Result<()> {
     let AdaptersConfig { gateway, backbone } = process::configuration(path)?;
-    let port = ("--port", port);
+    let port = ("--port", entrance.port);
     process::pod(Some(port), admin_port, async |telemetry, shutdown| {
         let listener = process::listen(port.1, port.0).await?;
         let connecting = backbone::connect(backbone, Role::Gateway, &telemetry, &shutdown);
@@ -23,7 +24,14 @@ pub async fn gateway(path: &Path, port: u16, admin_port: u16) -> Result<()> {
         else {
             return Ok(());
         };
-        chatbot_gateway::run(gateway, log, view, previews, listener, telemetry, shutdown).await
+        let surroundings = Surroundings {
+            log,
+            view,
+            previews,
+            telemetry,
+            secrets: entrance.channels,
+        };
+        chatbot_gateway::run(gateway, surroundings, listener, shutdown).await
     })
     .await
 }

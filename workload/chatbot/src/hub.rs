@@ -1,6 +1,6 @@
 //! `chatbot hub`: gateway and worker in one process, the queue and the sessions in memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use chatbot_worker::{Handle, Limits, Surroundings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::process;
+use crate::{Entrance, process};
 
 /// Partitions of the logs in memory: users of different ones never wait for each other.
 const PARTITIONS: u32 = 8;
@@ -21,22 +21,23 @@ const PARTITIONS: u32 = 8;
 const SHOWN_TURNS: usize = 50;
 
 /// Serves the configured channels until SIGTERM.
-pub async fn hub(config: &Path, port: u16, admin_port: u16) -> Result<()> {
+pub async fn hub(config: &Path, entrance: Entrance, admin_port: u16) -> Result<()> {
     let config: HubConfig = process::configuration(config)?;
     process::pod(
-        Some(("--port", port)),
+        Some(("--port", entrance.port)),
         admin_port,
         async |telemetry, shutdown| {
-            let listener = process::listen(port, "--port").await?;
-            serve(config, listener, telemetry, shutdown).await
+            let listener = process::listen(entrance.port, "--port").await?;
+            serve(config, entrance.channels, listener, telemetry, shutdown).await
         },
     )
     .await
 }
 
-/// Receives and answers messages until `shutdown`, or until one half fails, which ends the other.
+/// Receives and answers messages, the channels' Secrets in a folder, until `shutdown`, or until one half fails, which ends the other.
 pub async fn serve(
     config: HubConfig,
+    secrets: PathBuf,
     listener: TcpListener,
     telemetry: Telemetry,
     shutdown: CancellationToken,
@@ -63,11 +64,14 @@ pub async fn serve(
     let finished = CancellationToken::new();
     let gateway = Box::pin(chatbot_gateway::run(
         config.gateway,
-        log,
-        view,
-        previews,
+        chatbot_gateway::Surroundings {
+            log,
+            view,
+            previews,
+            telemetry,
+            secrets,
+        },
         listener,
-        telemetry,
         finished.clone(),
     ));
     let worker = Box::pin(chatbot_worker::run(

@@ -23,7 +23,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chatbot_crds::config::{ADMIN_PORT, CONFIG_FILE, HTTP_PORT, INFERENCE_PORT};
+use chatbot_crds::config::{
+    ADMIN_PORT, CHANNELS_DIRECTORY, CONFIG_FILE, HTTP_PORT, INFERENCE_PORT,
+};
 use chatbot_engine::LoadError;
 use chatbot_telemetry::termination::termination;
 use clap::{Args, Parser, Subcommand};
@@ -53,17 +55,15 @@ enum Command {
     Hub {
         #[command(flatten)]
         pod: Pod,
-        /// Port of users' traffic
-        #[arg(long, default_value_t = HTTP_PORT)]
-        port: u16,
+        #[command(flatten)]
+        entrance: Entrance,
     },
     /// Serve the channels: messages go to a broker, and answers come from it
     Gateway {
         #[command(flatten)]
         pod: Pod,
-        /// Port of users' traffic
-        #[arg(long, default_value_t = HTTP_PORT)]
-        port: u16,
+        #[command(flatten)]
+        entrance: Entrance,
     },
     /// Answer the messages of a broker
     Worker {
@@ -93,6 +93,17 @@ struct Pod {
     /// Port of /livez, /readyz, /metrics and /state
     #[arg(long, default_value_t = ADMIN_PORT)]
     admin_port: u16,
+}
+
+/// Where users and platforms come in.
+#[derive(Args)]
+struct Entrance {
+    /// Port of users' and platforms' traffic
+    #[arg(long, default_value_t = HTTP_PORT)]
+    port: u16,
+    /// The folder of the channels' Secrets: one folder for each channel, one file for each key
+    #[arg(long, default_value = CHANNELS_DIRECTORY)]
+    channels: PathBuf,
 }
 
 #[derive(Args)]
@@ -181,9 +192,9 @@ fn serve(command: Command) -> Result<()> {
             Command::Inference { pod, port } => {
                 inference::inference(&pod.config, port, pod.admin_port).await
             }
-            Command::Hub { pod, port } => hub::hub(&pod.config, port, pod.admin_port).await,
-            Command::Gateway { pod, port } => {
-                gateway::gateway(&pod.config, port, pod.admin_port).await
+            Command::Hub { pod, entrance } => hub::hub(&pod.config, entrance, pod.admin_port).await,
+            Command::Gateway { pod, entrance } => {
+                gateway::gateway(&pod.config, entrance, pod.admin_port).await
             }
             Command::Worker { pod } => worker::worker(&pod.config, pod.admin_port).await,
             Command::Run(options) => run::run(options).await,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chatbot_crds::Settings;
-use chatbot_crds::config::{HubConfig, InferenceConfig};
+use chatbot_crds::config::{CHANNELS_DIRECTORY, HubConfig, InferenceConfig};
 use chatbot_crds::settings::{ModelSource, Platform, SystemPrompt};
 use chatbot_crds::spec::RunStrategy;
 use chatbot_inference::Field;
@@ -60,7 +60,14 @@ pub async fn run(options: Run) -> Result<()> {
         // Inference ends after the hub: answers under way need it.
         let last = CancellationToken::new();
         let hub = async {
-            let served = hub::serve(hub, listener, telemetry.clone(), shutdown.clone()).await;
+            let served = hub::serve(
+                hub,
+                CHANNELS_DIRECTORY.into(),
+                listener,
+                telemetry.clone(),
+                shutdown.clone(),
+            )
+            .await;
             last.cancel();
             served
         };

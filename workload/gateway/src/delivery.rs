@@ -1,47 +1,43 @@
-//! One consumer of `response[p]` per channel and partition: counting replies go to the channel's users, in the log's
-//! order, and each is marked in the journal before the offset passes it.
+//! From the journal to the users: one consumer group per channel, so that a slow channel shares no queue and no offset
+//! with another. Counting replies are delivered in the log's order, and each is marked in the journal before the offset
+//! passes it.
 //!
-//! For the web chat the journal itself is the mailbox: a page fetches from it what follows its cursor, so a reply is
-//! delivered once it has been offered to the sockets that are here, however many those are. Offering it again is
-//! harmless, since the page drops what it knows: the web chat counts as a platform with idempotency keys.
-//!
-//! Each gateway offers every reply to the sockets that it has. Only the one to whom the channel's group suggests the
-//! partition marks and commits.
+//! - `offered`: where users wait at any gateway (sockets, open requests) each gateway offers every reply to those who are
+//!   here. The journal itself is the mailbox, so offering again is harmless: it counts as a platform with idempotency
+//!   keys. Only the one to whom the group suggests the partition marks and commits.
+//! - `sent`: where replies are requests to a platform, the one to whom the group suggests the partition sends them.
+//!   `catch_up` finds what was sent before (S1), `lanes` keeps the order of each chat (S2), `pace` the platform's limits,
+//!   `attempt` sends a reply until its fate is known (S3, S4).
 
-use std::collections::BTreeMap;
+mod attempt;
+mod catch_up;
+mod lanes;
+mod offered;
+mod pace;
+mod sent;
+
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatbot_message::{Outcome, Reply};
-use chatbot_queue::journal::{self, Checkpoint, Delivery, Entry, Reader, Step};
-use chatbot_queue::{Commit, Error, Member, Offset, Suggested, Topic};
-use tokio::sync::watch;
+use chatbot_queue::journal::Checkpoint;
+use chatbot_queue::{Commit, Error, Member, Suggested, Topic};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::resume::Cursor;
-use crate::rooms::Push;
-use crate::{Channel, Gateway, locked};
+use crate::channel::{Channel, Kind};
+use crate::{Gateway, locked};
 
-/// How often progress is committed while there is any.
-const COMMIT_EVERY: Duration = Duration::from_millis(500);
+pub(crate) use pace::Pace;
+
 /// Pause before a failed log is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Replies without a mark, at most; then reading waits.
-const MAX_PENDING: usize = 10_000;
 
 /// What others may know of a consumer.
 pub(crate) struct Consumer {
     partition: u32,
     seen: Mutex<Checkpoint>,
-}
-
-/// A reply that is not marked yet.
-struct Pending {
-    at: Checkpoint,
-    after: Checkpoint,
-    reply: Reply,
 }
 
 impl Consumer {
@@ -52,13 +48,26 @@ impl Consumer {
         }
     }
 
-    /// Everything before this has been offered.
+    /// Everything before this has been offered, or waits to be sent.
     pub(crate) fn seen(&self) -> Checkpoint {
         *locked(&self.seen)
     }
+
+    fn has_seen(&self, checkpoint: Checkpoint) {
+        *locked(&self.seen) = checkpoint;
+    }
 }
 
-/// Delivers a channel's replies until the gateway stops.
+/// One partition of a channel's replies, and who has to do with it.
+#[derive(Clone)]
+struct Place {
+    gateway: Arc<Gateway>,
+    channel: Arc<Channel>,
+    consumer: Arc<Consumer>,
+    member: Arc<Box<dyn Member>>,
+}
+
+/// Delivers a channel's replies until the gateway stops, and lets go in order.
 pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>) {
     let stop = gateway.stop.clone();
     let group = format!("gateway-{}", channel.name);
@@ -76,206 +85,98 @@ pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>) {
     let Some(member) = stop.run_until_cancelled(joining).await else {
         return;
     };
-    let member: Arc<dyn Member> = member.into();
+    let member = Arc::new(member);
     let mut consumers = JoinSet::new();
     for consumer in &channel.consumers {
-        let consuming = consume(
-            Arc::clone(&gateway),
-            Arc::clone(&channel),
-            Arc::clone(consumer),
-            Arc::clone(&member),
-        );
-        consumers.spawn(consuming);
+        let place = Place {
+            gateway: Arc::clone(&gateway),
+            channel: Arc::clone(&channel),
+            consumer: Arc::clone(consumer),
+            member: Arc::clone(&member),
+        };
+        match channel.kind {
+            Kind::Page | Kind::Exchange => consumers.spawn(offered::consume(place)),
+            Kind::Platform => consumers.spawn(sent::consume(place)),
+        };
     }
-    stop.cancelled().await;
-    consumers.shutdown().await;
-}
-
-async fn consume(
-    gateway: Arc<Gateway>,
-    channel: Arc<Channel>,
-    consumer: Arc<Consumer>,
-    member: Arc<dyn Member>,
-) {
     let mut suggested = member.suggested();
-    loop {
-        let delivering = acquire_and_deliver(
-            &gateway,
-            &channel,
-            &consumer,
-            member.as_ref(),
-            &mut suggested,
-        );
-        if let Err(error) = delivering.await {
-            warn!(channel = channel.name, partition = consumer.partition, %error, "delivery waits");
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-}
-
-/// From the committed position on, until the partition is suggested to this gateway, too: then all is read again, since
-/// somebody else may have delivered meanwhile.
-async fn acquire_and_deliver(
-    gateway: &Gateway,
-    channel: &Channel,
-    consumer: &Consumer,
-    member: &dyn Member,
-    suggested: &mut watch::Receiver<Suggested>,
-) -> Result<(), Error> {
-    let log = gateway.log.as_ref();
-    let partition = consumer.partition;
-    let owns = is_in(&suggested.borrow_and_update(), partition);
-    let committed = member.committed(partition).await?;
-    let from = Checkpoint::decode(&committed.metadata);
-    let end = journal::readable_end(log, partition).await?;
-
-    let mut delivery = Consumption {
-        gateway,
-        channel,
-        consumer,
-        member,
-        owns,
-        reader: Reader::new(log, partition, from),
-        pending: BTreeMap::new(),
-        committed: from.position,
-        commit_at: Instant::now() + COMMIT_EVERY,
-    };
-    // What was sent by an earlier holder of the partition carries its mark before `end`.
-    while delivery.reader.checkpoint().position < end {
-        let step = delivery.reader.next().await?;
-        delivery.take_in(step);
-    }
-    delivery.run(suggested).await
-}
-
-fn is_in(suggested: &Suggested, partition: u32) -> bool {
-    suggested
-        .as_ref()
-        .is_some_and(|suggested| suggested.contains(&partition))
-}
-
-struct Consumption<'a> {
-    gateway: &'a Gateway,
-    channel: &'a Channel,
-    consumer: &'a Consumer,
-    member: &'a dyn Member,
-    /// Whether it marks and commits.
-    owns: bool,
-    reader: Reader,
-    pending: BTreeMap<Offset, Pending>,
-    committed: Offset,
-    commit_at: Instant,
-}
-
-impl Consumption<'_> {
-    async fn run(&mut self, suggested: &mut watch::Receiver<Suggested>) -> Result<(), Error> {
-        let partition = self.consumer.partition;
+    let sharing = async {
         loop {
-            self.deliver().await?;
-            *locked(&self.consumer.seen) = self.reader.checkpoint();
-            let at = self.commit_at;
-            tokio::select! {
-                step = self.reader.next(), if self.pending.len() < MAX_PENDING => {
-                    let step = step?;
-                    self.take_in(step);
-                }
-                () = tokio::time::sleep_until(at) => self.commit().await?,
-                Ok(()) = suggested.changed() => {
-                    let owns = is_in(&suggested.borrow_and_update(), partition);
-                    if owns && !self.owns {
-                        return Ok(());
-                    }
-                    if self.owns && !owns {
-                        // What is not committed is read again by the next one.
-                        let _refused = self.commit().await;
-                        self.owns = false;
-                        self.member.release(partition);
-                    }
-                }
+            let owned = suggested
+                .borrow_and_update()
+                .as_ref()
+                .map_or(0, BTreeSet::len);
+            channel.pace.set_share(owned, gateway.log.partitions());
+            if suggested.changed().await.is_err() {
+                return;
             }
+        }
+    };
+    stop.run_until_cancelled(sharing).await;
+    // Each of them ends by itself when the gateway stops.
+    while consumers.join_next().await.is_some() {}
+    if let Some(member) = Arc::into_inner(member) {
+        member.close().await;
+    }
+}
+
+impl Place {
+    fn partition(&self) -> u32 {
+        self.consumer.partition
+    }
+
+    fn is_in(&self, suggested: &Suggested) -> bool {
+        suggested
+            .as_ref()
+            .is_some_and(|suggested| suggested.contains(&self.partition()))
+    }
+
+    /// Commits the lowest position that is not settled.
+    async fn commit(&self, lowest: Checkpoint) -> Result<(), Error> {
+        let commit = Commit {
+            offset: lowest.position,
+            metadata: lowest.encode(),
+        };
+        self.member.commit(self.partition(), commit).await
+    }
+
+    /// Says why delivery waits, and waits a little.
+    async fn waits(&self, error: &Error) {
+        warn!(channel = self.channel.name, partition = self.partition(), %error, "delivery waits");
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// When progress in one partition is committed.
+struct Progress {
+    committed: u64,
+    every: Duration,
+    at: Instant,
+}
+
+impl Progress {
+    fn new(from: Checkpoint, every: Duration) -> Self {
+        Self {
+            committed: from.position,
+            every,
+            at: Instant::now() + every,
         }
     }
 
-    fn take_in(&mut self, step: Step) {
-        let at = step.checkpoint();
-        match step.entry {
-            Some(Entry::Reply { reply, .. })
-                if step.counts && reply.account.channel == self.channel.name =>
-            {
-                let after = self.reader.checkpoint();
-                self.pending
-                    .insert(step.position, Pending { at, after, reply });
-            }
-            Some(Entry::Delivered { position, .. }) => {
-                self.pending.remove(&position);
-            }
-            _ => {}
-        }
+    /// When to commit next.
+    fn due(&self) -> Instant {
+        self.at
     }
 
-    /// Offers what is pending and marks it. A mark is taken for true only once it was read back or acknowledged.
-    async fn deliver(&mut self) -> Result<(), Error> {
-        while let Some((position, pending)) = self.pending.first_key_value() {
-            let position = *position;
-            self.offer(position, pending);
-            if self.owns {
-                let delivered = Entry::Delivered {
-                    position,
-                    part: 0,
-                    delivery: Delivery::Accepted { platform_id: None },
-                };
-                journal::append(
-                    self.gateway.log.as_ref(),
-                    self.consumer.partition,
-                    &delivered,
-                )
-                .await?;
-            }
-            self.pending.remove(&position);
-        }
-        Ok(())
+    fn is_past(&self, lowest: Checkpoint) -> bool {
+        lowest.position > self.committed
     }
 
-    fn offer(&self, position: Offset, pending: &Pending) {
-        let Pending { after, reply, .. } = pending;
-        let cursor = Cursor::new(self.gateway.log.as_ref(), *after).frame();
-        for part in self.channel.adapter.format_response(reply, position) {
-            let push = Push::Reply {
-                position,
-                message: reply.message_id,
-                frame: String::from_utf8_lossy(&part.body).into(),
-                cursor: cursor.clone(),
-            };
-            self.gateway.rooms.push(&reply.account, &push, None);
-        }
-        let taken_ago = self.gateway.intake.answered(reply.message_id, position);
-        if reply.synthetic {
-            return;
-        }
-        let metrics = &self.gateway.metrics;
-        metrics.replies.inc();
-        if reply.outcome == Outcome::Fallback {
-            metrics.fallbacks.inc();
-        }
-        if let Some(delay) = taken_ago {
-            metrics.reply_delay(delay);
-        }
+    fn committed(&mut self, lowest: Checkpoint) {
+        self.committed = lowest.position;
     }
 
-    async fn commit(&mut self) -> Result<(), Error> {
-        let lowest = self
-            .pending
-            .first_key_value()
-            .map_or_else(|| self.reader.checkpoint(), |(_, pending)| pending.at);
-        if self.owns && lowest.position > self.committed {
-            let commit = Commit {
-                offset: lowest.position,
-                metadata: lowest.encode(),
-            };
-            self.member.commit(self.consumer.partition, commit).await?;
-            self.committed = lowest.position;
-        }
-        self.commit_at = Instant::now() + COMMIT_EVERY;
-        Ok(())
+    fn later(&mut self) {
+        self.at = Instant::now() + self.every;
     }
 }

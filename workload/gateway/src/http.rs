@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use chatbot_adapters::Transport;
 
-use crate::{Channel, Gateway, origin, page, socket};
+use crate::channel::{Channel, Kind};
+use crate::{Gateway, exchange, origin, page, socket, webhook};
 
 type Shared = State<Arc<Gateway>>;
 
@@ -19,10 +19,9 @@ type Shared = State<Arc<Gateway>>;
 pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/", get(entrance))
-        .route("/channels/{channel}", get(with_slash))
-        .route("/channels/{channel}/", get(chat))
-        .route("/channels/{channel}/socket", get(open_socket))
-        .route("/channels/{channel}/{asset}", get(asset))
+        .route("/channels/{channel}", any(at_channel))
+        .route("/channels/{channel}/", any(at_channel))
+        .route("/channels/{channel}/{*rest}", any(below_channel))
         .fallback(not_found)
         .with_state(Arc::clone(gateway))
 }
@@ -32,11 +31,7 @@ impl Gateway {
     pub(crate) fn pages(&self) -> impl Iterator<Item = &Arc<Channel>> {
         self.channels
             .values()
-            .filter(|channel| channel.adapter.transports().contains(&Transport::Socket))
-    }
-
-    fn page_of(&self, name: &str) -> Option<&Arc<Channel>> {
-        self.pages().find(|channel| channel.name == name)
+            .filter(|channel| channel.kind == Kind::Page)
     }
 }
 
@@ -52,33 +47,63 @@ async fn entrance(State(gateway): Shared, headers: HeaderMap) -> Response {
     }
 }
 
-async fn with_slash(Path(channel): Path<String>, State(gateway): Shared) -> Response {
-    match gateway.page_of(&channel) {
-        Some(channel) => {
+async fn at_channel(
+    Path(channel): Path<String>,
+    State(gateway): Shared,
+    request: Request,
+) -> Response {
+    let Some(channel) = gateway.channels.get(&channel).map(Arc::clone) else {
+        return not_found().await;
+    };
+    if channel.kind != Kind::Page {
+        return platform(gateway, channel, "", request).await;
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD if request.uri().path().ends_with('/') => {
+            page::chat(&gateway.cluster, request.headers())
+        }
+        Method::GET | Method::HEAD => {
             Redirect::temporary(&format!("/channels/{}/", channel.name)).into_response()
         }
-        None => not_found().await,
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
 }
 
-async fn chat(Path(channel): Path<String>, State(gateway): Shared, headers: HeaderMap) -> Response {
-    match gateway.page_of(&channel) {
-        Some(_) => page::chat(&gateway.cluster, &headers),
-        None => not_found().await,
-    }
-}
-
-async fn asset(
-    Path((channel, asset)): Path<(String, String)>,
+async fn below_channel(
+    Path((channel, rest)): Path<(String, String)>,
     State(gateway): Shared,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    let found = gateway
-        .page_of(&channel)
-        .and_then(|_| page::asset(&asset, &headers));
-    match found {
+    let Some(channel) = gateway.channels.get(&channel).map(Arc::clone) else {
+        return not_found().await;
+    };
+    if channel.kind != Kind::Page {
+        return platform(gateway, channel, &format!("/{rest}"), request).await;
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    if rest == "socket" {
+        return open_socket(gateway, channel, request).await;
+    }
+    match page::asset(&rest, request.headers()) {
         Some(asset) => asset,
         None => not_found().await,
+    }
+}
+
+async fn platform(
+    gateway: Arc<Gateway>,
+    channel: Arc<Channel>,
+    path: &str,
+    request: Request,
+) -> Response {
+    if channel.takes(Transport::Webhook) {
+        webhook::answer(gateway, channel, path, request).await
+    } else if channel.kind == Kind::Exchange {
+        exchange::answer(gateway, channel, path, request).await
+    } else {
+        not_found().await
     }
 }
 
@@ -86,21 +111,15 @@ async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response()
 }
 
-async fn open_socket(
-    Path(channel): Path<String>,
-    State(gateway): Shared,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let Some(channel) = gateway.page_of(&channel).map(Arc::clone) else {
-        return not_found().await;
-    };
+async fn open_socket(gateway: Arc<Gateway>, channel: Arc<Channel>, request: Request) -> Response {
+    let headers = request.headers().clone();
     if !origin::is_allowed(&headers, &channel.allowed_origins) {
         gateway.metrics.rejected("origin");
         let why = "Origin: pages of this origin may not open the chat; list it in the channel's webChat.allowedOrigins.\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
-    let upgrade = match upgrade {
+    let (mut parts, _) = request.into_parts();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };

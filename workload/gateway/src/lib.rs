@@ -2,9 +2,14 @@
 //!
 //! ```text
 //! socket ──▶ intake ──▶ inbound         response ──▶ delivery ──▶ rooms ──▶ socket
+//! webhook ──▶ receive ──┘                              └──▶ lanes ──▶ client ──▶ platform
 //! ```
+//! - `channel`: each with its Secret, which may come, change and go while the others run.
+//! - `webhook`, `body`: the HTTP entrance of platforms. `receive` takes one delivery, however it came.
 //! - `intake`: the enqueue is the claim. A message is acknowledged when the log has it, never before.
 //! - `delivery`: one consumer of `response[p]` per channel, so that a slow channel shares no offset with another.
+//! - `client`: requests to platforms. `typing`: that an answer is being written.
+//! - `exchange`: requests that stay open until their reply.
 //! - `rooms`: which sockets an account has here.
 //! - `socket`, `resume`: the web chat's protocol (`chatbot_adapters::web_chat`); a page that lost its connection asks
 //!   for what follows its cursor.
@@ -14,28 +19,37 @@
 //! It keeps nothing that it could not lose: sockets, and copies of what the log holds. It knows no platform's format
 //! and never talks to a model.
 
+mod backoff;
+mod body;
 mod certificate;
+mod channel;
+mod client;
 mod delivery;
+mod exchange;
 mod http;
 mod intake;
+mod limits;
 mod line;
 mod metrics;
 mod origin;
 mod page;
 mod probe;
 mod rate;
+mod receive;
 mod resume;
 mod rooms;
 mod serve;
 mod socket;
+mod typing;
+mod webhook;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
-use chatbot_adapters::{ProtocolAdapter, Secrets};
-use chatbot_crds::config::{ChannelState, GatewayConfig, PlatformConfig};
+use anyhow::{Context, Result};
+use chatbot_crds::config::GatewayConfig;
 use chatbot_queue::{Log, Previews};
 use chatbot_store::View;
 use chatbot_telemetry::{Health, Telemetry};
@@ -47,160 +61,98 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use certificate::Certificate;
-use delivery::Consumer;
+use channel::Channel;
+use client::Http;
+use exchange::Exchanges;
 use intake::Intake;
+pub use limits::Limits;
 use metrics::Metrics;
 use rooms::Rooms;
+use typing::Typing;
 
 /// Pages that read the log at once.
 const REPLAYS: usize = 8;
 
-/// Bounds of a gateway. Every queue has one.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Sockets open at once; a further one is refused with 503.
-    pub sockets: usize,
-    /// TCP connections open at once; a further one waits to be accepted.
-    pub connections: usize,
-    /// Frames that wait for one socket; a socket that is slower is closed, and resumes.
-    pub queue: usize,
-    /// Bytes of messages that the log has not acknowledged yet; a further message is refused.
-    pub unacknowledged: usize,
-    /// Message ids remembered, so that a copy costs no write.
-    pub known: usize,
-    /// Longest time for a request's headers, and for a page's hello.
-    pub hello: Duration,
-    /// Longest time for the log to acknowledge a message.
-    pub append: Duration,
-    /// Longest time for one frame to leave.
-    pub write: Duration,
-    /// How often a quiet socket is tried.
-    pub heartbeat: Duration,
-    /// A socket that was silent for so long is closed.
-    pub silence: Duration,
-    /// How long a history waits for the view to catch up.
-    pub view: Duration,
-    /// How long a shutdown waits for sockets to close.
-    pub drain: Duration,
-    /// How often the mounted certificate is looked at.
-    pub certificate: Duration,
-    /// Pause before the first synthetic conversation.
-    pub probe_first: Duration,
-    /// Pause after a synthetic conversation that failed.
-    pub probe_again: Duration,
-    /// Pause after a synthetic conversation that succeeded.
-    pub probe: Duration,
-    /// Longest synthetic conversation.
-    pub probe_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            sockets: 10_000,
-            connections: 11_000,
-            queue: 256,
-            unacknowledged: 4 * 1024 * 1024,
-            known: 65_536,
-            hello: Duration::from_secs(10),
-            append: Duration::from_secs(10),
-            write: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(15),
-            silence: Duration::from_secs(45),
-            view: Duration::from_secs(2),
-            drain: Duration::from_secs(15),
-            certificate: Duration::from_secs(5),
-            probe_first: Duration::from_millis(500),
-            probe_again: Duration::from_secs(5),
-            probe: Duration::from_secs(20),
-            probe_timeout: Duration::from_secs(30),
-        }
-    }
+/// What a gateway works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where messages go and replies come from.
+    pub log: Arc<dyn Log>,
+    /// The sessions.
+    pub view: Arc<dyn View>,
+    /// Answers under way.
+    pub previews: Arc<dyn Previews>,
+    /// Health and metrics.
+    pub telemetry: Telemetry,
+    /// The folder of the channels' Secrets: `<channel>/<key>`.
+    pub secrets: PathBuf,
 }
 
 /// A gateway, before it listens.
 pub struct Gateway {
     cluster: String,
+    public_url: Option<String>,
     limits: Limits,
     channels: BTreeMap<String, Arc<Channel>>,
     log: Arc<dyn Log>,
     view: Arc<dyn View>,
     previews: Arc<dyn Previews>,
     telemetry: Telemetry,
+    secrets: PathBuf,
     metrics: Metrics,
     rooms: Rooms,
+    typing: Typing,
+    exchanges: Exchanges,
     intake: Intake,
+    http: Http,
     certificate: Option<Arc<Certificate>>,
     /// By which a socket is known to be the gateway's own synthetic conversation.
     probe_secret: String,
     /// Places for sockets.
     open: Arc<Semaphore>,
+    /// Bytes of bodies that are held.
+    bodies: Semaphore,
     /// Pages that read the log at once, since a page's cursor may lie far back.
     replays: Semaphore,
     stop: CancellationToken,
     sockets: TaskTracker,
 }
 
-/// One channel as the gateway serves it.
-pub(crate) struct Channel {
-    pub(crate) name: String,
-    pub(crate) adapter: Arc<dyn ProtocolAdapter>,
-    pub(crate) allowed_origins: Vec<String>,
-    /// By partition.
-    pub(crate) consumers: Vec<Arc<Consumer>>,
-}
-
 /// Serves until `shutdown`, then closes every socket so that its page connects to another gateway.
 pub async fn run(
     config: GatewayConfig,
-    log: Arc<dyn Log>,
-    view: Arc<dyn View>,
-    previews: Arc<dyn Previews>,
+    surroundings: Surroundings,
     listener: TcpListener,
-    telemetry: Telemetry,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    Gateway::new(config, log, view, previews, telemetry, Limits::default())?
+    Gateway::new(config, surroundings, Limits::default())?
         .serve(listener, shutdown)
         .await
 }
 
 impl Gateway {
     /// A gateway for `config`.
-    pub fn new(
-        config: GatewayConfig,
-        log: Arc<dyn Log>,
-        view: Arc<dyn View>,
-        previews: Arc<dyn Previews>,
-        telemetry: Telemetry,
-        limits: Limits,
-    ) -> Result<Self> {
+    pub fn new(config: GatewayConfig, surroundings: Surroundings, limits: Limits) -> Result<Self> {
+        let Surroundings {
+            log,
+            view,
+            previews,
+            telemetry,
+            secrets,
+        } = surroundings;
         let metrics = Metrics::new(&telemetry);
         let partitions = log.partitions();
         let mut channels = BTreeMap::new();
         for channel in config.channels {
-            let adapter = chatbot_adapters::find(&channel.platform, &Secrets::default())
-                .with_context(|| {
-                    format!("failed to find the platform of channel {}", channel.name)
-                })?;
-            let PlatformConfig::WebChat { allowed_origins } = channel.platform else {
-                bail!(
-                    "channel {}: this release receives nothing from its platform",
-                    channel.name
-                );
-            };
-            channels.insert(
-                channel.name.clone(),
-                Arc::new(Channel {
-                    name: channel.name,
-                    adapter,
-                    allowed_origins,
-                    consumers: (0..partitions).map(Consumer::new).map(Arc::new).collect(),
-                }),
-            );
+            let name = channel.name.clone();
+            let of_channel = metrics.of_channel(&name);
+            let channel = Channel::new(channel, partitions, &limits, of_channel)
+                .with_context(|| format!("failed to find the platform of channel {name}"))?;
+            channels.insert(name, Arc::new(channel));
         }
         Ok(Self {
             cluster: config.cluster,
+            public_url: config.public_url,
             channels,
             intake: Intake::new(
                 Arc::clone(&log),
@@ -209,9 +161,13 @@ impl Gateway {
                 metrics.clone(),
             ),
             rooms: Rooms::default(),
+            typing: Typing::default(),
+            exchanges: Exchanges::default(),
+            http: Http::new(&limits).context("failed to set up the client for platforms")?,
             certificate: config.tls.map(Certificate::new).map(Arc::new),
             probe_secret: uuid::Uuid::new_v4().simple().to_string(),
             open: Arc::new(Semaphore::new(limits.sockets)),
+            bodies: Semaphore::new(limits.bodies),
             replays: Semaphore::new(REPLAYS),
             stop: CancellationToken::new(),
             sockets: TaskTracker::new(),
@@ -220,6 +176,7 @@ impl Gateway {
             view,
             previews,
             telemetry,
+            secrets,
             metrics,
         })
     }
@@ -234,7 +191,10 @@ impl Gateway {
         let gateway = Arc::new(self);
         let reported = Arc::clone(&gateway);
         gateway.telemetry.report(move |state| {
-            state.channels.extend(reported.channel_states());
+            let channels = reported.channels.values();
+            state
+                .channels
+                .extend(channels.map(|channel| channel.state()));
             reported.metrics.report(state);
             state.tls = reported
                 .certificate
@@ -244,6 +204,7 @@ impl Gateway {
 
         let tasks = TaskTracker::new();
         for channel in gateway.channels.values() {
+            tasks.spawn(channel::follow(Arc::clone(&gateway), Arc::clone(channel)));
             tasks.spawn(delivery::run(Arc::clone(&gateway), Arc::clone(channel)));
         }
         tasks.spawn(Arc::clone(&gateway).forward_previews());
@@ -291,16 +252,9 @@ impl Gateway {
         let mut previews = self.previews.subscribe();
         while let Some(Some(preview)) = self.stop.run_until_cancelled(previews.next()).await {
             self.rooms.preview(&preview);
+            self.typing.goes_on(&preview);
+            self.exchanges.preview(&preview);
         }
-    }
-
-    fn channel_states(&self) -> impl Iterator<Item = ChannelState> + '_ {
-        self.channels.values().map(|channel| ChannelState {
-            name: channel.name.clone(),
-            ready: Some(true),
-            reason: "Listening".to_owned(),
-            message: format!("users are served at /channels/{}/", channel.name),
-        })
     }
 }
 

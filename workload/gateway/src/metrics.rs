@@ -1,5 +1,7 @@
 //! What the gateway counts.
 
+mod channel;
+
 use std::time::Duration;
 
 use chatbot_crds::config::State;
@@ -14,6 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 const SECONDS: [f64; 12] = [
     0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0,
 ];
+
+pub(crate) use channel::{ChannelMetrics, Phase};
 
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,6 +38,7 @@ pub(crate) struct Metrics {
     reply_delay: Histogram,
     pub(crate) probes: Counter,
     pub(crate) failed_probes: Counter,
+    channels: channel::Families,
 }
 
 impl Metrics {
@@ -49,6 +54,7 @@ impl Metrics {
             reply_delay: Histogram::new(SECONDS),
             probes: Counter::default(),
             failed_probes: Counter::default(),
+            channels: channel::Families::default(),
         };
         telemetry.register(|registry| {
             let to = registry.sub_registry_with_prefix("chatbot_gateway");
@@ -91,8 +97,14 @@ impl Metrics {
                 "Of these, without an answer",
                 it.failed_probes,
             );
+            it.channels.register(to);
         });
         metrics
+    }
+
+    /// Those of one channel.
+    pub(crate) fn of_channel(&self, name: &str) -> ChannelMetrics {
+        ChannelMetrics::new(&self.channels, name)
     }
 
     pub(crate) fn rejected(&self, reason: &'static str) {

@@ -11,11 +11,12 @@ use chatbot_queue::Offset;
 use chatbot_queue::journal::Checkpoint;
 use tokio::time::{Duration, Instant};
 
+use crate::channel::Channel;
 use crate::intake::Accepted;
 use crate::line::{End, Ending, Line, malformed, restarting, unavailable};
 use crate::resume::{self, Cursor};
 use crate::rooms::{Push, Seat, Taken};
-use crate::{Channel, Gateway, now_ms};
+use crate::{Gateway, now_ms};
 
 /// Pause between two previews of an answer.
 const PREVIEW_EVERY: Duration = Duration::from_millis(60);

@@ -42,12 +42,13 @@ const EVENTS: usize = 10;
 /// For the first broker to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Both logs on Kafka.
+/// The logs on Kafka.
 pub struct KafkaLog {
     options: Options,
     identity: String,
     inbound: Arc<str>,
     response: Arc<str>,
+    dead_letter: Arc<str>,
     told: Told,
     appender: Arc<Appender>,
     pool: Arc<Pool>,
@@ -70,6 +71,7 @@ impl KafkaLog {
             identity: format!("{cluster}/{}", options.topic_prefix),
             inbound: options.topic(Topic::Inbound).into(),
             response: options.topic(Topic::Response).into(),
+            dead_letter: options.topic(Topic::DeadLetter).into(),
             appender: Arc::new(Appender::new(&options, &told)?),
             pool: Arc::new(Pool::new(options.consumer(READERS), told.clone())),
             lookers: Mutex::default(),
@@ -93,6 +95,7 @@ impl KafkaLog {
         Arc::clone(match topic {
             Topic::Inbound => &self.inbound,
             Topic::Response => &self.response,
+            Topic::DeadLetter => &self.dead_letter,
         })
     }
 

@@ -4,6 +4,7 @@
 //! an offset, once given, never changes its meaning. Groups only suggest who should work and remember progress: the
 //! truth is in the logs (see the message guarantee in `ARCHITECTURE.md`).
 
+pub mod dead_letter;
 pub mod journal;
 pub mod kafka;
 pub mod lease;
@@ -21,13 +22,15 @@ use lease::Lease;
 /// Position of a record in one partition of one log.
 pub type Offset = u64;
 
-/// The two logs.
+/// The logs: two that a message goes through, and what came of it otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// Messages, as accepted.
     Inbound,
     /// The journal: owners, replies, deliveries.
     Response,
+    /// What was given up, for a person to look at.
+    DeadLetter,
 }
 
 /// A record as read.

@@ -28,6 +28,9 @@ use crate::{Commit, Error, Log, Member, Offset, Previews, Record, Records, Topic
 use group::Group;
 use member::MemoryMember;
 
+/// Dead letters kept of each partition.
+const DEAD_LETTERS: usize = 256;
+
 /// How much the logs hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -46,7 +49,7 @@ impl Default for Limits {
     }
 }
 
-/// Both logs and the groups' progress, in memory.
+/// The logs and the groups' progress, in memory.
 pub struct MemoryLog(Arc<Inner>);
 
 struct Inner {
@@ -110,7 +113,7 @@ impl MemoryLog {
     #[must_use]
     pub fn with_limits(partitions: u32, limits: Limits) -> Self {
         let partitions = partitions.max(1);
-        let places = [Topic::Inbound, Topic::Response]
+        let places = [Topic::Inbound, Topic::Response, Topic::DeadLetter]
             .into_iter()
             .flat_map(|topic| (0..partitions).map(move |partition| (topic, partition)));
         let ends: HashMap<_, _> = places.map(|place| (place, watch::Sender::new(0))).collect();
@@ -219,6 +222,10 @@ impl Inner {
             value,
         });
         *bytes += added;
+        // Nobody passes these, so the oldest make room for the newest.
+        if place.0 == Topic::DeadLetter && slot.records.len() > DEAD_LETTERS {
+            *bytes = bytes.saturating_sub(slot.drop_first().unwrap_or_default());
+        }
         // Under the lock: an older end must not replace a newer one.
         if let Some(end) = self.ends.get(&place) {
             end.send_replace(offset + 1);

@@ -28,6 +28,22 @@ pub(super) fn origin(id: &str, user: &str, chat: &str) -> String {
     json!([id, user, chat]).to_string()
 }
 
+/// The user within an origin, as JSON writes it: a user's replies stay in order wherever they go.
+pub(super) fn user(origin: &str) -> &str {
+    let mut escaped = false;
+    let mut quotes = origin.char_indices().filter_map(|(at, character)| {
+        let is_end = character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+        is_end.then_some(at)
+    });
+    // Behind the two of the id.
+    let (begin, end) = (quotes.nth(2), quotes.next());
+    begin
+        .zip(end)
+        .and_then(|(begin, end)| origin.get(begin..=end))
+        .unwrap_or(origin)
+}
+
 impl Webhook {
     /// The parts of a reply, unsigned: a signature holds the time at which they are sent.
     pub(super) fn parts(&self, reply: &Reply) -> Vec<Request> {
@@ -84,5 +100,24 @@ pub(super) fn classify(response: &Response) -> Verdict {
             reason: reason(response),
         },
         _ => Verdict::of_status(response),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_found_whatever_ids_and_names_are_made_of() {
+        for (id, user_name, chat) in [
+            ("q-1", "u-1", ""),
+            ("\"", "\\\"", "\""),
+            ("a\\", "[\",\"", "b"),
+            ("q", "\u{1f600}", "\\"),
+        ] {
+            let origin = origin(id, user_name, chat);
+            assert_eq!(user(&origin), json!(user_name).to_string(), "{origin}");
+        }
+        assert_eq!(user("no list"), "no list");
     }
 }

@@ -1,11 +1,12 @@
 //! A gateway on a free port.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_crds::config::{ChannelConfig, GatewayConfig, PlatformConfig, State};
-use chatbot_gateway::{Gateway, Limits};
+use chatbot_gateway::{Gateway, Limits, Surroundings};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Previews};
 use chatbot_store::View;
@@ -24,18 +25,25 @@ pub struct Backing {
     pub log: Arc<dyn Log>,
     pub view: Arc<dyn View>,
     pub previews: Arc<dyn Previews>,
+    /// The folder of the channels' Secrets.
+    pub secrets: PathBuf,
 }
 
 impl Backing {
     pub fn new() -> Self {
+        Self::on(Arc::new(MemoryLog::new(3)))
+    }
+
+    pub fn on(log: Arc<dyn Log>) -> Self {
         let keep = Keep {
             timeout: Duration::from_hours(1),
             turns: 20,
         };
         Self {
-            log: Arc::new(MemoryLog::new(3)),
+            log,
             view: Arc::new(MemoryView::new(keep)),
             previews: Arc::new(MemoryPreviews::default()),
+            secrets: "/nonexistent".into(),
         }
     }
 }
@@ -54,6 +62,7 @@ pub fn config() -> GatewayConfig {
         channels: vec![channel("web", &[])],
         messages_per_user_per_minute: 0,
         tls: None,
+        public_url: None,
     }
 }
 
@@ -97,8 +106,16 @@ impl Hub {
             log,
             view,
             previews,
+            secrets,
         } = backing.clone();
-        let gateway = Gateway::new(config, log, view, previews, telemetry.clone(), limits).unwrap();
+        let surroundings = Surroundings {
+            log,
+            view,
+            previews,
+            telemetry: telemetry.clone(),
+            secrets,
+        };
+        let gateway = Gateway::new(config, surroundings, limits).unwrap();
         let served = tokio::spawn(gateway.serve(listener, shutdown.clone()));
         Self {
             address,

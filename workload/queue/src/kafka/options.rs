@@ -123,6 +123,7 @@ impl Options {
         let name = match topic {
             Topic::Inbound => "inbound",
             Topic::Response => "response",
+            Topic::DeadLetter => "dead-letter",
         };
         format!("{}{name}", self.topic_prefix)
     }

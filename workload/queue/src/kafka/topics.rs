@@ -45,7 +45,7 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Fails, with the reason, unless a broker answers and both topics can be used.
+    /// Fails, with the reason, unless a broker answers and every topic can be used.
     pub(super) fn check(&self) -> Result<(), Unusable> {
         for topic in TOPICS {
             let metadata = self.metadata(topic, ANSWER)?;
@@ -214,6 +214,8 @@ impl<'a> Look<'a> {
         match topic {
             Topic::Inbound => self.options.retention,
             Topic::Response => (self.options.retention + DAY).max(self.options.session_timeout),
+            // As long as what it is about can be found.
+            Topic::DeadLetter => self.options.retention + DAY,
         }
     }
 
@@ -246,7 +248,7 @@ impl<'a> Look<'a> {
     }
 }
 
-const TOPICS: [Topic; 2] = [Topic::Inbound, Topic::Response];
+const TOPICS: [Topic; 3] = [Topic::Inbound, Topic::Response, Topic::DeadLetter];
 
 fn forbidden(topic: &str, code: RDKafkaErrorCode) -> String {
     format!(

@@ -1,0 +1,158 @@
+//! How a channel is doing, for `/state`.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::locked;
+
+/// The reasons of the condition `ChannelsReady`, as far as a gateway tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It was not tried yet.
+    Pending,
+    /// Users or the platform reach the gateway.
+    Listening,
+    /// There is no Secret.
+    SecretMissing,
+    /// The Secret lacks a key.
+    SecretKeyMissing,
+    /// The platform does not take the credentials.
+    CredentialsRejected,
+    /// Nothing is received.
+    Disconnected,
+    /// The platform takes no more for now.
+    RateLimited,
+    /// The platform cannot be reached, or does not do its work.
+    PlatformUnavailable,
+}
+
+impl Reason {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Listening => "Listening",
+            Self::SecretMissing => "SecretMissing",
+            Self::SecretKeyMissing => "SecretKeyMissing",
+            Self::CredentialsRejected => "CredentialsRejected",
+            Self::Disconnected => "Disconnected",
+            Self::RateLimited => "RateLimited",
+            Self::PlatformUnavailable => "PlatformUnavailable",
+        }
+    }
+}
+
+/// Why nothing gets through to the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hindrance {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+/// How a channel is doing. Receiving comes first; a hindrance in sending is told when it lasts.
+pub(crate) struct Standing {
+    tell: Duration,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    receiving: (Option<bool>, Reason, String),
+    hindered: Option<(Instant, Hindrance)>,
+}
+
+impl Standing {
+    pub(super) fn new(tell: Duration) -> Self {
+        let message = "it has not begun yet".to_owned();
+        Self {
+            tell,
+            inner: Mutex::new(Inner {
+                receiving: (None, Reason::Pending, message),
+                hindered: None,
+            }),
+        }
+    }
+
+    /// It receives, and nothing is known against its sending.
+    pub(crate) fn receives(&self, reason: Reason, message: impl Into<String>) {
+        let mut inner = locked(&self.inner);
+        inner.receiving = (Some(true), reason, message.into());
+        inner.hindered = None;
+    }
+
+    /// It does not receive.
+    pub(crate) fn fails(&self, reason: Reason, message: impl Into<String>) {
+        locked(&self.inner).receiving = (Some(false), reason, message.into());
+    }
+
+    /// Something could not be sent. Says whether that is news.
+    pub(crate) fn hindered(&self, hindrance: Hindrance) -> bool {
+        let mut inner = locked(&self.inner);
+        let before = inner.hindered.take();
+        let same = before
+            .as_ref()
+            .is_some_and(|(_, before)| before.reason == hindrance.reason);
+        let since = before.map_or_else(Instant::now, |(since, _)| since);
+        inner.hindered = Some((since, hindrance));
+        !same
+    }
+
+    /// Something was sent.
+    pub(crate) fn sends(&self) {
+        locked(&self.inner).hindered = None;
+    }
+
+    pub(crate) fn tell(&self) -> (Option<bool>, Reason, String) {
+        let inner = locked(&self.inner);
+        match &inner.hindered {
+            // Of a second's pause nobody needs to hear; rejected credentials do not mend themselves.
+            Some((since, Hindrance { reason, message }))
+                if inner.receiving.0 == Some(true)
+                    && (*reason == Reason::CredentialsRejected || since.elapsed() >= self.tell) =>
+            {
+                (Some(false), *reason, message.clone())
+            }
+            _ => inner.receiving.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hindrance(reason: Reason) -> Hindrance {
+        Hindrance {
+            reason,
+            message: "why".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_pause_is_told_when_it_lasts_and_rejected_credentials_at_once() {
+        let patient = Standing::new(Duration::from_hours(1));
+        patient.receives(Reason::Listening, "here");
+        assert!(patient.hindered(hindrance(Reason::RateLimited)));
+        assert!(!patient.hindered(hindrance(Reason::RateLimited)));
+        assert_eq!(patient.tell().1, Reason::Listening);
+        patient.hindered(hindrance(Reason::CredentialsRejected));
+        assert_eq!(patient.tell().0, Some(false));
+        patient.sends();
+        assert_eq!(
+            patient.tell(),
+            (Some(true), Reason::Listening, "here".to_owned())
+        );
+
+        let strict = Standing::new(Duration::ZERO);
+        strict.receives(Reason::Listening, "here");
+        strict.hindered(hindrance(Reason::RateLimited));
+        assert_eq!(strict.tell().1, Reason::RateLimited);
+    }
+
+    #[test]
+    fn a_channel_that_does_not_receive_says_that_first() {
+        let standing = Standing::new(Duration::ZERO);
+        assert_eq!(standing.tell().0, None);
+        standing.hindered(hindrance(Reason::RateLimited));
+        standing.fails(Reason::SecretMissing, "no Secret");
+        assert_eq!(standing.tell().1, Reason::SecretMissing);
+    }
+}

@@ -1,0 +1,304 @@
+//! One reply, sent until its fate is known (S3 and S4 of the message guarantee).
+
+use std::time::Duration;
+
+use chatbot_adapters::{Request, Scope, Verdict};
+use chatbot_queue::dead_letter::DeadLetter;
+use chatbot_queue::journal::{self, Delivery, Entry};
+use chatbot_queue::lease::Lease;
+use chatbot_queue::{Error, Offset};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Place;
+use super::lanes::Waiting;
+use crate::backoff::Backoff;
+use crate::channel::{Hindrance, Reason, Running};
+use crate::client::{Right, Unanswered};
+use crate::metrics::Phase;
+use crate::now_ms;
+
+/// What an acquisition of a partition sends with.
+pub(super) struct Sender<'a> {
+    pub(super) place: &'a Place,
+    pub(super) running: &'a Running,
+    /// The lease's term when the partition was acquired.
+    pub(super) term: u64,
+    /// Nothing new is sent once it is cancelled.
+    pub(super) stop: &'a CancellationToken,
+}
+
+/// How a reply's turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of it is marked.
+    Done,
+    /// The acquisition has ended; what is not marked is for the next one.
+    Stopped,
+    /// Nobody vouches any more that no other gateway sends.
+    Lapsed,
+}
+
+/// What has become of a part.
+enum Fate {
+    Marked,
+    Refused,
+    Ended(Ended),
+}
+
+impl Sender<'_> {
+    /// Sends what is not marked of a reply, part by part.
+    pub(super) async fn deliver(
+        &self,
+        position: Offset,
+        waiting: &Waiting,
+    ) -> Result<Ended, Error> {
+        let parts = self
+            .running
+            .adapter
+            .format_response(&waiting.reply, position);
+        let metrics = &self.place.channel.metrics;
+        let sent = usize::try_from(waiting.sent).unwrap_or(usize::MAX);
+        for (number, request) in parts.into_iter().enumerate().skip(sent) {
+            let part = Part {
+                position,
+                number: u32::try_from(number).unwrap_or(u32::MAX),
+                waiting,
+            };
+            match self.send(&part, &request).await? {
+                Fate::Marked => {}
+                Fate::Refused => {
+                    metrics.given_up();
+                    return Ok(Ended::Done);
+                }
+                Fate::Ended(ended) => return Ok(ended),
+            }
+        }
+        metrics.delivered();
+        Ok(Ended::Done)
+    }
+
+    /// Sends a part until the platform has taken or refused it, and marks it.
+    async fn send(&self, part: &Part<'_>, request: &Request) -> Result<Fate, Error> {
+        let (channel, limits) = (&self.place.channel, &self.place.gateway.limits);
+        let mut backoff = Backoff::new(limits.retry_first, limits.retry_cap);
+        let mut tokens = 0;
+        let begun = Instant::now();
+        let mut last = "it was not sent".to_owned();
+        loop {
+            if part.is_older_than(limits.expiry) {
+                let reason = format!(
+                    "it could not be delivered within {} hours: {last}",
+                    limits.expiry.as_secs() / 3_600
+                );
+                return self.give_up(part, reason).await;
+            }
+            // Its permit is held until the part is marked, or known not to be.
+            let attempt = async {
+                channel.pace.chat(&part.waiting.chat).await;
+                let permit = channel.unmarked.acquire().await;
+                let is_group = self.running.adapter.is_group(&part.waiting.reply.origin);
+                channel.pace.turn(&part.waiting.chat, is_group).await;
+                (permit, self.running.client.ready(request.clone()).await)
+            };
+            let Some((permit, ready)) = self.stop.run_until_cancelled(attempt).await else {
+                return Ok(Fate::Ended(Ended::Stopped));
+            };
+            let verdict = match ready {
+                Ok(ready) => match self.attempt(ready).await {
+                    Some(verdict) => verdict,
+                    None => return Ok(Fate::Ended(Ended::Lapsed)),
+                },
+                // Nothing was sent yet, so nothing is in doubt.
+                Err(Verdict::Unknown { reason }) => Verdict::Later {
+                    after: None,
+                    scope: Scope::Channel,
+                    reason,
+                },
+                Err(verdict) => verdict,
+            };
+            channel.metrics.attempted(&verdict);
+            if let Verdict::Accepted { id } = verdict {
+                let delivery = Delivery::Accepted { platform_id: id };
+                self.mark(part, delivery).await?;
+                channel.standing.sends();
+                channel.pace.went_well();
+                return Ok(Fate::Marked);
+            }
+            drop(permit);
+            let scope = match &verdict {
+                Verdict::Refused { reason } => return self.give_up(part, reason.clone()).await,
+                // A session's token may have been withdrawn: a new one first.
+                Verdict::Credentials { .. } if request.session && tokens == 0 => {
+                    tokens += 1;
+                    self.running.client.forget_token().await;
+                    continue;
+                }
+                Verdict::Later { scope, .. } => *scope,
+                Verdict::Credentials { .. } => Scope::Channel,
+                _ => Scope::Chat,
+            };
+            tokens = 0;
+            self.count_doubt(&verdict, begun);
+            last = self.hold(part, &verdict, scope, &mut backoff);
+        }
+    }
+
+    /// Sends once; none when another gateway may send by now.
+    async fn attempt(&self, request: Request) -> Option<Verdict> {
+        let right = self.right();
+        if right.is_some_and(|right| !right.lasts()) {
+            return None;
+        }
+        let adapter = &self.running.adapter;
+        let signed = adapter.signed(request, now_ms());
+        let sent = Instant::now();
+        let answered = self.running.client.send(signed, right).await;
+        self.place.channel.metrics.took(Phase::Send, sent.elapsed());
+        match answered {
+            Ok(answered) => Some(adapter.classify(&answered.response())),
+            Err(Unanswered::Lapsed) => None,
+            Err(unanswered) => Some(unanswered.into()),
+        }
+    }
+
+    /// Until when no other gateway sends the same. Where the platform takes keys, it does not matter.
+    fn right(&self) -> Option<Right> {
+        if self.place.channel.adapter.limits().keys.is_some() {
+            return None;
+        }
+        let lease = self.place.member.lease();
+        // Of another term it is no right of this acquisition's.
+        let lease = if lease.term == self.term {
+            lease
+        } else {
+            Lease::default()
+        };
+        Some(Right {
+            lease,
+            margin: self.place.gateway.limits.send,
+        })
+    }
+
+    /// A send of unknown effect may be seen twice, where the platform knows no key of it, or no longer.
+    fn count_doubt(&self, verdict: &Verdict, begun: Instant) {
+        let channel = &self.place.channel;
+        let known = channel.adapter.limits().keys;
+        if matches!(verdict, Verdict::Unknown { .. })
+            && known.is_none_or(|life| begun.elapsed() > life)
+        {
+            channel.metrics.in_doubt();
+        }
+    }
+
+    /// Makes the chat or the channel wait as long as the platform wants, and says why.
+    fn hold(
+        &self,
+        part: &Part<'_>,
+        verdict: &Verdict,
+        scope: Scope,
+        backoff: &mut Backoff,
+    ) -> String {
+        let (channel, limits) = (&self.place.channel, &self.place.gateway.limits);
+        let own = match scope {
+            Scope::Chat => backoff.next(),
+            Scope::Channel => channel.pace.next_pause(),
+        };
+        let (kind, reason, pause) = match verdict {
+            Verdict::Later { after, reason, .. } => {
+                let kind = if after.is_some() {
+                    Reason::RateLimited
+                } else {
+                    Reason::PlatformUnavailable
+                };
+                (kind, reason, after.unwrap_or(own))
+            }
+            Verdict::Credentials { reason } => (
+                Reason::CredentialsRejected,
+                reason,
+                own.max(limits.credentials),
+            ),
+            Verdict::Unknown { reason } | Verdict::Refused { reason } => {
+                (Reason::PlatformUnavailable, reason, own)
+            }
+            Verdict::Accepted { .. } => return String::new(),
+        };
+        channel.pace.pause(scope, &part.waiting.chat, pause);
+        let news = channel.standing.hindered(Hindrance {
+            reason: kind,
+            message: format!("replies wait: {reason}"),
+        });
+        if news {
+            warn!(
+                channel = channel.name,
+                why = kind.as_str(),
+                "replies wait: {reason}"
+            );
+        } else {
+            debug!(
+                channel = channel.name,
+                why = kind.as_str(),
+                "a reply waits: {reason}"
+            );
+        }
+        reason.clone()
+    }
+
+    /// To the dead letters first, then marked: what a crash between the two writes twice has the same id.
+    async fn give_up(&self, part: &Part<'_>, reason: String) -> Result<Fate, Error> {
+        let Place {
+            gateway, channel, ..
+        } = self.place;
+        let reply = &part.waiting.reply;
+        warn!(
+            channel = channel.name,
+            message_id = %reply.message_id,
+            part = part.number,
+            "a reply is given up: {reason}"
+        );
+        let letter = DeadLetter::undelivered(reply, part.number, &reason, now_ms());
+        letter
+            .append(gateway.log.as_ref(), self.place.partition())
+            .await?;
+        self.mark(part, Delivery::Refused { reason }).await?;
+        Ok(Fate::Refused)
+    }
+
+    /// Marks a part. A mark that certainly was not written is tried again; of any other trouble the journal itself has to
+    /// tell.
+    async fn mark(&self, part: &Part<'_>, delivery: Delivery) -> Result<(), Error> {
+        let entry = Entry::Delivered {
+            position: part.position,
+            part: part.number,
+            delivery,
+        };
+        let log = self.place.gateway.log.as_ref();
+        let limits = &self.place.gateway.limits;
+        let mut backoff = Backoff::new(limits.retry_first, limits.retry_cap);
+        loop {
+            match journal::append(log, self.place.partition(), &entry).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Refused { reason }) if !self.stop.is_cancelled() => {
+                    debug!(channel = self.place.channel.name, "a mark waits: {reason}");
+                    sleep(backoff.next()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A part of a reply.
+struct Part<'a> {
+    position: Offset,
+    number: u32,
+    waiting: &'a Waiting,
+}
+
+impl Part<'_> {
+    fn is_older_than(&self, limit: Duration) -> bool {
+        let age = now_ms().saturating_sub(self.waiting.appended_at);
+        u128::try_from(age).is_ok_and(|age| age > limit.as_millis())
+    }
+}

@@ -1,0 +1,17 @@
+//! Channels of platforms: stand-in platforms on loopback, the logs in memory.
+
+// Test support panics where a test would.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "shared with the tests of the web chat")]
+#[path = "../web_chat/answerer.rs"]
+mod answerer;
+mod channels;
+mod delivering;
+mod entrance;
+#[allow(dead_code, reason = "shared with the tests of the web chat")]
+#[path = "../web_chat/hub.rs"]
+mod hub;
+mod keyless;
+mod site;
+mod stand_in;
