@@ -157,6 +157,7 @@ impl Service {
                 }],
                 messages_per_user_per_minute: 0,
                 tls: None,
+                public_url: None,
             },
             backbone: self.backbone.clone(),
         };

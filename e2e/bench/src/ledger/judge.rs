@@ -3,10 +3,11 @@
 //! On a platform without idempotency keys a send is *in doubt* when its gateway cannot know, or died before it could write
 //! down, whether the platform shows it:
 //!
-//! - its outcome was unknown: the platform fell silent or broke. The gateway counts these itself, so its own count is
-//!   taken; of a gateway that is gone, the platform's book tells what the last look at its count had missed.
-//! - it was not marked in the journal when its gateway was killed, or frozen for longer than its group believes in it.
-//!   Nobody counts these, so they are taken from the platform's book and the journal's times.
+//! - its outcome was unknown: the platform fell silent or broke. Or it was known too late: its gateway had stood still, and
+//!   another may have sent the same. Gateways count these themselves, so their own counts are taken; of a gateway that is
+//!   gone, the platform's book tells what the last look at its count had missed.
+//! - it was not marked in the journal when its gateway was killed. Nobody counts these, so they are taken from the
+//!   platform's book and the journal's times.
 //!
 //! With keys nothing of this is in doubt: the same key is sent again.
 
@@ -68,7 +69,7 @@ pub struct Judgement {
     pub reordered: u64,
     /// Of `in_doubt`: counted by the gateways.
     pub counted: u64,
-    /// Of `in_doubt`: not marked when their gateway was killed or frozen.
+    /// Of `in_doubt`: not marked when their gateway was killed.
     pub unmarked: u64,
     /// Outcomes that the platform left unknown.
     pub unknown: u64,
@@ -89,12 +90,11 @@ pub fn judge(
     counts: &[Count],
 ) -> Judgement {
     let seen: HashSet<u32> = visible(attempts).map(|attempt| attempt.message).collect();
-    let unmarked: HashSet<(usize, u32)> = attempts
-        .iter()
-        .enumerate()
-        .filter(|(_, attempt)| !has_keys && is_unmarked(attempt, logs, deaths))
-        .map(|(place, attempt)| (place, attempt.message))
-        .collect();
+    let unmarked = |death: &&Death| !has_keys && death.until.is_none();
+    let killed: Vec<Death> = deaths.iter().filter(unmarked).copied().collect();
+    let unmarked = attempts.iter();
+    let unmarked = unmarked.filter(|one| is_unmarked(one, logs, &killed));
+    let unmarked = unmarked.count() as u64;
     let unknown = |process| {
         let of_process = attempts
             .iter()
@@ -114,13 +114,13 @@ pub fn judge(
         sent: sent.into(),
         lost: u64::from(sent) - (0..sent).filter(|one| seen.contains(one)).count() as u64,
         duplicates: (visible(attempts).count() - seen.len()) as u64,
-        in_doubt: counted + unmarked.len() as u64,
+        in_doubt: counted + unmarked,
         reordered: reordered(logs, attempts),
         counted,
-        unmarked: unmarked.len() as u64,
+        unmarked,
         unknown: attempts.iter().filter(|one| is_unknown(one)).count() as u64,
         uncounted: sum(false),
-        unexplained: unexplained(attempts, &unmarked),
+        unexplained: unexplained(logs, attempts, deaths),
     }
 }
 
@@ -167,11 +167,11 @@ fn reordered(logs: &Logs, attempts: &[Attempt]) -> u64 {
     count
 }
 
-fn unexplained(attempts: &[Attempt], unmarked: &HashSet<(usize, u32)>) -> u64 {
+fn unexplained(logs: &Logs, attempts: &[Attempt], deaths: &[Death]) -> u64 {
     // Per message: whether it was seen, and how many reasons for another effect are left.
     let mut so_far: HashMap<u32, (bool, u32)> = HashMap::new();
     let mut count = 0;
-    for (place, attempt) in attempts.iter().enumerate() {
+    for attempt in attempts {
         let (seen, reasons) = so_far.entry(attempt.message).or_default();
         if attempt.is_visible() {
             if *seen && *reasons == 0 {
@@ -181,7 +181,7 @@ fn unexplained(attempts: &[Attempt], unmarked: &HashSet<(usize, u32)>) -> u64 {
             }
             *seen = true;
         }
-        let in_doubt = is_unknown(attempt) || unmarked.contains(&(place, attempt.message));
+        let in_doubt = is_unknown(attempt) || is_unmarked(attempt, logs, deaths);
         *reasons += u32::from(in_doubt);
     }
     count
@@ -283,9 +283,10 @@ mod tests {
             at: 20,
             until,
         };
-        for until in [None, Some(40)] {
+        // One that only stood still counts what it was late for.
+        for (until, unmarked) in [(None, 1), (Some(40), 0)] {
             let judgement = judged(&logs, &attempts, &[death(until)], &[]);
-            assert_eq!((judgement.duplicates, judgement.unmarked), (1, 1));
+            assert_eq!((judgement.duplicates, judgement.unmarked), (1, unmarked));
             assert_eq!(judgement.unexplained, 0);
         }
         let judgement = judged(&logs, &attempts, &[], &[]);
