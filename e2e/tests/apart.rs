@@ -5,214 +5,24 @@
 mod model;
 #[path = "chat/network.rs"]
 mod network;
+#[path = "apart/service.rs"]
+mod service;
+#[path = "apart/webhooks.rs"]
+mod webhooks;
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chatbot_crds::config::{
-    AdaptersConfig, Backbone, CacheConfig, ChannelConfig, GatewayConfig, KafkaConfig,
-    PlatformConfig, RedisConfig, RedisMode, WorkerConfig, WorkersConfig,
-};
 use chatbot_e2e::command::wait_until;
 use chatbot_e2e::conversation::{Conversation, Stop};
 use chatbot_e2e::kafka::Broker;
-use chatbot_e2e::places::Places;
 use chatbot_e2e::redis::Server;
 use model::Model;
 use network::Network;
-use serde::Serialize;
-use serde_json::Value;
-use tempfile::TempDir;
+use service::{CHANNEL, PATIENCE, Service, free};
 use tokio::runtime::Runtime;
-
-const CHANNEL: &str = "web";
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// Everything that a service is made of.
-struct Service {
-    folder: TempDir,
-    backbone: Backbone,
-    inference: String,
-}
-
-/// A gateway or a worker.
-struct Process {
-    child: Child,
-    admin: SocketAddr,
-    /// Where users reach it; of a gateway only.
-    entrance: SocketAddr,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Process {
-    fn kill(&mut self) {
-        let _ = self.child.kill(); // it may have ended by itself
-        let _ = self.child.wait();
-    }
-
-    fn get(&self, path: &str) -> Result<String> {
-        let url = format!("http://{}/{path}", self.admin);
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--silent",
-            "--show-error",
-            "--fail-with-body",
-            "--max-time",
-            "5",
-            &url,
-        ]);
-        chatbot_e2e::command::output(&mut curl)
-    }
-
-    fn wait_ready(&self) {
-        wait_until("the process ready", PATIENCE, || {
-            self.get("readyz").map(|_| true)
-        })
-        .unwrap();
-    }
-
-    fn state(&self) -> Value {
-        serde_json::from_str(&self.get("state").unwrap()).unwrap()
-    }
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-impl Service {
-    fn new(broker: &str, store: &str, inference: &str) -> Self {
-        let kafka = KafkaConfig {
-            bootstrap_servers: vec![broker.to_owned()],
-            topic_prefix: "chat.support.".to_owned(),
-            partitions: 8,
-            replication_factor: 1,
-            retention_seconds: 86_400,
-            sasl: None,
-            tls: None,
-        };
-        let redis = RedisConfig {
-            mode: RedisMode::Standalone,
-            addresses: vec![store.to_owned()],
-            master_name: None,
-            key_prefix: "chat.support:".to_owned(),
-            credentials: None,
-            tls: None,
-        };
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            backbone: Backbone {
-                kafka,
-                redis,
-                session_turns: 50,
-                session_timeout_seconds: 3_600,
-            },
-            inference: inference.to_owned(),
-        }
-    }
-
-    fn gateway(&self) -> Process {
-        let channel = ChannelConfig {
-            name: CHANNEL.to_owned(),
-            platform: PlatformConfig::WebChat {
-                allowed_origins: Vec::new(),
-            },
-        };
-        let config = AdaptersConfig {
-            gateway: GatewayConfig {
-                cluster: "chat/support".to_owned(),
-                channels: vec![channel],
-                messages_per_user_per_minute: 0,
-                tls: None,
-                public_url: None,
-            },
-            backbone: self.backbone.clone(),
-        };
-        self.start("gateway", &config)
-    }
-
-    fn worker(&self) -> Process {
-        let worker = WorkerConfig {
-            cluster: "chat/support".to_owned(),
-            inference_url: self.inference.clone(),
-            model: "support".to_owned(),
-            system_prompt: None,
-            history_turns: 4,
-            session_timeout_seconds: 3_600,
-            max_answer_tokens: 64,
-            temperature: 0.0,
-            fallback_message: "Sorry".to_owned(),
-            context_tokens: 2_048,
-            cache: CacheConfig::default(),
-        };
-        let backbone = self.backbone.clone();
-        self.start("worker", &WorkersConfig { worker, backbone })
-    }
-
-    fn start(&self, command: &str, config: &impl Serialize) -> Process {
-        let (admin, entrance) = (free(), free());
-        let file = self
-            .folder
-            .path()
-            .join(format!("{command}-{}.yaml", admin.port()));
-        fs::write(&file, serde_yaml::to_string(config).unwrap()).unwrap();
-        let log = fs::File::create(file.with_extension("log")).unwrap();
-        let program = Places::find().unwrap().binaries.join("chatbot");
-        let mut process = Command::new("setpriv");
-        process
-            .args(["--pdeathsig", "KILL"])
-            .arg(&program)
-            .args([command, "--config"])
-            .arg(&file)
-            .args(["--admin-port", &admin.port().to_string()]);
-        if command == "gateway" {
-            process.args(["--port", &entrance.port().to_string()]);
-        }
-        let child = process
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Process {
-            child,
-            admin,
-            entrance,
-        }
-    }
-
-    /// What the processes have logged, for who looks why a test failed.
-    fn logs(&self) -> String {
-        let files = fs::read_dir(self.folder.path())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let logs = files.map(|entry| entry.path()).filter(|path| is_log(path));
-        let told = logs.map(|path| {
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            [path.to_string_lossy().into_owned(), text].join("\n")
-        });
-        told.collect::<Vec<_>>().join("\n")
-    }
-}
-
-fn is_log(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "log")
-}
 
 /// How many questions have been answered.
 fn answered(conversation: &Conversation) -> usize {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use chatbot_crds::config::{
     self, BackboneState, BackboneTlsConfig, CA_FILE, KafkaConfig, MountedSecret, RedisConfig,
     RedisMode, SaslMechanism, TLS_CERTIFICATE, TLS_KEY,
@@ -74,6 +74,14 @@ pub async fn connect(
         previews: Arc::new(RedisPreviews::new(&connection)),
         view: Arc::new(RedisView::new(connection, keep)),
     }))
+}
+
+/// The broker alone, for who looks once; fails when it cannot be used.
+pub async fn broker(config: &KafkaConfig) -> Result<KafkaLog> {
+    let options = options(config, Role::Gateway).map_err(|state| anyhow!(state.message))?;
+    KafkaLog::connect(options)
+        .await
+        .map_err(|unusable| anyhow!("{}: {}", unusable.reason.as_str(), unusable.message))
 }
 
 /// A broker, and what is told of it.

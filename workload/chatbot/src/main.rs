@@ -4,6 +4,7 @@
 //! message, too.
 
 mod backbone;
+mod dead_letters;
 mod delivery;
 mod gateway;
 mod hub;
@@ -70,6 +71,8 @@ enum Command {
         #[command(flatten)]
         pod: Pod,
     },
+    /// List, show or replay what could not be delivered or answered
+    DeadLetters(dead_letters::DeadLetters),
     /// Run a ChatBotCluster in one process, without a cluster
     Run(Run),
     /// Convert a model to 8 bits per weight (Q8_0)
@@ -198,6 +201,7 @@ fn serve(command: Command) -> Result<()> {
             }
             Command::Worker { pod } => worker::worker(&pod.config, pod.admin_port).await,
             Command::Run(options) => run::run(options).await,
+            Command::DeadLetters(options) => dead_letters::dead_letters(options).await,
             _ => Ok(()),
         }
     });

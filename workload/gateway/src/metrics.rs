@@ -124,3 +124,43 @@ impl Metrics {
         state.counters.errors += self.fallbacks.get() + not_taken;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use chatbot_adapters::Verdict;
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../operator/ARCHITECTURE.md");
+
+    /// The names of what is exposed, as OpenMetrics calls the families.
+    fn exposed() -> BTreeSet<String> {
+        let telemetry = Telemetry::new();
+        let metrics = Metrics::new(&telemetry);
+        let channel = metrics.of_channel("chat");
+        // A family without a member is not exposed.
+        metrics.rejected("queue");
+        channel.refused("queue");
+        channel.attempted(&Verdict::Accepted { id: None });
+        channel.took(Phase::Send, Duration::ZERO);
+        let text = telemetry.metrics().unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types
+            .filter_map(|line| line.split(' ').next())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_metric_is_documented_and_nothing_else_is() {
+        let documented: BTreeSet<String> = DOCUMENT
+            .split('`')
+            .filter_map(|word| word.split('{').next())
+            .filter(|word| word.starts_with("chatbot_gateway_"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(documented, exposed());
+    }
+}

@@ -1,14 +1,16 @@
 //! One delivery of a platform, taken: parsed, and all of its messages in the log. However it came: transports call this,
 //! and tell the platform what it returns.
 
+use std::collections::HashMap;
+
 use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request};
-use chatbot_message::Message;
+use chatbot_message::{Account, Message};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::channel::{Channel, Running};
-use crate::intake::Rejected;
+use crate::intake::{Accepted, Rejected};
 use crate::metrics::Phase;
 
 /// A delivery of which the log has every message.
@@ -45,12 +47,12 @@ pub(crate) async fn receive(
 ) -> Result<Received, NotReceived> {
     let parsed = running.adapter.parse_message(delivery)?;
     let begun = Instant::now();
-    enqueue(gateway, &parsed.messages).await?;
+    let new = enqueue(gateway, &parsed.messages).await?;
     channel.metrics.received(parsed.messages.len());
     if !parsed.messages.is_empty() {
         channel.metrics.took(Phase::Enqueue, begun.elapsed());
     }
-    for message in &parsed.messages {
+    for message in new {
         gateway.typing.begins(channel, message);
     }
     Ok(Received {
@@ -62,26 +64,28 @@ pub(crate) async fn receive(
 }
 
 /// Enqueues messages: those of one account one after the other, so that their order stays, those of others beside them.
-/// One that fails ends its account's, and none is forgotten: the platform repeats all of them, and copies are known.
-async fn enqueue(gateway: &Gateway, messages: &[Message]) -> Result<(), Rejected> {
-    let mut accounts: Vec<Vec<&Message>> = Vec::new();
+/// One that fails ends its account's, and none is forgotten: the platform repeats all of them, and copies are known. Gives
+/// those that are no copies.
+async fn enqueue<'m>(
+    gateway: &Gateway,
+    messages: &'m [Message],
+) -> Result<Vec<&'m Message>, Rejected> {
+    let mut accounts: HashMap<&Account, Vec<&Message>> = HashMap::new();
     for message in messages {
-        match accounts.iter_mut().find(|of| {
-            of.first()
-                .is_some_and(|first| first.account == message.account)
-        }) {
-            Some(of) => of.push(message),
-            None => accounts.push(vec![message]),
-        }
+        accounts.entry(&message.account).or_default().push(message);
     }
-    let enqueuing = accounts.into_iter().map(|messages| async move {
+    let enqueuing = accounts.into_values().map(|messages| async move {
+        let mut new = Vec::new();
         for message in messages {
-            gateway.intake.accept(message).await?;
+            if gateway.intake.accept(message).await? == Accepted::Now {
+                new.push(message);
+            }
         }
-        Ok(())
+        Ok(new)
     });
     let results = futures::future::join_all(enqueuing).await;
-    results.into_iter().collect()
+    let new: Result<Vec<_>, _> = results.into_iter().collect();
+    Ok(new?.concat())
 }
 
 impl Running {

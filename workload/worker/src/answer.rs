@@ -1,8 +1,9 @@
 //! Answering one message (W6): context, then the model, for as long as it takes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chatbot_message::{Message, Outcome, Reply};
+use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_store::Turn;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
@@ -61,12 +62,38 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
     }
     match settled {
         Ok(answer) => reply(message, answer, Outcome::Answered),
-        Err(reason) => fallback(shared, message, &reason),
+        Err(reason) => give_up(shared, partition, message, &reason).await,
     }
 }
 
+/// The dead letter, and then the reply with the fallback text: whoever takes over in between writes the same letter.
+pub(crate) async fn give_up(
+    shared: &Shared,
+    partition: u32,
+    message: Message,
+    reason: &str,
+) -> Reply {
+    if !message.synthetic {
+        let letter = DeadLetter::unanswered(&message, reason, now_ms());
+        let mut backoff = Backoff::new(&shared.limits);
+        while let Err(error) = letter.append(shared.log.as_ref(), partition).await {
+            warn!(message_id = %message.id, "a dead letter waits: {error}");
+            sleep(backoff.next()).await;
+        }
+    }
+    fallback(shared, message, reason)
+}
+
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The reply with the fallback text; the log says why. A synthetic conversation is told the reason itself.
-pub(crate) fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
+fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
     let text = if message.synthetic {
         debug!(message_id = %message.id, "a synthetic conversation failed: {reason}");
         reason.to_owned()

@@ -265,8 +265,9 @@ impl Epoch {
         let deadly = self
             .suspect
             .is_some_and(|(suspect, deaths)| suspect == offset && deaths >= DEATHS_FALLBACK);
+        let partition = self.partition;
         let question = Question {
-            partition: self.partition,
+            partition,
             own: self.own.of(&message.account),
             need: self.own.need(),
             message: message.clone(),
@@ -274,12 +275,16 @@ impl Epoch {
         self.answers.spawn(async move {
             let _in_flight = InFlight::new(&shared);
             let reply = if deadly {
-                answer::fallback(&shared, message, "workers die at this message")
+                answer::give_up(&shared, partition, message, "workers die at this message").await
             } else {
                 let answering = AssertUnwindSafe(answer::answer(&shared, &link, question));
-                let answered = answering.catch_unwind().await;
-                answered
-                    .unwrap_or_else(|_| answer::fallback(&shared, message, "answering it panicked"))
+                match answering.catch_unwind().await {
+                    Ok(reply) => reply,
+                    Err(_panic) => {
+                        let reason = "answering it panicked";
+                        answer::give_up(&shared, partition, message, reason).await
+                    }
+                }
             };
             Answered {
                 lane,

@@ -120,6 +120,7 @@ impl Sender<'_> {
             };
             channel.metrics.attempted(&verdict);
             if let Verdict::Accepted { id } = verdict {
+                self.doubt_if_late();
                 let delivery = Delivery::Accepted { platform_id: id };
                 self.mark(part, delivery).await?;
                 channel.standing.sends();
@@ -192,6 +193,16 @@ impl Sender<'_> {
         }
     }
 
+    /// Whoever stood still between a send and its answer may have been given up, and the same sent by another.
+    fn doubt_if_late(&self) {
+        let late = self
+            .right()
+            .is_some_and(|right| !right.lease.lasts(Duration::ZERO));
+        if late {
+            self.place.channel.metrics.in_doubt();
+        }
+    }
+
     /// Makes the chat or the channel wait as long as the platform wants, and says why.
     fn hold(
         &self,
@@ -201,46 +212,39 @@ impl Sender<'_> {
         backoff: &mut Backoff,
     ) -> String {
         let (channel, limits) = (&self.place.channel, &self.place.gateway.limits);
-        let own = match scope {
-            Scope::Chat => backoff.next(),
-            Scope::Channel => channel.pace.next_pause(),
-        };
-        let (kind, reason, pause) = match verdict {
-            Verdict::Later { after, reason, .. } => {
-                let kind = if after.is_some() {
-                    Reason::RateLimited
-                } else {
-                    Reason::PlatformUnavailable
-                };
-                (kind, reason, after.unwrap_or(own))
+        let (kind, reason, told, least) = match verdict {
+            Verdict::Later { after, reason, .. } if after.is_some() => {
+                (Reason::RateLimited, reason, *after, Duration::ZERO)
             }
             Verdict::Credentials { reason } => (
                 Reason::CredentialsRejected,
                 reason,
-                own.max(limits.credentials),
+                None,
+                limits.credentials,
             ),
-            Verdict::Unknown { reason } | Verdict::Refused { reason } => {
-                (Reason::PlatformUnavailable, reason, own)
+            Verdict::Later { reason, .. }
+            | Verdict::Unknown { reason }
+            | Verdict::Refused { reason } => {
+                (Reason::PlatformUnavailable, reason, None, Duration::ZERO)
             }
             Verdict::Accepted { .. } => return String::new(),
         };
-        channel.pace.pause(scope, &part.waiting.chat, pause);
+        match scope {
+            Scope::Chat => {
+                let pause = told.unwrap_or_else(|| backoff.next());
+                channel.pace.pause_chat(&part.waiting.chat, pause);
+            }
+            Scope::Channel => channel.pace.pause_channel(told, least),
+        }
         let news = channel.standing.hindered(Hindrance {
             reason: kind,
             message: format!("replies wait: {reason}"),
         });
+        let why = kind.as_str();
         if news {
-            warn!(
-                channel = channel.name,
-                why = kind.as_str(),
-                "replies wait: {reason}"
-            );
+            warn!(channel = channel.name, why, "replies wait: {reason}");
         } else {
-            debug!(
-                channel = channel.name,
-                why = kind.as_str(),
-                "a reply waits: {reason}"
-            );
+            debug!(channel = channel.name, why, "a reply waits: {reason}");
         }
         reason.clone()
     }
@@ -265,29 +269,42 @@ impl Sender<'_> {
         Ok(Fate::Refused)
     }
 
-    /// Marks a part. A mark that certainly was not written is tried again; of any other trouble the journal itself has to
-    /// tell.
+    /// Marks a part, however long it takes: what is sent and has no mark would be sent again. When the acquisition ends it
+    /// is tried a few times more, since a mark is true whoever writes it, however late.
     async fn mark(&self, part: &Part<'_>, delivery: Delivery) -> Result<(), Error> {
+        let accepted = matches!(delivery, Delivery::Accepted { .. });
         let entry = Entry::Delivered {
             position: part.position,
             part: part.number,
             delivery,
         };
         let log = self.place.gateway.log.as_ref();
-        let limits = &self.place.gateway.limits;
-        let mut backoff = Backoff::new(limits.retry_first, limits.retry_cap);
+        let mut backoff = Backoff::new(self.place.gateway.limits.retry_first, MARK_AGAIN);
+        let mut last_tries = LAST_TRIES;
         loop {
-            match journal::append(log, self.place.partition(), &entry).await {
-                Ok(_) => return Ok(()),
-                Err(Error::Refused { reason }) if !self.stop.is_cancelled() => {
-                    debug!(channel = self.place.channel.name, "a mark waits: {reason}");
-                    sleep(backoff.next()).await;
+            let marking = journal::append(log, self.place.partition(), &entry);
+            let Err(error) = marking.await else {
+                return Ok(());
+            };
+            debug!(channel = self.place.channel.name, %error, "a mark waits");
+            if self.stop.is_cancelled() {
+                last_tries -= 1;
+                if last_tries == 0 {
+                    if accepted && self.right().is_some() {
+                        self.place.channel.metrics.in_doubt();
+                    }
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
             }
+            sleep(backoff.next()).await;
         }
     }
 }
+
+/// Longest pause before a mark is tried again: it holds up a chat.
+const MARK_AGAIN: Duration = Duration::from_secs(2);
+/// Attempts to write a mark after the acquisition has ended.
+const LAST_TRIES: u32 = 3;
 
 /// A part of a reply.
 struct Part<'a> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use chatbot_adapters::{Limits as PlatformLimits, Rate, Scope};
+use chatbot_adapters::{Limits as PlatformLimits, Rate};
 use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
@@ -26,8 +26,10 @@ pub(crate) struct Pace {
 struct State {
     /// Partitions of this gateway, and of all.
     share: (u32, u32),
-    /// When the channel may send next.
+    /// When the channel may send next, by its limit.
     channel: Instant,
+    /// Until when it is to send nothing.
+    paused: Instant,
     /// For pauses whose length the platform does not tell.
     backoff: Backoff,
     /// When a chat may be sent to next.
@@ -43,6 +45,7 @@ impl Pace {
             state: Mutex::new(State {
                 share: (1, 1),
                 channel: Instant::now(),
+                paused: Instant::now(),
                 backoff: Backoff::new(bounds.retry_first, bounds.retry_cap),
                 chats: HashMap::new(),
                 sweep_at: SWEEP_AT_LEAST,
@@ -71,7 +74,7 @@ impl Pace {
     pub(super) async fn turn(&self, chat: &str, is_group: bool) {
         let _turn = self.turn.lock().await;
         loop {
-            let free = locked(&self.state).channel;
+            let free = locked(&self.state).free();
             let now = Instant::now();
             if free <= now {
                 self.take(chat, is_group, now);
@@ -94,19 +97,22 @@ impl Pace {
         }
     }
 
-    /// Sends nothing to a chat, or to anybody, for a while.
-    pub(super) fn pause(&self, scope: Scope, chat: &str, pause: Duration) {
-        let until = Instant::now() + pause;
-        let mut state = locked(&self.state);
-        match scope {
-            Scope::Chat => state.hold(chat, until),
-            Scope::Channel => state.channel = state.channel.max(until),
-        }
+    /// Sends nothing to a chat for a while.
+    pub(super) fn pause_chat(&self, chat: &str, pause: Duration) {
+        locked(&self.state).hold(chat, Instant::now() + pause);
     }
 
-    /// The pause of a channel whose platform does not say how long.
-    pub(super) fn next_pause(&self) -> Duration {
-        locked(&self.state).backoff.next()
+    /// Sends nothing to anybody for a while: as long as the platform says, or else longer each time, and at least so
+    /// long. Requests that failed together make one pause.
+    pub(super) fn pause_channel(&self, told: Option<Duration>, least: Duration) {
+        let now = Instant::now();
+        let mut state = locked(&self.state);
+        let pause = match told {
+            Some(told) => told,
+            None if state.paused > now => return,
+            None => state.backoff.next(),
+        };
+        state.paused = state.paused.max(now + pause.max(least));
     }
 
     /// The platform took something.
@@ -116,6 +122,10 @@ impl Pace {
 }
 
 impl State {
+    fn free(&self) -> Instant {
+        self.channel.max(self.paused)
+    }
+
     fn hold(&mut self, chat: &str, until: Instant) {
         if self.chats.len() >= self.sweep_at {
             let now = Instant::now();
@@ -168,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn a_chat_that_has_to_wait_holds_up_no_other() {
         let pace = pace(1_000, 1_000);
-        pace.pause(Scope::Chat, "a", Duration::from_millis(400));
+        pace.pause_chat("a", Duration::from_millis(400));
         let waits = send(&pace, "a");
         let goes_on = send(&pace, "b");
         let (waits, goes_on) = (std::pin::pin!(waits), std::pin::pin!(goes_on));
@@ -181,10 +191,21 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(400));
     }
 
+    #[test]
+    fn requests_that_failed_together_make_one_pause() {
+        let bounds = Limits::default();
+        let pace = Pace::new(PlatformLimits::default(), &bounds);
+        for _ in 0..64 {
+            pace.pause_channel(None, Duration::ZERO);
+        }
+        let free = locked(&pace.state).free();
+        assert!(free.duration_since(Instant::now()) <= bounds.retry_first);
+    }
+
     #[tokio::test]
     async fn after_a_pause_of_the_channel_requests_do_not_come_all_at_once() {
         let pace = pace(1, 1_000);
-        pace.pause(Scope::Channel, "", Duration::from_millis(300));
+        pace.pause_channel(Some(Duration::from_millis(300)), Duration::ZERO);
         let begun = Instant::now();
         let all = ["a", "b", "c"].map(|chat| send(&pace, chat));
         futures::future::join_all(all).await;

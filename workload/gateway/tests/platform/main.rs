@@ -9,6 +9,7 @@ mod answerer;
 mod channels;
 mod delivering;
 mod entrance;
+mod exchange;
 #[allow(dead_code, reason = "shared with the tests of the web chat")]
 #[path = "../web_chat/hub.rs"]
 mod hub;

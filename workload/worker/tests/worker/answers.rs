@@ -115,6 +115,7 @@ async fn what_the_model_refuses_three_times_gets_the_fallback_text_which_is_no_c
         (replies[1].answer.as_str(), replies[1].outcome),
         ("sorry", Outcome::Fallback)
     );
+    assert_eq!(bench.dead_letters().await, ["two"]);
     let last = bench.model.requests().pop().unwrap();
     assert_eq!(
         last["messages"].as_array().unwrap().len(),
@@ -330,6 +331,7 @@ async fn a_message_that_four_workers_died_at_gets_the_fallback_text_alone() {
         (replies[0].answer.as_str(), replies[1].answer.as_str()),
         ("sorry", "re: harmless")
     );
+    assert_eq!(bench.dead_letters().await, ["deadly"]);
     assert_eq!(bench.model.requests().len(), 1);
     worker.end().await.unwrap();
 }

@@ -8,7 +8,7 @@ use chatbot_crds::config::{CacheConfig, WorkerConfig};
 use chatbot_message::{Account, Details, Message, Reply, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
-use chatbot_queue::{Log, Topic};
+use chatbot_queue::{Log, Topic, dead_letter};
 use chatbot_store::memory::{Keep, MemoryView};
 use chatbot_store::{Answers, View};
 use chatbot_telemetry::Telemetry;
@@ -164,6 +164,17 @@ impl Bench {
         };
         assert_eq!(replies.len(), count, "{replies:?}");
         replies
+    }
+
+    /// What was asked in the messages that were given up.
+    pub async fn dead_letters(&self) -> Vec<String> {
+        let mut asked = Vec::new();
+        for partition in 0..self.log.partitions() {
+            let letters = dead_letter::read(self.log.as_ref(), partition).await;
+            let replayed = letters.unwrap().into_iter().map(|letter| letter.replayed());
+            asked.extend(replayed.map(|message| message.text));
+        }
+        asked
     }
 
     async fn counting(&self) -> Vec<Reply> {
