@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn every_kind_comes_as_often_as_asked_and_nothing_is_harmed_twice_at_once() {
         for seed in 0..50 {
-            let planned = plan(seed, Duration::from_secs(120), 2);
-            assert_eq!(planned, plan(seed, Duration::from_secs(120), 2));
+            let planned = plan(seed, Duration::from_mins(2), 2);
+            assert_eq!(planned, plan(seed, Duration::from_mins(2), 2));
             assert_eq!(planned.len(), 28);
             for (place, one) in planned.iter().enumerate() {
                 let of_kind = planned
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn gateways_and_workers_are_frozen_for_longer_than_a_session() {
-        for planned in plan(7, Duration::from_secs(600), 5) {
+        for planned in plan(7, Duration::from_mins(10), 5) {
             if let Fault::FreezeGateway(_) | Fault::FreezeWorker(_) | Fault::PauseWorker(_) =
                 planned.fault
             {
