@@ -1,4 +1,5 @@
-//! The highest rate that keeps a promise: upwards by a quarter until one fails, then halves of what is between. Pure.
+//! The highest rate that keeps a promise: upwards by a quarter until one fails, or halved until one is kept; then the middle
+//! of what is between. Pure.
 
 /// Rates tried at most.
 const MOST: usize = 10;
@@ -39,7 +40,7 @@ impl Search {
         let next = match (kept, failed) {
             (None, None) => f64::from(self.first),
             (Some(kept), None) => f64::from(kept) * 1.25,
-            (None, Some(failed)) => f64::from(failed) * 0.7,
+            (None, Some(failed)) => f64::from(failed) * 0.5,
             (Some(kept), Some(failed)) => {
                 let (kept, failed) = (f64::from(kept), f64::from(failed));
                 if failed - kept <= failed * NEAR {
