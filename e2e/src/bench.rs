@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod controller;
 pub mod forecast;
 pub mod measure;
+pub mod pipeline;
 pub mod program;
 pub mod replay;
 pub mod report;
@@ -35,6 +36,8 @@ pub const ALL: &[Benchmark] = &[
     replay::SPOT,
     replay::TRAINING,
     replay::DAY,
+    pipeline::LEDGER,
+    pipeline::HUB,
 ];
 
 /// One benchmark.

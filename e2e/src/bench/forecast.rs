@@ -27,6 +27,7 @@ pub const FORECAST: Benchmark = Benchmark {
         programs: &[Program {
             label: "ours",
             binary: "bench-forecast",
+            beside: &[],
             arguments: &[],
             choices: CHOICES,
         }],

@@ -28,6 +28,8 @@ pub struct Program {
     pub label: &'static str,
     /// The `[[bin]]` of the workspace.
     pub binary: &'static str,
+    /// Further ones that it starts: built as well, and found beside it.
+    pub beside: &'static [&'static str],
     /// Given before everything else.
     pub arguments: &'static [&'static str],
     /// What else it takes.
@@ -42,6 +44,9 @@ pub fn run(
     programs: &[Program],
     rounds: u8,
 ) -> Result<Summary> {
+    for other in programs.iter().flat_map(|program| program.beside) {
+        build(places, steps, other)?;
+    }
     let paths: Vec<PathBuf> = programs
         .iter()
         .map(|program| build(places, steps, program.binary))

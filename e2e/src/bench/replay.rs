@@ -32,6 +32,7 @@ pub const ELASTICITY: Benchmark = Benchmark {
         programs: &[Program {
             label: "ours",
             binary: "chatbot-replay",
+            beside: &[],
             arguments: &["elasticity"],
             choices: CHOICES,
         }],
@@ -50,6 +51,7 @@ pub const SPOT: Benchmark = Benchmark {
         programs: &[Program {
             label: "ours",
             binary: "chatbot-replay",
+            beside: &[],
             arguments: &["spot"],
             choices: CHOICES,
         }],
@@ -68,6 +70,7 @@ pub const TRAINING: Benchmark = Benchmark {
         programs: &[Program {
             label: "ours",
             binary: "chatbot-replay",
+            beside: &[],
             arguments: &["training"],
             choices: CHOICES,
         }],
@@ -86,6 +89,7 @@ pub const DAY: Benchmark = Benchmark {
         programs: &[Program {
             label: "ours",
             binary: "chatbot-replay",
+            beside: &[],
             arguments: &["day"],
             choices: CHOICES,
         }],
