@@ -7,6 +7,8 @@ mod model;
 mod network;
 #[path = "apart/service.rs"]
 mod service;
+#[path = "signed/mod.rs"]
+mod signed;
 #[path = "apart/webhooks.rs"]
 mod webhooks;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use chatbot_crds::config::{
     AdaptersConfig, Backbone, CacheConfig, ChannelConfig, GatewayConfig, KafkaConfig,
-    PlatformConfig, RedisConfig, RedisMode, WorkerConfig, WorkersConfig,
+    PlatformConfig, RedisConfig, WorkerConfig, WorkersConfig,
 };
 use chatbot_e2e::command::wait_until;
 use chatbot_e2e::kafka::Broker;
@@ -103,7 +103,7 @@ impl Service {
             tls: None,
         };
         let redis = RedisConfig {
-            mode: RedisMode::Standalone,
+            mode: chatbot_crds::spec::RedisMode::Standalone,
             addresses: vec![store.address()],
             master_name: None,
             key_prefix: PREFIX.to_owned(),

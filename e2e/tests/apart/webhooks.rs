@@ -1,29 +1,26 @@
 //! A program of the user's own, by signed requests both ways, through a real broker and a real store.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chatbot_crds::config::PlatformConfig;
 use chatbot_e2e::command::wait_until;
 use chatbot_e2e::kafka::Broker;
 use chatbot_e2e::redis::Server;
-use ring::hmac;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::model::Model;
 use crate::service::{PATIENCE, Service};
+use crate::signed;
 
 const KEY: &str = "a signing key of at least 24 bytes";
 const HOOK: &str = "hook";
@@ -81,23 +78,7 @@ async fn receive(
 fn post_question(to: SocketAddr, number: usize) -> Result<u16> {
     let user = format!("u-{}", number % USERS);
     let body = json!({ "user": user, "text": format!("Is {number} tea?") }).to_string();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let id = format!("q-{number}");
-    let key = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
-    let tag = hmac::sign(&key, format!("{id}.{now}.{body}").as_bytes());
-    let request = format!(
-        "POST /channels/{HOOK} HTTP/1.1\r\nhost: x\r\nwebhook-id: {id}\r\nwebhook-timestamp: {now}\r\n\
-         webhook-signature: v1,{}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        STANDARD.encode(tag.as_ref()),
-        body.len()
-    );
-    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).context("no status")?;
-    Ok(status.parse()?)
+    signed::post(to, HOOK, KEY, &format!("q-{number}"), &body)
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
 /// What the pods tell of a channel: where one cannot, all that it says is told; a connection is one pod's, and the others
 /// know nothing of it.
 fn report(name: &str, platform: &Platform, told: &[&State]) -> ChannelReport {
-    let (platform, transport) = (platform.name(), transport(platform));
+    let (secret, transport) = (platform.secret(), transport(platform));
+    let platform = platform.name();
     let states = told.iter().filter_map(|state| {
         let mut channels = state.channels.iter();
         channels.find(|channel| channel.name == name)
@@ -56,7 +57,8 @@ fn report(name: &str, platform: &Platform, told: &[&State]) -> ChannelReport {
             } else {
                 Readiness::False
             };
-            (readiness, known(reason, *ready), message.clone())
+            let reason = known(reason, *ready);
+            (readiness, reason, naming(secret, reason, message))
         }
         Some(ChannelState { message, .. }) => {
             (Readiness::Unknown, Reason::Pending, message.clone())
@@ -74,6 +76,17 @@ fn report(name: &str, platform: &Platform, told: &[&State]) -> ChannelReport {
         ready,
         reason,
         message,
+    }
+}
+
+/// What a gateway says of a Secret, with the Secret's name, which it is not told.
+fn naming(secret: Option<&str>, reason: Reason, message: &str) -> String {
+    match (secret, reason) {
+        (
+            Some(secret),
+            Reason::SecretMissing | Reason::SecretKeyMissing | Reason::CredentialsRejected,
+        ) => format!("Secret {secret}: {message}"),
+        _ => message.to_owned(),
     }
 }
 

@@ -7,7 +7,8 @@ use chatbot_adapters::Secrets;
 /// The largest value that is read, bytes: a Secret as a whole has 1 MiB at most, and no key of a platform comes near.
 const LARGEST: u64 = 64 * 1024;
 
-/// The Secret's values; none when there is no folder, which is when there is no Secret.
+/// The Secret's values; none when there is no Secret: then there is no folder, or, where the volume is optional, an empty
+/// one.
 pub(super) fn read(folder: &Path) -> Option<Secrets> {
     let entries = std::fs::read_dir(folder).ok()?;
     let values = entries.filter_map(|entry| {
@@ -24,7 +25,8 @@ pub(super) fn read(folder: &Path) -> Option<Secrets> {
         }
         Some((key, std::fs::read(entry.path()).ok()?))
     });
-    Some(Secrets::new(values.collect::<Vec<_>>()))
+    let values: Vec<_> = values.collect();
+    (!values.is_empty()).then(|| Secrets::new(values))
 }
 
 #[cfg(test)]
@@ -45,9 +47,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_no_secret_and_an_empty_one_is() {
+    fn a_folder_that_is_not_there_is_no_secret_and_neither_is_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         assert!(read(&folder.path().join("chat")).is_none());
-        assert_eq!(read(folder.path()).unwrap(), Secrets::default());
+        assert!(read(folder.path()).is_none());
     }
 }

@@ -80,16 +80,12 @@ fn complete(
         });
     };
     let missing = secrets.missing(wanted);
-    let message = if !missing.is_empty() {
-        format!("its Secret has no {}: add it", listed(&missing))
-    } else if wanted.is_empty() && *secrets == Secrets::default() {
-        "its Secret has no keys: add one for each client, its value the client's token".to_owned()
-    } else {
+    if missing.is_empty() {
         return Ok(secrets.clone());
-    };
+    }
     Err(Hindrance {
         reason: Reason::SecretKeyMissing,
-        message,
+        message: format!("its Secret has no {}: add it", listed(&missing)),
     })
 }
 
