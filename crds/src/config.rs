@@ -287,8 +287,7 @@ impl GatewayConfig {
             channels: settings.channels.iter().map(channel).collect(),
             messages_per_user_per_minute: settings.conversation.messages_per_user_per_minute,
             tls: TlsConfig::of(settings),
-            // No channel of the resource has webhooks yet.
-            public_url: None,
+            public_url: settings.exposure.as_ref().map(settings::Exposure::url),
         }
     }
 }

@@ -135,7 +135,7 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../operator/ARCHITECTURE.md");
 
-    /// The names of what is exposed, as `OpenMetrics` calls the families.
+    /// The names of what is exposed, as the format calls the families.
     fn exposed() -> BTreeSet<String> {
         let telemetry = Telemetry::new();
         let metrics = Metrics::new(&telemetry);
