@@ -72,10 +72,18 @@ impl Namespace {
         self.kubectl(&arguments)
     }
 
-    /// Makes the claim `models` on the folder with the model, as the samples name it.
+    /// Makes the claim `models` on the folder with the model, as the samples name it, and returns when it is bound.
     pub fn claim_models(&self) -> Result<()> {
         let manifests = install::model_volume(&self.cluster.places.models(), &self.name)?;
-        self.cluster.apply(&manifests).map(drop)
+        self.cluster.apply(&manifests)?;
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        let wait = [
+            "wait",
+            "persistentvolumeclaim/models",
+            bound,
+            "--timeout=60s",
+        ];
+        self.kubectl(&wait).map(drop)
     }
 
     /// A port of this machine that leads to a Service, by way of any node that is reachable.
