@@ -63,7 +63,7 @@ fn serve(mut connection: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// What a pod tells that is well, of either component.
+/// What a pod tells that is well, of whichever component.
 fn state(now: SystemTime) -> String {
     let seconds = now
         .duration_since(UNIX_EPOCH)
@@ -73,6 +73,8 @@ fn state(now: SystemTime) -> String {
             { "name": "web", "ready": true, "reason": "Listening", "message": "accepts connections" },
         ],
         "probe": { "at": seconds / PROBE_SECONDS * PROBE_SECONDS, "failedHop": null, "message": "" },
+        "broker": { "usable": true, "reason": "BrokerReady", "message": "" },
+        "store": { "usable": true, "reason": "StoreReady", "message": "" },
         "model": {
             "name": "stand-in", "format": "Q8_0", "bytes": 144_811_456_u64, "parameters": 134_515_008_u64,
         },

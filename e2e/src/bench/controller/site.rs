@@ -272,6 +272,10 @@ fn resource(number: u32, ceiling: u32) -> Value {
         "spec": {
             "channels": [{ "name": "web", "webChat": {} }],
             "conversation": { "systemPrompt": "You are a friendly assistant. Answer briefly." },
+            "messaging": { "kafka": { "bootstrapServers": ["kafka.example.com:9092"] } },
+            "state": { "redis": { "addresses": ["redis.example.com:6379"] } },
+            "adapters": { "autoscaling": { "minReplicas": 1, "maxReplicas": 2 } },
+            "workers": { "autoscaling": { "minReplicas": 1, "maxReplicas": 2 } },
             "inference": {
                 "model": { "source": { "persistentVolumeClaim": { "claimName": "models", "path": "model-q8_0.gguf" } } },
                 "nodeCapacity": { "cpu": 4, "memory": "16Gi" },
