@@ -1,7 +1,7 @@
 //! One delivery of a platform, taken: parsed, and all of its messages in the log. However it came: transports call this,
 //! and tell the platform what it returns.
 
-use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request};
+use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request, Transport};
 use chatbot_message::Message;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -19,7 +19,6 @@ pub(crate) struct Received {
     /// Requests to be made now, by the channel's client ([`Running::follow_up`]).
     pub(crate) requests: Vec<Request>,
     /// Where to go on, where the platform counts its deliveries: to be kept now.
-    #[expect(dead_code, reason = "for transports that ask for deliveries")]
     pub(crate) cursor: Option<String>,
     /// What else it held.
     pub(crate) events: Vec<Event>,
@@ -45,7 +44,7 @@ pub(crate) async fn receive(
 ) -> Result<Received, NotReceived> {
     let parsed = running.adapter.parse_message(delivery)?;
     let begun = Instant::now();
-    enqueue(gateway, &parsed.messages).await?;
+    enqueue(gateway, delivery.via, &parsed.messages).await?;
     channel.metrics.received(parsed.messages.len());
     if !parsed.messages.is_empty() {
         channel.metrics.took(Phase::Enqueue, begun.elapsed());
@@ -63,7 +62,7 @@ pub(crate) async fn receive(
 
 /// Enqueues messages: those of one account one after the other, so that their order stays, those of others beside them.
 /// One that fails ends its account's, and none is forgotten: the platform repeats all of them, and copies are known.
-async fn enqueue(gateway: &Gateway, messages: &[Message]) -> Result<(), Rejected> {
+async fn enqueue(gateway: &Gateway, via: Transport, messages: &[Message]) -> Result<(), Rejected> {
     let mut accounts: Vec<Vec<&Message>> = Vec::new();
     for message in messages {
         match accounts.iter_mut().find(|of| {
@@ -76,7 +75,12 @@ async fn enqueue(gateway: &Gateway, messages: &[Message]) -> Result<(), Rejected
     }
     let enqueuing = accounts.into_iter().map(|messages| async move {
         for message in messages {
-            gateway.intake.accept(message).await?;
+            match via {
+                Transport::Polling | Transport::LongConnection => {
+                    gateway.intake.accept_in_order(message).await?
+                }
+                _ => gateway.intake.accept(message).await?,
+            };
         }
         Ok(())
     });
