@@ -32,6 +32,7 @@ pub async fn serve() -> ! {
     let log = connect(options(words[0], prefix, words[2].parse().unwrap())).await;
     let topic = match words[4] {
         "Inbound" => Topic::Inbound,
+        "Cursor" => Topic::Cursor,
         _ => Topic::Response,
     };
     let member: std::sync::Arc<dyn Member> = log.join(words[3], topic).await.unwrap().into();
@@ -45,7 +46,7 @@ pub async fn serve() -> ! {
 }
 
 async fn answer(member: &dyn Member, line: &str) -> String {
-    let words: Vec<&str> = line.splitn(4, ' ').collect();
+    let words: Vec<&str> = line.splitn(5, ' ').collect();
     match words[0] {
         "suggested" => {
             let count = words[1].parse().unwrap();
@@ -54,11 +55,16 @@ async fn answer(member: &dyn Member, line: &str) -> String {
             partitions.join(",")
         }
         "commit" => {
+            let partition = words[2].parse().unwrap();
             let commit = Commit {
-                offset: words[2].parse().unwrap(),
-                metadata: words[3].to_owned(),
+                offset: words[3].parse().unwrap(),
+                metadata: words[4].to_owned(),
             };
-            match member.commit(words[1].parse().unwrap(), commit).await {
+            let committed = match words[1].parse() {
+                Ok(term) => member.commit_within(term, partition, commit).await,
+                Err(_) => member.commit(partition, commit).await,
+            };
+            match committed {
                 Ok(()) => "ok".to_owned(),
                 Err(Error::Refused { reason }) => format!("refused {reason}"),
                 Err(error) => error.to_string(),
@@ -132,15 +138,16 @@ impl Victim for KafkaVictim {
     }
 
     async fn commit(&mut self, partition: u32, commit: Commit) -> Result<(), Error> {
-        let Commit { offset, metadata } = commit;
-        let answer = self.ask(&format!("commit {partition} {offset} {metadata}"));
-        match answer.split_once(' ') {
-            None => Ok(()),
-            Some(("refused", reason)) => Err(Error::Refused {
-                reason: reason.to_owned(),
-            }),
-            Some(_) => Err(Error::OutcomeUnknown { reason: answer }),
-        }
+        self.commits("any", partition, &commit)
+    }
+
+    async fn commit_within(
+        &mut self,
+        term: u64,
+        partition: u32,
+        commit: Commit,
+    ) -> Result<(), Error> {
+        self.commits(&term.to_string(), partition, &commit)
     }
 
     async fn term(&mut self) -> u64 {
@@ -153,6 +160,20 @@ impl Victim for KafkaVictim {
 
     async fn thaw(&mut self) {
         self.signal(Signal::CONT);
+    }
+}
+
+impl KafkaVictim {
+    fn commits(&mut self, term: &str, partition: u32, commit: &Commit) -> Result<(), Error> {
+        let Commit { offset, metadata } = commit;
+        let answer = self.ask(&format!("commit {term} {partition} {offset} {metadata}"));
+        match answer.split_once(' ') {
+            None => Ok(()),
+            Some(("refused", reason)) => Err(Error::Refused {
+                reason: reason.to_owned(),
+            }),
+            Some(_) => Err(Error::OutcomeUnknown { reason: answer }),
+        }
     }
 }
 

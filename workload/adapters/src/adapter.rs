@@ -1,10 +1,12 @@
 //! What a platform's format has to say.
 
+use std::time::Duration;
+
 use chatbot_message::Reply;
 
 use crate::{
-    Admission, Delivery, Fault, Head, Limits, Me, Parsed, Refusal, Request, Response, Session,
-    Transport, Verdict,
+    Admission, Delivery, Fault, Head, Limits, Link, Me, Parsed, Polled, Refusal, Request, Response,
+    Session, Transport, Verdict,
 };
 
 /// The format of one platform.
@@ -103,13 +105,27 @@ pub trait ProtocolAdapter: Send + Sync {
         None
     }
 
-    /// Asks for what is new since `cursor`, on [`Transport::Polling`]. The response's body is a delivery.
-    fn poll(&self, _cursor: Option<&str>) -> Option<Request> {
+    /// Asks for what is new since `cursor`, on [`Transport::Polling`]; the platform waits up to `patience` for something.
+    fn poll(&self, _cursor: Option<&str>, _patience: Duration) -> Option<Request> {
         None
+    }
+
+    /// What the response to [`Self::poll`] is.
+    fn polled(&self, response: &Response) -> Polled {
+        match self.classify(response) {
+            Verdict::Accepted { .. } => Polled::Delivery,
+            verdict => Polled::Failed(verdict),
+        }
     }
 
     /// Asks for the address of a connection, on [`Transport::LongConnection`].
     fn connect(&self) -> Option<Request> {
+        None
+    }
+
+    /// A connection to be opened, on [`Transport::LongConnection`], which goes on at `cursor`; `share`, between 0 and 1 and
+    /// chosen at random, keeps those apart that begin together.
+    fn link(&self, _cursor: Option<&str>, _share: f64) -> Option<Box<dyn Link>> {
         None
     }
 

@@ -18,10 +18,12 @@
 //! idempotency key, "checked for uniqueness in the past few minutes": the message that was made with it is returned.
 //! 429 carries `retry_after` in seconds with decimals, and `global`.
 
+mod gateway;
 mod interaction;
 mod send;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatbot_crds::config::PlatformConfig;
 use chatbot_message::{Attachment, Details, Reply};
@@ -34,8 +36,8 @@ use crate::inbound::header;
 use crate::outbound::base;
 use crate::text::{bounded, kind_of, without};
 use crate::{
-    Admission, Delivery, Event, Fault, Head, Limits, Me, Notice, Parsed, Platform, ProtocolAdapter,
-    Refusal, Request, Response, Secrets, Transport, Verdict, json, sign,
+    Admission, Delivery, Event, Fault, Head, Limits, Link, Me, Notice, Parsed, Platform,
+    ProtocolAdapter, Refusal, Request, Response, Scope, Secrets, Transport, Verdict, json, sign,
 };
 
 pub use send::{heartbeat, identify, resume};
@@ -189,11 +191,28 @@ impl ProtocolAdapter for Discord {
         Some(self.authorized(Request::get(format!("{}/gateway/bot", self.base))))
     }
 
+    fn link(&self, cursor: Option<&str>, share: f64) -> Option<Box<dyn Link>> {
+        let token = self.secrets.or_empty("botToken");
+        Some(Box::new(gateway::Gateway::new(token, cursor, share)))
+    }
+
     fn address(&self, response: &Response) -> Result<String, Verdict> {
         let body = response.json();
+        // Of sessions that begin there are so many a day; more cost the token.
+        let left = json::number(&body, "/session_start_limit/remaining");
+        if left == Some(0) {
+            let pause = json::number(&body, "/session_start_limit/reset_after");
+            return Err(Verdict::Later {
+                after: pause
+                    .and_then(|pause| u64::try_from(pause).ok())
+                    .map(Duration::from_millis),
+                scope: Scope::Channel,
+                reason: "no more sessions may begin today".to_owned(),
+            });
+        }
         json::text(&body, "/url")
             .filter(|_| response.status.is_success())
-            .map(|url| format!("{}/?v=10&encoding=json", url.trim_end_matches('/')))
+            .map(gateway::address)
             .ok_or_else(|| send::classify(response))
     }
 }

@@ -19,6 +19,7 @@
 
 mod crypt;
 mod event;
+pub mod frames;
 mod send;
 
 use std::sync::Arc;
@@ -29,9 +30,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::inbound::header;
-use crate::outbound::base;
+use crate::outbound::{base, reason};
 use crate::{
-    Admission, Answer, Delivery, Event, Fault, Head, Limits, Me, Notice, Parsed, Platform,
+    Admission, Answer, Delivery, Event, Fault, Head, Limits, Link, Me, Notice, Parsed, Platform,
     ProtocolAdapter, Refusal, Request, Response, Secrets, Session, Transport, Verdict, json, sign,
 };
 
@@ -200,11 +201,21 @@ impl ProtocolAdapter for Feishu {
         Some(self.endpoint())
     }
 
+    fn link(&self, _cursor: Option<&str>, _share: f64) -> Option<Box<dyn Link>> {
+        Some(Box::<frames::Connection>::default())
+    }
+
     fn address(&self, response: &Response) -> Result<String, Verdict> {
         let body = response.json();
         json::owned(&body, "/data/URL")
             .filter(|_| json::number(&body, "/code") == Some(0))
-            .ok_or_else(|| send::classify(response))
+            .ok_or_else(|| match json::number(&body, "/code") {
+                // Busy, and an error of its own.
+                Some(1 | 1_000_040_343) => Verdict::Unknown {
+                    reason: reason(response),
+                },
+                _ => send::classify(response),
+            })
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```text
 //! Head ──check_headers──▶ Admission      Delivery ──parse_message──▶ Parsed
 //! Reply ──format_response──▶ [Request]   Response ──classify──▶ Verdict
+//! Frame ──Link::heard──▶ [Step]
 //! ```
 //!
 //! # Accounts
@@ -27,6 +28,7 @@ mod adapter;
 mod draft;
 mod inbound;
 mod json;
+mod link;
 mod outbound;
 mod secrets;
 mod sign;
@@ -37,7 +39,8 @@ pub use adapter::ProtocolAdapter;
 pub use inbound::{
     Admission, Answer, Delivery, Event, Fault, Head, Me, Notice, Parsed, Progress, Refusal,
 };
-pub use outbound::{Limits, Rate, Request, Response, Scope, Session, Verdict};
+pub use link::{Ending, Frame, Heard, Link, Parcel, Step};
+pub use outbound::{Limits, Polled, Rate, Request, Response, Scope, Session, Verdict};
 pub use secrets::Secrets;
 
 use std::sync::Arc;

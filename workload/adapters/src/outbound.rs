@@ -170,6 +170,25 @@ pub enum Verdict {
     },
 }
 
+/// What a platform said when it was asked for what is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// The body is a delivery, perhaps an empty one.
+    Delivery,
+    /// It sends what is new to a webhook: that is to be taken back ([`crate::ProtocolAdapter::subscribe`]).
+    Subscribed {
+        /// What it said.
+        reason: String,
+    },
+    /// Somebody else asks for the same.
+    Contended {
+        /// What it said.
+        reason: String,
+    },
+    /// Anything else.
+    Failed(Verdict),
+}
+
 impl Verdict {
     /// The verdict of a status alone, as HTTP defines it.
     #[must_use]

@@ -19,6 +19,7 @@
 
 mod mrkdwn;
 mod send;
+mod socket;
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use crate::inbound::header;
 use crate::outbound::base;
 use crate::text::{bounded, kind_of, without};
 use crate::{
-    Admission, Answer, Delivery, Event, Fault, Head, Limits, Me, Notice, Parsed, Platform,
+    Admission, Answer, Delivery, Event, Fault, Head, Limits, Link, Me, Notice, Parsed, Platform,
     ProtocolAdapter, Refusal, Request, Response, Secrets, Transport, Verdict, json, sign,
 };
 
@@ -174,6 +175,10 @@ impl ProtocolAdapter for Slack {
 
     fn connect(&self) -> Option<Request> {
         Some(self.call("apps.connections.open", "appToken", &json!({})))
+    }
+
+    fn link(&self, _cursor: Option<&str>, _share: f64) -> Option<Box<dyn Link>> {
+        Some(Box::<socket::Socket>::default())
     }
 
     fn address(&self, response: &Response) -> Result<String, Verdict> {

@@ -17,6 +17,7 @@
 mod send;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatbot_crds::config::{ChannelTransport, PlatformConfig};
 use chatbot_message::{Attachment, AttachmentKind, Details, Reply};
@@ -28,7 +29,7 @@ use crate::inbound::header;
 use crate::outbound::{base, id_at};
 use crate::text::{bounded, command, without};
 use crate::{
-    Admission, Delivery, Event, Fault, Head, Limits, Me, Parsed, Platform, ProtocolAdapter,
+    Admission, Delivery, Event, Fault, Head, Limits, Me, Parsed, Platform, Polled, ProtocolAdapter,
     Refusal, Request, Response, Secrets, Transport, Verdict, json, sign,
 };
 
@@ -159,8 +160,12 @@ impl ProtocolAdapter for Telegram {
         Some(self.webhook(url))
     }
 
-    fn poll(&self, cursor: Option<&str>) -> Option<Request> {
-        Some(self.updates(cursor))
+    fn poll(&self, cursor: Option<&str>, patience: Duration) -> Option<Request> {
+        Some(self.updates(cursor, patience))
+    }
+
+    fn polled(&self, response: &Response) -> Polled {
+        send::polled(response)
     }
 }
 

@@ -10,6 +10,7 @@ mod start;
 use std::sync::Arc;
 
 use chatbot_adapters::{Me, ProtocolAdapter, Secrets, Transport};
+pub(crate) use chatbot_crds::Reason;
 use chatbot_crds::config::{ChannelConfig, ChannelState, PlatformConfig};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,8 @@ use crate::client::Client;
 use crate::delivery::{Consumer, Pace};
 use crate::metrics::ChannelMetrics;
 
-pub(crate) use standing::{Hindrance, Reason, Standing};
-pub(crate) use start::follow;
+pub(crate) use standing::{Hindrance, Standing};
+pub(crate) use start::{follow, hindrance};
 
 /// How replies of a channel reach its users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,11 @@ impl Channel {
 
     pub(crate) fn takes(&self, transport: Transport) -> bool {
         self.adapter.transports().contains(&transport)
+    }
+
+    /// Whether the gateway itself asks its platform for messages, which one replica at a time does.
+    pub(crate) fn is_held(&self) -> bool {
+        self.takes(Transport::Polling) || self.takes(Transport::LongConnection)
     }
 
     /// As `/state` tells of it.

@@ -4,6 +4,7 @@
 
 mod address;
 mod guard;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::Limits;
 use address::Guarded;
 use guard::Guard;
 pub(crate) use guard::Right;
+pub(crate) use upgrade::{NotOpened, Socket};
 
 /// How long an idle connection is kept: less than most servers keep theirs.
 const IDLE: Duration = Duration::from_secs(20);
@@ -34,6 +36,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub(crate) struct Http {
     client: legacy::Client<HttpsConnector<HttpConnector<Guarded>>, Guard>,
+    connector: HttpsConnector<HttpConnector<Guarded>>,
     /// Longest request, response included.
     within: Duration,
     /// Bytes of a response.
@@ -109,12 +112,22 @@ impl Http {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(connector.clone());
         Ok(Self {
             client,
+            connector,
             within: limits.send,
             most: limits.response,
         })
+    }
+
+    /// The same connections, with another longest time and another longest response.
+    pub(crate) fn bounded(&self, within: Duration, most: usize) -> Self {
+        Self {
+            within,
+            most,
+            ..self.clone()
+        }
     }
 
     /// Sends a request once, as long as it has the right to be sent.

@@ -84,11 +84,21 @@ impl Intake {
 
     /// Takes a message; returns when the log has it.
     pub(crate) async fn accept(&self, message: &Message) -> Result<Accepted, Rejected> {
+        self.take(message, !message.synthetic).await
+    }
+
+    /// Takes a message of a platform that keeps one order for all its users: one that is too fast would hold up the others
+    /// until the log has what it sent, so that no user is too fast here.
+    pub(crate) async fn accept_in_order(&self, message: &Message) -> Result<Accepted, Rejected> {
+        self.take(message, false).await
+    }
+
+    async fn take(&self, message: &Message, is_bounded: bool) -> Result<Accepted, Rejected> {
         if let Some(seen) = locked(&self.known).messages.get(&message.id) {
             self.metrics.duplicates.inc();
             return Ok(Accepted::Before { reply: seen.reply });
         }
-        if !message.synthetic {
+        if is_bounded {
             let taken = locked(&self.rate).take(&message.account, Instant::now());
             if let Err(retry_after) = taken {
                 self.metrics.rejected("rate");
@@ -99,7 +109,7 @@ impl Intake {
             }
         }
         let appended = self.append(message).await;
-        if appended.is_err() && !message.synthetic {
+        if appended.is_err() && is_bounded {
             locked(&self.rate).give_back(&message.account);
         }
         appended?;

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! socket ──▶ intake ──▶ inbound         response ──▶ delivery ──▶ rooms ──▶ socket
-//! webhook ──▶ receive ──┘                              └──▶ lanes ──▶ client ──▶ platform
+//! webhook ──▶ receive ──┤                              └──▶ lanes ──▶ client ──▶ platform
+//! poll, connect ──▶ hold┘
 //! ```
 //! - `channel`: each with its Secret, which may come, change and go while the others run.
 //! - `webhook`, `body`: the HTTP entrance of platforms. `receive` takes one delivery, however it came.
+//! - `hold`: a channel whose messages the gateway asks for is held by one replica. `poll`: asking, again and
+//!   again. `connect`: connections to platforms.
 //! - `intake`: the enqueue is the claim. A message is acknowledged when the log has it, never before.
 //! - `delivery`: one consumer of `response[p]` per channel, so that a slow channel shares no offset with another.
 //! - `client`: requests to platforms. `typing`: that an answer is being written.
@@ -24,8 +27,10 @@ mod body;
 mod certificate;
 mod channel;
 mod client;
+mod connect;
 mod delivery;
 mod exchange;
+mod hold;
 mod http;
 mod intake;
 mod limits;
@@ -33,6 +38,7 @@ mod line;
 mod metrics;
 mod origin;
 mod page;
+mod poll;
 mod probe;
 mod rate;
 mod receive;
@@ -206,6 +212,9 @@ impl Gateway {
         for channel in gateway.channels.values() {
             tasks.spawn(channel::follow(Arc::clone(&gateway), Arc::clone(channel)));
             tasks.spawn(delivery::run(Arc::clone(&gateway), Arc::clone(channel)));
+            if channel.is_held() {
+                tasks.spawn(hold::run(Arc::clone(&gateway), Arc::clone(channel)));
+            }
         }
         tasks.spawn(Arc::clone(&gateway).forward_previews());
         tasks.spawn(Arc::clone(&gateway).follow_certificate(serving));

@@ -67,6 +67,10 @@ pub struct Limits {
     pub expiry: Duration,
     /// What hinders a channel for so long is told of it.
     pub tell: Duration,
+    /// How long a platform that is asked for messages may wait for one.
+    pub poll: Duration,
+    /// A connection to a platform that was up for so long is opened anew at once; one that was not, after a pause.
+    pub lasting: Duration,
     /// How long a request stays open for its reply, where the reply is its response.
     pub exchange: Duration,
 }
@@ -105,6 +109,8 @@ impl Default for Limits {
             credentials: Duration::from_secs(30),
             expiry: Duration::from_hours(24),
             tell: Duration::from_secs(30),
+            poll: Duration::from_secs(25),
+            lasting: Duration::from_secs(30),
             exchange: Duration::from_mins(2),
         }
     }

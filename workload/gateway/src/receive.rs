@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request};
+use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request, Transport};
 use chatbot_message::{Account, Message};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -21,7 +21,6 @@ pub(crate) struct Received {
     /// Requests to be made now, by the channel's client ([`Running::follow_up`]).
     pub(crate) requests: Vec<Request>,
     /// Where to go on, where the platform counts its deliveries: to be kept now.
-    #[expect(dead_code, reason = "for transports that ask for deliveries")]
     pub(crate) cursor: Option<String>,
     /// What else it held.
     pub(crate) events: Vec<Event>,
@@ -47,7 +46,7 @@ pub(crate) async fn receive(
 ) -> Result<Received, NotReceived> {
     let parsed = running.adapter.parse_message(delivery)?;
     let begun = Instant::now();
-    let new = enqueue(gateway, &parsed.messages).await?;
+    let new = enqueue(gateway, delivery.via, &parsed.messages).await?;
     channel.metrics.received(parsed.messages.len());
     if !parsed.messages.is_empty() {
         channel.metrics.took(Phase::Enqueue, begun.elapsed());
@@ -68,6 +67,7 @@ pub(crate) async fn receive(
 /// those that are no copies.
 async fn enqueue<'m>(
     gateway: &Gateway,
+    via: Transport,
     messages: &'m [Message],
 ) -> Result<Vec<&'m Message>, Rejected> {
     let mut accounts: HashMap<&Account, Vec<&Message>> = HashMap::new();
@@ -77,7 +77,13 @@ async fn enqueue<'m>(
     let enqueuing = accounts.into_values().map(|messages| async move {
         let mut new = Vec::new();
         for message in messages {
-            if gateway.intake.accept(message).await? == Accepted::Now {
+            let accepted = match via {
+                Transport::Polling | Transport::LongConnection => {
+                    gateway.intake.accept_in_order(message).await?
+                }
+                _ => gateway.intake.accept(message).await?,
+            };
+            if accepted == Accepted::Now {
                 new.push(message);
             }
         }

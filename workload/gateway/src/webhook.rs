@@ -154,7 +154,7 @@ async fn take(
 }
 
 /// Makes requests that follow a delivery, without holding up its acknowledgement.
-fn follow_up(
+pub(crate) fn follow_up(
     gateway: &Gateway,
     channel: &Channel,
     running: Arc<Running>,

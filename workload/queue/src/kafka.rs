@@ -49,6 +49,7 @@ pub struct KafkaLog {
     inbound: Arc<str>,
     response: Arc<str>,
     dead_letter: Arc<str>,
+    cursor: Arc<str>,
     told: Told,
     appender: Arc<Appender>,
     pool: Arc<Pool>,
@@ -72,6 +73,7 @@ impl KafkaLog {
             inbound: options.topic(Topic::Inbound).into(),
             response: options.topic(Topic::Response).into(),
             dead_letter: options.topic(Topic::DeadLetter).into(),
+            cursor: options.topic(Topic::Cursor).into(),
             appender: Arc::new(Appender::new(&options, &told)?),
             pool: Arc::new(Pool::new(options.consumer(READERS), told.clone())),
             lookers: Mutex::default(),
@@ -96,6 +98,7 @@ impl KafkaLog {
             Topic::Inbound => &self.inbound,
             Topic::Response => &self.response,
             Topic::DeadLetter => &self.dead_letter,
+            Topic::Cursor => &self.cursor,
         })
     }
 

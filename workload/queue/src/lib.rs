@@ -31,6 +31,19 @@ pub enum Topic {
     Response,
     /// What was given up, for a person to look at.
     DeadLetter,
+    /// Where a channel that asks its platform for messages goes on. It has no records: the progress of one group per
+    /// channel is what it keeps, so that who holds the channel and how far it has come are one thing.
+    Cursor,
+}
+
+impl Topic {
+    /// Every one.
+    pub const ALL: [Self; 4] = [
+        Self::Inbound,
+        Self::Response,
+        Self::DeadLetter,
+        Self::Cursor,
+    ];
 }
 
 /// A record as read.
@@ -129,6 +142,9 @@ pub trait Member: Send + Sync {
     /// Commits progress; returns when the group has it. Refused for a member that the group has given up: what that one
     /// knows may be old, though a [`Commit`] stays true whoever commits it.
     async fn commit(&self, partition: u32, commit: Commit) -> Result<(), Error>;
+    /// Commits as long as the group has not given this member up since `term` ([`Lease::term`]); refused afterwards, also
+    /// when it is a member again: then another may have gone further, and an older progress must not replace a newer one.
+    async fn commit_within(&self, term: u64, partition: u32, commit: Commit) -> Result<(), Error>;
     /// Committed progress of the group; the default when it never committed.
     async fn committed(&self, partition: u32) -> Result<Commit, Error>;
     /// For how long nobody else is given what is suggested to this member.

@@ -113,7 +113,7 @@ impl MemoryLog {
     #[must_use]
     pub fn with_limits(partitions: u32, limits: Limits) -> Self {
         let partitions = partitions.max(1);
-        let places = [Topic::Inbound, Topic::Response, Topic::DeadLetter]
+        let places = Topic::ALL
             .into_iter()
             .flat_map(|topic| (0..partitions).map(move |partition| (topic, partition)));
         let ends: HashMap<_, _> = places.map(|place| (place, watch::Sender::new(0))).collect();

@@ -52,6 +52,15 @@ impl Victim for MemoryVictim {
         self.member.commit(partition, commit).await
     }
 
+    async fn commit_within(
+        &mut self,
+        term: u64,
+        partition: u32,
+        commit: Commit,
+    ) -> Result<(), Error> {
+        self.member.commit_within(term, partition, commit).await
+    }
+
     async fn term(&mut self) -> u64 {
         self.member.lease().term
     }

@@ -9,10 +9,7 @@ use serde_json::{Value, json};
 use super::{LONGEST, Telegram};
 use crate::outbound::{id_at, pause, reason};
 use crate::split::{Measure, split};
-use crate::{Limits, Rate, Request, Response, Scope, Verdict, json};
-
-/// How long `getUpdates` waits for something new, seconds.
-const PATIENCE: u32 = 25;
+use crate::{Limits, Polled, Rate, Request, Response, Scope, Verdict, json};
 
 /// Those of core.telegram.org/bots/faq, "My bot is hitting limits".
 pub(super) const LIMITS: Limits = Limits {
@@ -106,13 +103,32 @@ impl Telegram {
         }
     }
 
-    pub(super) fn updates(&self, cursor: Option<&str>) -> Request {
-        let mut body =
-            json!({ "timeout": PATIENCE, "allowed_updates": ["message", "edited_message"] });
+    pub(super) fn updates(&self, cursor: Option<&str>, patience: Duration) -> Request {
+        let mut body = json!({
+            "timeout": patience.as_secs(),
+            "allowed_updates": ["message", "edited_message"],
+        });
         if let Some(offset) = cursor.and_then(|cursor| cursor.parse::<i64>().ok()) {
             body["offset"] = offset.into();
         }
         Request::post(self.method("getUpdates"), &body)
+    }
+}
+
+/// What `getUpdates` said. 409 has two causes, which its description tells apart: "can't use getUpdates method while webhook
+/// is active", and "terminated by other getUpdates request".
+pub(super) fn polled(response: &Response) -> Polled {
+    match classify(response) {
+        Verdict::Accepted { .. } => Polled::Delivery,
+        Verdict::Later { reason, .. } if response.status == StatusCode::CONFLICT => {
+            let told = json::owned(&response.json(), "/description").unwrap_or_default();
+            if told.contains("webhook") {
+                Polled::Subscribed { reason }
+            } else {
+                Polled::Contended { reason }
+            }
+        }
+        verdict => Polled::Failed(verdict),
     }
 }
 

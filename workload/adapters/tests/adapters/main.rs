@@ -1,8 +1,9 @@
 //! Every platform from outside: what it makes of its platform's bytes, and what it sends.
-#![allow(clippy::unwrap_used)] // A step of a test fails as the test does.
+#![allow(clippy::panic, clippy::unwrap_used)] // A step of a test fails as the test does.
 
 mod fixtures;
 mod hostile;
+mod links;
 mod outbound;
 mod properties;
 mod samples;

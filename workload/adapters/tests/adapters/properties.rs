@@ -140,7 +140,7 @@ proptest! {
                 let _outcome = (adapter.identified(&response), adapter.session_of(&response), adapter.address(&response));
             }
             prop_assert!(!sent(platform.name, &origin, "hi").is_empty());
-            let _typing = (adapter.typing(&origin), adapter.poll(Some(&origin)), adapter.chat(&origin).len());
+            let _typing = (adapter.typing(&origin), adapter.poll(Some(&origin), std::time::Duration::ZERO), adapter.chat(&origin).len());
             let _me = me(platform.name);
         }
     }

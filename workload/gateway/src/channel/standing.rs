@@ -3,43 +3,9 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use chatbot_crds::Reason;
+
 use crate::locked;
-
-/// The reasons of the condition `ChannelsReady`, as far as a gateway tells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// It was not tried yet.
-    Pending,
-    /// Users or the platform reach the gateway.
-    Listening,
-    /// There is no Secret.
-    SecretMissing,
-    /// The Secret lacks a key.
-    SecretKeyMissing,
-    /// The platform does not take the credentials.
-    CredentialsRejected,
-    /// Nothing is received.
-    Disconnected,
-    /// The platform takes no more for now.
-    RateLimited,
-    /// The platform cannot be reached, or does not do its work.
-    PlatformUnavailable,
-}
-
-impl Reason {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Listening => "Listening",
-            Self::SecretMissing => "SecretMissing",
-            Self::SecretKeyMissing => "SecretKeyMissing",
-            Self::CredentialsRejected => "CredentialsRejected",
-            Self::Disconnected => "Disconnected",
-            Self::RateLimited => "RateLimited",
-            Self::PlatformUnavailable => "PlatformUnavailable",
-        }
-    }
-}
 
 /// Why nothing gets through to the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +44,11 @@ impl Standing {
         inner.hindered = None;
     }
 
+    /// Another gateway receives, and this one would take over.
+    pub(crate) fn waits(&self, message: impl Into<String>) {
+        locked(&self.inner).receiving = (None, Reason::Pending, message.into());
+    }
+
     /// It does not receive.
     pub(crate) fn fails(&self, reason: Reason, message: impl Into<String>) {
         locked(&self.inner).receiving = (Some(false), reason, message.into());
@@ -105,7 +76,7 @@ impl Standing {
         match &inner.hindered {
             // Of a second's pause nobody needs to hear; rejected credentials do not mend themselves.
             Some((since, Hindrance { reason, message }))
-                if inner.receiving.0 == Some(true)
+                if inner.receiving.0 != Some(false)
                     && (*reason == Reason::CredentialsRejected || since.elapsed() >= self.tell) =>
             {
                 (Some(false), *reason, message.clone())
@@ -152,6 +123,9 @@ mod tests {
         let standing = Standing::new(Duration::ZERO);
         assert_eq!(standing.tell().0, None);
         standing.hindered(hindrance(Reason::RateLimited));
+        // One that leaves receiving to another still sends.
+        standing.waits("another receives");
+        assert_eq!(standing.tell().1, Reason::RateLimited);
         standing.fails(Reason::SecretMissing, "no Secret");
         assert_eq!(standing.tell().1, Reason::SecretMissing);
     }

@@ -122,10 +122,10 @@ async fn begin(gateway: &Gateway, channel: &Channel, secrets: &Secrets, ended: &
     })));
     info!(channel = channel.name, bot, "the channel runs");
     match channel.kind {
-        Kind::Platform if !channel.takes(Transport::Webhook) => channel.standing.fails(
-            Reason::Disconnected,
-            "replies are sent, and nothing is received: this release has no connections to this platform",
-        ),
+        // Whoever holds it says more.
+        _ if channel.is_held() => channel
+            .standing
+            .waits("it is not known yet which gateway receives its messages"),
         _ => channel.standing.receives(
             Reason::Listening,
             match channel.kind {
@@ -164,32 +164,39 @@ async fn until_told<T>(
             Ok(told) => return told,
             Err(verdict) => verdict,
         };
-        let (reason, message, least) = match verdict {
-            Verdict::Credentials { reason } | Verdict::Refused { reason } => (
-                Reason::CredentialsRejected,
-                format!("the platform rejects the credentials of its Secret: {reason}"),
-                limits.credentials,
-            ),
-            Verdict::Later { after, reason, .. } => (
-                Reason::PlatformUnavailable,
-                format!("the platform does not answer yet: {reason}"),
-                after.unwrap_or_default(),
-            ),
-            Verdict::Unknown { reason } => (
-                Reason::PlatformUnavailable,
-                format!("the platform does not answer: {reason}"),
-                Duration::ZERO,
-            ),
-            Verdict::Accepted { .. } => (
-                Reason::PlatformUnavailable,
-                "the platform's answer is not understood".to_owned(),
-                Duration::ZERO,
-            ),
-        };
+        let (Hindrance { reason, message }, least) = hindrance(verdict, limits.credentials);
         warn!(channel = channel.name, "{message}");
         channel.standing.fails(reason, message);
         tokio::time::sleep(backoff.next().max(least)).await;
     }
+}
+
+/// What is told of a platform's verdict where nothing works without its answer, and how long to wait at least.
+/// `credentials` is the pause for those that it rejects.
+pub(crate) fn hindrance(verdict: Verdict, credentials: Duration) -> (Hindrance, Duration) {
+    let (reason, message, least) = match verdict {
+        Verdict::Credentials { reason } | Verdict::Refused { reason } => (
+            Reason::CredentialsRejected,
+            format!("the platform rejects the credentials of its Secret: {reason}"),
+            credentials,
+        ),
+        Verdict::Later { after, reason, .. } => (
+            Reason::PlatformUnavailable,
+            format!("the platform does not answer yet: {reason}"),
+            after.unwrap_or_default(),
+        ),
+        Verdict::Unknown { reason } => (
+            Reason::PlatformUnavailable,
+            format!("the platform does not answer: {reason}"),
+            Duration::ZERO,
+        ),
+        Verdict::Accepted { .. } => (
+            Reason::PlatformUnavailable,
+            "the platform's answer is not understood".to_owned(),
+            Duration::ZERO,
+        ),
+    };
+    (Hindrance { reason, message }, least)
 }
 
 /// Waits until the Secret is another one, and gives that.

@@ -6,7 +6,9 @@
 #[allow(dead_code, reason = "shared with the tests of the web chat")]
 #[path = "../web_chat/answerer.rs"]
 mod answerer;
+mod bot_api;
 mod channels;
+mod connecting;
 mod delivering;
 mod entrance;
 mod exchange;
@@ -14,5 +16,9 @@ mod exchange;
 #[path = "../web_chat/hub.rs"]
 mod hub;
 mod keyless;
+mod live;
+mod polling;
+mod real_clients;
+mod resuming;
 mod site;
 mod stand_in;

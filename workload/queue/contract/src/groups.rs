@@ -26,6 +26,10 @@ pub(crate) fn promises() -> Vec<Promise> {
             "a member that stands still loses its partitions, and harms nothing when it goes on",
             |bench| victim(bench).boxed(),
         ),
+        (
+            "what a member knew before it was given up never replaces what another has committed since",
+            |bench| fenced(bench).boxed(),
+        ),
     ]
 }
 
@@ -166,6 +170,40 @@ async fn victim(bench: &dyn Bench) {
         let kept = suggested(&mut of_member, 2).await;
         assert!(again.is_disjoint(&kept), "{again:?} and {kept:?}");
         assert!(victim.term().await > term, "it knows that it was given up");
+    };
+    tokio::select! {
+        () = going_on => {}
+        () = releasing => {}
+    }
+}
+
+async fn fenced(bench: &dyn Bench) {
+    let log = bench.log().await;
+    let mut victim = bench.victim("fenced", Topic::Cursor).await;
+    assert_eq!(victim.suggested(4).await, all());
+    let term = victim.term().await;
+    let first = victim.commit_within(term, 0, commit(1, "before"));
+    first.await.unwrap();
+    victim.freeze().await;
+    let member = log.join("fenced", Topic::Cursor).await.unwrap();
+    let mut of_member = member.suggested();
+    assert_eq!(suggested(&mut of_member, 4).await, all());
+    let found = within("progress", member.committed(0)).await.unwrap();
+    assert_eq!(found, commit(1, "before"));
+    let term_of_member = member.lease().term;
+    let next = member.commit_within(term_of_member, 0, commit(2, "meanwhile"));
+    next.await.unwrap();
+    let releasing = release_at_once(member.as_ref());
+    let going_on = async {
+        victim.thaw().await;
+        let late = victim.commit_within(term, 0, commit(1, "late")).await;
+        assert!(matches!(late, Err(Error::Refused { .. })), "{late:?}");
+        // Nor later, when it is a member again.
+        victim.suggested(2).await;
+        let late = victim.commit_within(term, 0, commit(1, "late")).await;
+        assert!(matches!(late, Err(Error::Refused { .. })), "{late:?}");
+        let found = within("progress", log.committed("fenced", Topic::Cursor, 0)).await;
+        assert_eq!(found.unwrap(), commit(2, "meanwhile"));
     };
     tokio::select! {
         () = going_on => {}

@@ -37,6 +37,13 @@ pub trait Victim: Send {
     async fn suggested(&mut self, count: usize) -> BTreeSet<u32>;
     /// Commits as any member does.
     async fn commit(&mut self, partition: u32, commit: Commit) -> Result<(), Error>;
+    /// Commits as long as the group has not given it up since `term`.
+    async fn commit_within(
+        &mut self,
+        term: u64,
+        partition: u32,
+        commit: Commit,
+    ) -> Result<(), Error>;
     /// How often the group has given it up, as far as it knows.
     async fn term(&mut self) -> u64;
     /// Stops it. Returns at once.

@@ -84,6 +84,8 @@ struct Leaving {
 
 struct Asked {
     commit: Commit,
+    /// The term that it is to be of, where that matters.
+    within: Option<u64>,
     answers: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -214,6 +216,10 @@ fn unassign(shared: &Shared, consumer: &BaseConsumer<Group>, leaving: Option<Lea
 fn commit(shared: &Shared, consumer: Arc<BaseConsumer<Group>>) {
     while let Some(asked) = next_commit(shared) {
         let term = shared.state().lease.term;
+        let asked = of_term(asked, term);
+        if asked.is_empty() {
+            continue;
+        }
         let begun = Moment::now();
         let committed = shared
             .list(&asked)
@@ -246,12 +252,34 @@ fn next_commit(shared: &Shared) -> Option<BTreeMap<u32, Asked>> {
             && let Some((partition, commit)) = state.last.clone()
             && shared.suggests(partition)
         {
-            let answers = Vec::new();
-            return Some([(partition, Asked { commit, answers })].into());
+            let asked = Asked {
+                commit,
+                within: Some(state.lease.term),
+                answers: Vec::new(),
+            };
+            return Some([(partition, asked)].into());
         }
         let waited = shared.wake.wait_timeout(state, RENEW);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
+}
+
+/// What may be committed in this term; to the rest it is refused. A commit that comes too late all the same has the
+/// number of a membership that is over, and the broker refuses it.
+fn of_term(asked: BTreeMap<u32, Asked>, term: u64) -> BTreeMap<u32, Asked> {
+    let mut rest = BTreeMap::new();
+    for (partition, asked) in asked {
+        if asked.within.is_none_or(|within| within == term) {
+            rest.insert(partition, asked);
+            continue;
+        }
+        for waiting in asked.answers {
+            let _unheard = waiting.send(Err(Error::Refused {
+                reason: "the group has given this member up in between".to_owned(),
+            }));
+        }
+    }
+    rest
 }
 
 fn refused(error: &KafkaError) -> Error {
@@ -352,22 +380,11 @@ impl Member for KafkaMember {
     }
 
     async fn commit(&self, partition: u32, commit: Commit) -> Result<(), Error> {
-        let (answer, answered) = oneshot::channel();
-        {
-            let mut state = self.shared.state();
-            let asked = state.asked.entry(partition).or_insert_with(|| Asked {
-                commit: Commit::default(),
-                answers: Vec::new(),
-            });
-            asked.commit = commit;
-            asked.answers.push(answer);
-        }
-        self.shared.wake.notify_one();
-        answered.await.unwrap_or_else(|_| {
-            Err(Error::OutcomeUnknown {
-                reason: "the member has left its group".to_owned(),
-            })
-        })
+        self.ask(partition, commit, None).await
+    }
+
+    async fn commit_within(&self, term: u64, partition: u32, commit: Commit) -> Result<(), Error> {
+        self.ask(partition, commit, Some(term)).await
     }
 
     async fn committed(&self, partition: u32) -> Result<Commit, Error> {
@@ -391,6 +408,30 @@ impl Member for KafkaMember {
         if closing.await.is_err() {
             warn!("a member did not leave its group in order");
         }
+    }
+}
+
+impl KafkaMember {
+    /// Has a commit made by the thread that makes them, and waits for the group's answer.
+    async fn ask(&self, partition: u32, commit: Commit, within: Option<u64>) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.shared.state();
+            let asked = state.asked.entry(partition).or_insert_with(|| Asked {
+                commit: Commit::default(),
+                within,
+                answers: Vec::new(),
+            });
+            asked.commit = commit;
+            asked.within = within;
+            asked.answers.push(answer);
+        }
+        self.shared.wake.notify_one();
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::OutcomeUnknown {
+                reason: "the member has left its group".to_owned(),
+            })
+        })
     }
 }
 

@@ -124,6 +124,7 @@ impl Options {
             Topic::Inbound => "inbound",
             Topic::Response => "response",
             Topic::DeadLetter => "dead-letter",
+            Topic::Cursor => "cursor",
         };
         format!("{}{name}", self.topic_prefix)
     }

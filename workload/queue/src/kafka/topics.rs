@@ -47,7 +47,7 @@ impl<'a> Look<'a> {
 
     /// Fails, with the reason, unless a broker answers and every topic can be used.
     pub(super) fn check(&self) -> Result<(), Unusable> {
-        for topic in TOPICS {
+        for topic in Topic::ALL {
             let metadata = self.metadata(topic, ANSWER)?;
             if !self.is_usable(topic, &metadata)? {
                 return Err(Unusable::new(
@@ -61,7 +61,7 @@ impl<'a> Look<'a> {
 
     /// Makes what is absent; says in which cluster it is.
     pub(super) fn ensure(&self, patience: Duration) -> Result<String, Unusable> {
-        for topic in TOPICS {
+        for topic in Topic::ALL {
             let metadata = self.metadata(topic, patience)?;
             if !self.is_usable(topic, &metadata)? {
                 self.create(topic, metadata.brokers().len())?;
@@ -216,6 +216,8 @@ impl<'a> Look<'a> {
             Topic::Response => (self.options.retention + DAY).max(self.options.session_timeout),
             // As long as what it is about can be found.
             Topic::DeadLetter => self.options.retention + DAY,
+            // It has no records.
+            Topic::Cursor => DAY,
         }
     }
 
@@ -247,8 +249,6 @@ impl<'a> Look<'a> {
         }
     }
 }
-
-const TOPICS: [Topic; 3] = [Topic::Inbound, Topic::Response, Topic::DeadLetter];
 
 fn forbidden(topic: &str, code: RDKafkaErrorCode) -> String {
     format!(

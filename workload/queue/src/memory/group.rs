@@ -71,6 +71,11 @@ impl Group {
         seat.map_or(0, |seat| seat.term)
     }
 
+    /// Whether nobody else has been given a partition since it was suggested to a member.
+    pub(super) fn holds(&self, id: Uuid, partition: u32) -> bool {
+        self.holders.get(&partition) == Some(&id)
+    }
+
     pub(super) fn release(&mut self, id: Uuid, partition: u32) {
         let wanted = self.members.iter().any(|seat| {
             seat.id == id

@@ -65,6 +65,22 @@ impl Member for MemoryMember {
         Ok(())
     }
 
+    async fn commit_within(&self, term: u64, partition: u32, commit: Commit) -> Result<(), Error> {
+        let id = self.id;
+        let holds = self.log.group(&self.group, self.topic, |group| {
+            group.term(id) == term && group.holds(id, partition)
+        });
+        if !holds {
+            return Err(Error::Refused {
+                reason: format!(
+                    "the group {} has given this member up in between",
+                    self.group
+                ),
+            });
+        }
+        self.commit(partition, commit).await
+    }
+
     async fn committed(&self, partition: u32) -> Result<Commit, Error> {
         self.log.committed(&self.group, self.topic, partition)
     }

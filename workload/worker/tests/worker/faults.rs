@@ -233,6 +233,15 @@ impl Member for FaultyMember {
         self.1.end(turn, result, unknown()).await
     }
 
+    async fn commit_within(&self, term: u64, partition: u32, commit: Commit) -> Result<(), Error> {
+        let turn = self.1.turn().await;
+        if turn == Turn::Fail {
+            return Err(unknown());
+        }
+        let result = self.0.commit_within(term, partition, commit).await;
+        self.1.end(turn, result, unknown()).await
+    }
+
     async fn committed(&self, partition: u32) -> Result<Commit, Error> {
         let turn = self.1.turn().await;
         let result = self.0.committed(partition).await;
