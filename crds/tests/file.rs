@@ -99,7 +99,7 @@ fn a_file_of_something_else_says_what_it_is() {
 fn an_unknown_field_names_its_path_and_what_is_known_there() {
     let message = error(&SHORTEST.replace("  channels:", "  chanels:"));
     assert!(
-        message.contains("spec.chanels: unknown field; known here: adapters, channels,"),
+        message.contains("spec.chanels: unknown field; known here: adapters, cache, channels,"),
         "{message}"
     );
     assert!(message.contains("spec.channels: must be set"), "{message}");
