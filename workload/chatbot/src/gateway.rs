@@ -32,7 +32,13 @@ pub async fn gateway(path: &Path, entrance: Entrance, admin_port: u16) -> Result
             telemetry,
             secrets: entrance.channels,
         };
-        chatbot_gateway::run(gateway, surroundings, listener, shutdown).await
+        Box::pin(chatbot_gateway::run(
+            gateway,
+            surroundings,
+            listener,
+            shutdown,
+        ))
+        .await
     })
     .await
 }
