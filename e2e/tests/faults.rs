@@ -243,7 +243,9 @@ fn events_that_come_twice_late_in_disorder_or_never_end_as_on_a_good_day() {
         assert!(writes.len() <= 120, "{name}: {writes:#?}");
     }
     let applied = installed.proxy.applied();
-    assert!(applied.iter().all(|times| *times > 0), "{applied:?}");
+    let (certain, by_chance) = applied.split_at(4);
+    assert!(certain.iter().all(|times| *times > 0), "{applied:?}");
+    assert!(by_chance.iter().any(|times| *times > 0), "{applied:?}");
     operator.check().unwrap();
 }
 
