@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::channel::{Hindrance, Reason};
+use crate::channel::Hindrance;
 use crate::hold::Holding;
 use session::{Ended, Item, Session, Taken};
 
@@ -168,7 +168,7 @@ impl<'a> Connections<'a> {
                 }
                 channel
                     .standing
-                    .receives(Reason::Connected, "the connection to the platform is up");
+                    .connected("the connection to the platform is up");
             }
             News::Replace if number == self.newest && self.opens_at.is_none() => {
                 self.opens_at = Some(Instant::now() + self.pause());

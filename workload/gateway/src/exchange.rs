@@ -100,10 +100,11 @@ async fn take(
     let message = read(gateway, channel, &running, path, request).await?;
     let awaited = gateway.exchanges.wait(message.id);
     let accepted = gateway.intake.accept(&message).await;
+    let accepted = accepted.map_err(Unanswerable::Rejected)?;
     channel.metrics.received(1);
     if let Accepted::Before {
         reply: Some(position),
-    } = accepted.map_err(Unanswerable::Rejected)?
+    } = accepted
     {
         let log = gateway.log.as_ref();
         let partition = message.account.partition(log.partitions());

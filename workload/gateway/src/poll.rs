@@ -35,7 +35,7 @@ pub(crate) async fn run(holding: &Holding<'_>) -> Infallible {
                 holding
                     .channel()
                     .standing
-                    .receives(Reason::Connected, "the platform is asked for messages");
+                    .connected("the platform is asked for messages");
                 backoff.reset();
                 if empty_at_once && !patience.is_zero() {
                     sleep(limits.retry_first).await;

@@ -44,6 +44,11 @@ impl Standing {
         inner.hindered = None;
     }
 
+    /// It receives what this gateway asks for. What hinders its sending is told on: the one says nothing of the other.
+    pub(crate) fn connected(&self, message: impl Into<String>) {
+        locked(&self.inner).receiving = (Some(true), Reason::Connected, message.into());
+    }
+
     /// Another gateway receives, and this one would take over.
     pub(crate) fn waits(&self, message: impl Into<String>) {
         locked(&self.inner).receiving = (None, Reason::Pending, message.into());
@@ -123,7 +128,9 @@ mod tests {
         let standing = Standing::new(Duration::ZERO);
         assert_eq!(standing.tell().0, None);
         standing.hindered(hindrance(Reason::RateLimited));
-        // One that leaves receiving to another still sends.
+        // One that leaves receiving to another still sends, and so does one that goes on receiving.
+        standing.connected("here");
+        assert_eq!(standing.tell().1, Reason::RateLimited);
         standing.waits("another receives");
         assert_eq!(standing.tell().1, Reason::RateLimited);
         standing.fails(Reason::SecretMissing, "no Secret");
