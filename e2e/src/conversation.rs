@@ -19,6 +19,8 @@ use ledger::Ledger;
 
 /// Pause before a lost connection is made again.
 const RECONNECT: Duration = Duration::from_millis(250);
+/// Longest time until a history is whole: the view may begin anew.
+const WHOLE: Duration = Duration::from_secs(30);
 /// Longest time without a look at what else is to be done.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -129,19 +131,18 @@ impl Conversation {
 
     /// Reads the conversation as a page just opened does: every answer is there once, and as it was shown.
     pub fn check_history(&self) -> Result<()> {
-        let mut page = Page::connect(self.address, &self.channel, &self.user, None, true)?;
-        let history = loop {
-            let frame = page.receive()?;
-            if frame["type"] == "history" {
-                break frame;
+        let end = Instant::now() + WHOLE;
+        let turns = loop {
+            if let Some(turns) = self.read_history()? {
+                break turns;
             }
+            ensure!(Instant::now() < end, "the history does not become whole");
         };
-        let turns = history["turns"].as_array().map_or(&[][..], Vec::as_slice);
         ensure!(
             turns.len() <= self.ledger.replies.len(),
-            "the history has turns that were not seen: {history}"
+            "the history has turns that were not seen: {turns:?}"
         );
-        for turn in turns {
+        for turn in &turns {
             let seen = self
                 .ledger
                 .replies
@@ -167,10 +168,33 @@ impl Conversation {
         if let Some(newest) = newest {
             ensure!(
                 turns.iter().any(|turn| turn["message"] == newest.message),
-                "the history lacks the newest answer: {newest:?}"
+                "the history lacks the newest answer {newest:?}: {turns:?}"
             );
         }
         Ok(())
+    }
+
+    /// The history, and what was answered since its end; nothing while it is not whole.
+    fn read_history(&self) -> Result<Option<Vec<Value>>> {
+        let mut page = Page::connect(self.address, &self.channel, &self.user, None, true)?;
+        let mut turns = Vec::new();
+        loop {
+            let mut frame = page.receive()?;
+            match frame["type"].as_str() {
+                Some("history") if frame["complete"] != true => return Ok(None),
+                Some("history") => {
+                    if let Value::Array(history) = frame["turns"].take() {
+                        turns = history;
+                    }
+                }
+                Some("reply") => {
+                    turns.retain(|turn| turn["message"] != frame["message"]);
+                    turns.push(frame);
+                }
+                Some("ready") => return Ok(Some(turns)),
+                _ => {}
+            }
+        }
     }
 
     fn until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
