@@ -135,7 +135,7 @@ fn strip(places: &Places, name: &str, program: &Path) -> Result<PathBuf> {
     Ok(stripped)
 }
 
-/// A shell and an HTTP client for the tests.
+/// A shell, an HTTP client and a reader of JSON, for the tests and for what finds pods to scrape.
 pub fn toolbox(places: &Places) -> Result<Image> {
     let busybox = Path::new("/bin/busybox");
     let applets = command::output(Command::new(busybox).arg("--list"))?;
@@ -151,6 +151,7 @@ pub fn toolbox(places: &Places) -> Result<Image> {
             programs: &[
                 (busybox, "bin/busybox"),
                 (Path::new("/usr/bin/curl"), "usr/bin/curl"),
+                (Path::new("/usr/bin/jq"), "usr/bin/jq"),
             ],
             trees: &[],
             links: &links,
