@@ -318,10 +318,17 @@ fn surplus(
         .iter()
         .flat_map(|pod| pod.config_maps.iter().map(String::as_str))
         .collect();
-    let behind = [Component::Broker, Component::Store]
-        .map(|component| names::workload(&world.cluster, component));
+    let is_planned = |name: &str| {
+        let mut planned = planned.iter();
+        planned.any(|key| key.kind == "Deployment" && key.name == name)
+    };
+    let outgoing: Vec<String> = [Component::Broker, Component::Store]
+        .map(|component| names::workload(&world.cluster, component))
+        .into_iter()
+        .filter(|name| !is_planned(name))
+        .collect();
     let needed = |key: &ObjectKey| {
-        let may_be_used = key.kind == "ConfigMap" || behind.contains(&key.name);
+        let may_be_used = key.kind == "ConfigMap" || outgoing.contains(&key.name);
         let is_mounted = key.kind == "ConfigMap" && mounted.contains(key.name.as_str());
         is_mounted || (may_be_used && !rollout.is_complete())
     };
