@@ -64,7 +64,7 @@ pub fn delivery(body: &[u8]) {
     }
 }
 
-/// A request: a line for each header that the platform signs with, an empty line, the body.
+/// A request: a line for each header that the platform signs with, then the body.
 pub fn signature(data: &[u8]) {
     let names: &[&'static str] = match PLATFORM.name {
         "whatsApp" => &["x-hub-signature-256"],
@@ -139,14 +139,14 @@ fn take(link: &dyn Link, steps: &[Step]) {
     }
 }
 
-/// What the platform responds to a request: its status is the first byte.
+/// What the platform responds to a request: the first two bytes are its status, 100 to 599.
 pub fn response(data: &[u8]) {
-    let Some((status, body)) = data.split_first() else {
+    let Some((status, body)) = data.split_first_chunk() else {
         return;
     };
     let headers = HeaderMap::new();
     let response = Response {
-        status: StatusCode::from_u16(200 + u16::from(*status)).unwrap_or_default(),
+        status: StatusCode::from_u16(100 + u16::from_le_bytes(*status) % 500).unwrap_or_default(),
         headers: &headers,
         body,
     };
