@@ -221,8 +221,10 @@ fn a_wrong_value_is_refused_by_its_name() {
 }
 
 fn refuses(wrong: &str, words: &str) {
-    let refused = render(&["--set", wrong]).expect_err(wrong);
-    let said = format!("{refused:#}");
+    let said = render(&["--set", wrong])
+        .err()
+        .map(|refused| format!("{refused:#}"))
+        .unwrap_or_default();
     assert!(
         said.contains(words),
         "{wrong} should say: {words}\nsaid: {said}"

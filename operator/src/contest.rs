@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn who_insists_is_answered_ever_more_seldom_up_to_once_a_minute() {
-        let (contests, now, repaired) = repairs(50, 600_000);
+        let (_, _, repaired) = repairs(50, 600_000);
         let gaps: Vec<u64> = repaired.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(gaps[..5], [50; 5], "single edits are repaired at once");
         assert_eq!(gaps[5..11], [1000, 2000, 4000, 8000, 16000, 32000]);
