@@ -26,6 +26,8 @@ const PROGRAMS: [&str; 3] = [
 ];
 /// Of Prometheus' package.
 const CHECKER: &str = "promtool";
+/// Without which Alertmanager does not start.
+const TEMPLATES: &str = "usr/share/prometheus/alertmanager";
 /// What the programs are configured by, in one `ConfigMap`.
 const CONFIGURATION: [&str; 3] = ["prometheus.yaml", "alertmanager.yaml", "targets.sh"];
 
@@ -36,10 +38,15 @@ pub struct Images([Image; 3]);
 impl Images {
     /// Packs what is not packed yet.
     pub fn pack(places: &Places) -> Result<Self> {
-        let programs = programs(places)?;
-        let [prometheus, alertmanager, exporter] =
-            PROGRAMS.map(|name| images::addon(places, &programs, name));
-        Ok(Self([prometheus?, alertmanager?, exporter?]))
+        let root = root(places)?;
+        let programs = root.join("usr/bin");
+        let [prometheus, alertmanager, exporter] = PROGRAMS;
+        let templates = root.join(TEMPLATES);
+        Ok(Self([
+            images::addon(places, &programs, prometheus)?,
+            images::packaged(places, &programs.join(alertmanager), &templates, TEMPLATES)?,
+            images::addon(places, &programs, exporter)?,
+        ]))
     }
 
     /// All of them, to be imported.
@@ -57,7 +64,7 @@ pub fn apply(cluster: &Cluster, images: &Images, toolbox: &Image) -> Result<()> 
 
 /// The checker of configurations and metrics.
 pub fn checker(places: &Places) -> Result<PathBuf> {
-    Ok(programs(places)?.join(CHECKER))
+    Ok(root(places)?.join("usr/bin").join(CHECKER))
 }
 
 /// The folder of what the programs are configured by.
@@ -93,26 +100,27 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))
 }
 
-/// The folder of the programs: where this system has all of them, or the packages unpacked in the cache.
-fn programs(places: &Places) -> Result<PathBuf> {
-    let installed = Path::new("/usr/bin");
+/// Below which the packages' files are: where this system has all of them, or unpacked in the cache.
+fn root(places: &Places) -> Result<PathBuf> {
+    let installed = Path::new("/");
     let unpacked = places.cache.join("monitoring");
     let has_all = |folder: &Path| {
         let mut names = PROGRAMS.iter().chain([&CHECKER]);
-        names.all(|name| folder.join(name).is_file())
+        names.all(|name| folder.join("usr/bin").join(name).is_file())
+            && folder.join(TEMPLATES).is_dir()
     };
     if has_all(installed) {
         return Ok(installed.to_path_buf());
     }
-    if !has_all(&unpacked.join("usr/bin")) {
+    if !has_all(&unpacked) {
         unpack(&unpacked).with_context(|| {
             format!(
-                "failed to get Debian's packages {}; where there are none, install in /usr/bin what they contain",
+                "failed to get Debian's packages {}; where there are none, install in /usr what they contain",
                 PROGRAMS.join(", ")
             )
         })?;
     }
-    Ok(unpacked.join("usr/bin"))
+    Ok(unpacked)
 }
 
 /// Downloads the packages and unpacks them, in a folder beside that takes the place of the wanted one as a whole.
