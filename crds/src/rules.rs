@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod channels;
 pub(crate) mod engine;
 pub(crate) mod exposure;
+pub(crate) mod monitoring;
 mod pods;
 mod text;
 
@@ -179,6 +180,7 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
     broken.inference(&spec.inference);
     broken.backbone(spec);
     broken.cache(&spec.cache);
+    broken.monitoring(&spec.monitoring);
     broken.0
 }
 

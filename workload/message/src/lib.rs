@@ -3,8 +3,10 @@
 //! Nothing here does input or output.
 
 mod details;
+mod trace;
 
 pub use details::{Attachment, AttachmentKind, Details, Turn};
+pub use trace::{NoTrace, TRACEPARENT, Trace};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -10,4 +10,4 @@ mod reader;
 
 pub use checkpoint::Checkpoint;
 pub use entry::{Delivery, Entry, Fold};
-pub use reader::{Reader, Step, append, readable_end};
+pub use reader::{Reader, Step, append, append_traced, readable_end};

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chatbot_message::Trace;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::Producer;
 
@@ -186,14 +187,15 @@ impl Log for KafkaLog {
         self.options.partitions.max(1)
     }
 
-    async fn append(
+    async fn append_traced(
         &self,
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
         self.appender
-            .append(&self.name(topic), partition, &value)
+            .append(&self.name(topic), partition, &value, trace)
             .await
     }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use chatbot_message::Preview;
+use chatbot_message::{Preview, Trace};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::{broadcast, watch};
@@ -203,7 +203,7 @@ impl Inner {
         })
     }
 
-    fn put(&self, place: Place, value: Vec<u8>) -> Result<Offset, Error> {
+    fn put(&self, place: Place, value: Vec<u8>, trace: Option<Trace>) -> Result<Offset, Error> {
         let mut state = self.state();
         let State { bytes, slots, .. } = &mut *state;
         let added = value.len() + size_of::<Record>();
@@ -220,6 +220,7 @@ impl Inner {
             offset,
             appended_at: now(),
             value,
+            trace,
         });
         *bytes += added;
         // Nobody passes these, so the oldest make room for the newest.
@@ -331,13 +332,14 @@ impl Log for MemoryLog {
         self.0.partitions
     }
 
-    async fn append(
+    async fn append_traced(
         &self,
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
-        self.0.put((topic, partition), value).map(Some)
+        self.0.put((topic, partition), value, trace).map(Some)
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {

@@ -3,16 +3,17 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use chatbot_message::{Account, Message, Outcome, Reply};
+use chatbot_message::{Account, Message, Outcome, Reply, Trace};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
 use chatbot_queue::{Offset, Topic};
 use chatbot_store::Turn;
+use chatbot_telemetry::log;
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument, debug, error, info, warn};
 
 use crate::Shared;
 use crate::answer::{self, Question};
@@ -45,12 +46,14 @@ pub(crate) enum Lane {
 struct Queued {
     offset: Offset,
     message: Message,
+    trace: Trace,
 }
 
 struct Answered {
     lane: Lane,
     offset: Offset,
     reply: Reply,
+    trace: Trace,
 }
 
 /// Owners in a row that died at a message before it is answered alone.
@@ -77,7 +80,7 @@ pub(crate) struct Epoch {
     /// The message that owners die of, if one is suspected, and how many did.
     suspect: Option<(Offset, u32)>,
     answers: JoinSet<Answered>,
-    writes: mpsc::UnboundedSender<(Lane, Entry)>,
+    writes: mpsc::UnboundedSender<(Lane, Entry, Trace)>,
     progress: watch::Sender<Option<Progress>>,
 }
 
@@ -229,8 +232,8 @@ impl Epoch {
         self.shared.handle.set_read(self.partition, self.next);
         let metrics = &self.shared.metrics;
         match kind {
-            Kind::Message(_) if self.settled.contains(offset) => {}
-            Kind::Message(message) => {
+            Kind::Message(..) if self.settled.contains(offset) => {}
+            Kind::Message(message, trace) => {
                 let lane = if message.synthetic {
                     Lane::Synthetic(offset)
                 } else {
@@ -238,7 +241,12 @@ impl Epoch {
                     Lane::User(message.account.clone())
                 };
                 let message = *message;
-                if let Some(head) = self.lanes.push(&lane, Queued { offset, message }) {
+                let queued = Queued {
+                    offset,
+                    message,
+                    trace,
+                };
+                if let Some(head) = self.lanes.push(&lane, queued) {
                     self.answer(lane, head);
                 }
             }
@@ -259,7 +267,12 @@ impl Epoch {
 
     /// W6, in a task of its own.
     fn answer(&mut self, lane: Lane, head: Queued) {
-        let Queued { offset, message } = head;
+        let Queued {
+            offset,
+            message,
+            trace,
+        } = head;
+        let span = log::message(trace.id(), message.id);
         let shared = Arc::clone(&self.shared);
         let link = Arc::clone(&self.link);
         let deadly = self
@@ -271,8 +284,9 @@ impl Epoch {
             own: self.own.of(&message.account),
             need: self.own.need(),
             message: message.clone(),
+            trace,
         };
-        self.answers.spawn(async move {
+        let answering = async move {
             let _in_flight = InFlight::new(&shared);
             let reply = if deadly {
                 answer::give_up(&shared, partition, message, "workers die at this message").await
@@ -286,12 +300,15 @@ impl Epoch {
                     }
                 }
             };
+            debug!(outcome = ?reply.outcome, "a message is answered");
             Answered {
                 lane,
                 offset,
                 reply,
+                trace,
             }
-        });
+        };
+        self.answers.spawn(answering.instrument(span));
     }
 
     /// W7: to the one writer, in order.
@@ -300,6 +317,7 @@ impl Epoch {
             lane,
             offset,
             reply,
+            trace,
         } = answered;
         let fallback = reply.outcome == Outcome::Fallback;
         if !reply.synthetic {
@@ -329,7 +347,7 @@ impl Epoch {
         self.seq += 1;
         self.unread += 1;
         // The writer ends only after it has said that an outcome is unknown, and that ends this epoch.
-        let _ended = self.writes.send((lane, entry));
+        let _ended = self.writes.send((lane, entry, trace));
     }
 
     fn next_of(&mut self, lane: &Lane) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chatbot_message::Trace;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader, Step};
 use chatbot_queue::{Error, Offset, Suggested};
 use futures::future::{BoxFuture, OptionFuture};
@@ -239,7 +240,9 @@ impl<'a> Acquisition<'a> {
                 if step.counts && reply.account.channel == self.place.channel.name =>
             {
                 let chat = self.running.adapter.chat(&reply.origin).to_owned();
+                let trace = step.trace.unwrap_or_else(|| Trace::of(reply.message_id));
                 let waiting = Waiting {
+                    trace: trace.at("delivery"),
                     at,
                     appended_at: step.appended_at,
                     reply: Arc::new(reply),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chatbot_message::Trace;
 use chatbot_queue::{Log, Offset, Records, Topic};
 use futures::FutureExt;
 use tokio::time::timeout;
@@ -34,6 +35,9 @@ pub(crate) fn promises() -> Vec<Promise> {
         }),
         ("partitions and topics are apart", |bench| {
             apart(bench).boxed()
+        }),
+        ("a record keeps the trace that it came with", |bench| {
+            traced(bench).boxed()
         }),
     ]
 }
@@ -185,6 +189,23 @@ async fn large(bench: &dyn Bench) {
     assert!(first[0].value == value);
     let second = within("the next is read", records.next(1)).await.unwrap();
     assert_eq!(second[0].value, b"small");
+}
+
+async fn traced(bench: &dyn Bench) {
+    let log = bench.log().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let traces: [Option<Trace>; 2] = [trace.parse().ok(), None];
+    for trace in traces {
+        let appending = log.append_traced(Topic::Inbound, 1, b"one".to_vec(), trace);
+        within("a record acknowledged", appending).await.unwrap();
+    }
+    let mut records = log.reader(Topic::Inbound, 1, 0);
+    let mut read = Vec::new();
+    while read.len() < traces.len() {
+        read.extend(within("a record read", records.next(2)).await.unwrap());
+    }
+    let read: Vec<_> = read.iter().map(|record| record.trace).collect();
+    assert_eq!(read, traces);
 }
 
 async fn apart(bench: &dyn Bench) {

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chatbot_message::{TRACEPARENT, Trace};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
@@ -42,6 +43,7 @@ impl Appender {
         topic: &str,
         partition: u32,
         value: &[u8],
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
         let weight = value.len().saturating_add(OVERHEAD);
         let room = u32::try_from(weight)
@@ -55,10 +57,16 @@ impl Appender {
         };
         let (answer, answered) = oneshot::channel();
         let producer = self.producer();
-        let record =
+        let mut record =
             BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(Pending { answer, room }))
                 .partition(i32::try_from(partition).unwrap_or(i32::MAX))
                 .payload(value);
+        if let Some(trace) = trace {
+            record = record.headers(OwnedHeaders::new().insert(Header {
+                key: TRACEPARENT,
+                value: Some(&trace.to_string()),
+            }));
+        }
         if let Err((error, _)) = producer.send(record) {
             self.renew_if_fatal(&producer);
             // It was not even put into the client's queue.

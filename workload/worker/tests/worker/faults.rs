@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatbot_message::Account;
+use chatbot_message::Trace;
 use chatbot_queue::lease::Lease;
 use chatbot_queue::memory::MemoryLog;
 use chatbot_queue::{Commit, Error, Log, Member, Offset, Record, Records, Suggested, Topic};
@@ -141,11 +142,12 @@ impl Log for FaultyLog {
         self.0.partitions()
     }
 
-    async fn append(
+    async fn append_traced(
         &self,
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
         let turn = self.1.turn().await;
         match turn {
@@ -161,7 +163,8 @@ impl Log for FaultyLog {
                 std::future::pending().await
             }
             turn => {
-                let result = self.0.append(topic, partition, value).await;
+                let appended = self.0.append_traced(topic, partition, value, trace);
+                let result = appended.await;
                 self.1.end(turn, result, unknown()).await
             }
         }

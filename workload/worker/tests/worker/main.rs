@@ -9,3 +9,4 @@ mod cached;
 mod faults;
 mod kills;
 mod model;
+mod traces;
