@@ -249,7 +249,7 @@ mod tests {
             metrics.looked_up(Cache::Results, found);
         }
         metrics.took(Phase::Context, Duration::ZERO);
-        metrics.lag.get_or_create(&Partition { partition: 0 });
+        drop(metrics.lag.get_or_create(&Partition { partition: 0 }));
         telemetry
             .is_documented("chatbot_worker_", DOCUMENT)
             .unwrap();
