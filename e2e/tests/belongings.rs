@@ -10,7 +10,7 @@ use chatbot_e2e::resource::{NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
 use operators::seen::{events, made, wait_made, wait_observed};
 use operators::{Operator, Operators, SOON};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A Service and a Deployment of somebody else, with the names of ours.
 const FOREIGN: &str = "
@@ -62,6 +62,78 @@ fn what_belongs_to_somebody_else_is_named_and_not_touched(operators: &Operators)
     for (kind, name) in [("service", "chat-adapters"), ("hpa", "chat-workers")] {
         let ours = resource.child(kind, name).unwrap();
         assert_eq!(ours["metadata"]["ownerReferences"][0]["name"], NAME);
+    }
+}
+
+/// Deployments of somebody else that look as ours do, and a Service by which one would be asked.
+fn lookalikes() -> Value {
+    let labels =
+        json!({ "app.kubernetes.io/managed-by": "chatbot-operator", "chatbot.dev/cluster": NAME });
+    let deployment = |component: &str, replicas: u32| {
+        let theirs = json!({ "app": component });
+        let pod = json!({ "containers": [{ "name": "other", "image": "other" }] });
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": format!("{NAME}-{component}"), "labels": labels },
+            "spec": {
+                "replicas": replicas, "selector": { "matchLabels": theirs },
+                "template": { "metadata": { "labels": theirs }, "spec": pod },
+            },
+        })
+    };
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "chat-inference" },
+        "spec": { "selector": { "app": "other" }, "ports": [{ "port": 8000 }] },
+    });
+    let items = [deployment("store", 2), deployment("broker", 0), service];
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+}
+
+fn what_looks_like_ours_is_neither_scaled_nor_talked_to(operators: &Operators) {
+    let space = operators.plane.namespace("lookalikes").unwrap();
+    space.apply(&lookalikes().to_string()).unwrap();
+    let exposed = json!({ "spec": { "exposure": { "host": "chat.example.com", "ingress": { "className": "any" } } } });
+    let resource = Resource::apply_unclaimed(space, &exposed).unwrap();
+    let taken = ["Stalled", "True", "ObjectNotOwned"];
+    let theirs = [
+        "Deployment chat-broker",
+        "Deployment chat-store",
+        "Service chat-inference",
+    ];
+    resource.wait_told(taken, &theirs).unwrap();
+    let look = |what: &str| {
+        let look = ["get", what, "--ignore-not-found", "--output=name"];
+        resource.space.kubectl(&look)
+    };
+    wait_until("what nobody hinders", SOON, || {
+        Ok(!look("ingress/chat-adapters")?.is_empty()
+            && !look("deployment/chat-inference")?.is_empty())
+    })
+    .unwrap();
+    // What replaces nothing goes, whatever else could not be made.
+    let generation = resource
+        .edit(&json!({ "spec": { "exposure": null } }))
+        .unwrap();
+    wait_until("the Ingress gone", SOON, || {
+        Ok(look("ingress/chat-adapters")?.is_empty())
+    })
+    .unwrap();
+    wait_observed(&resource, generation);
+    assert_eq!(
+        look("deployment/chat-workers").unwrap(),
+        "",
+        "they would send every conversation to it"
+    );
+    let halted = json!({ "spec": { "runStrategy": "Halted" } });
+    let generation = resource.edit(&halted).unwrap();
+    wait_observed(&resource, generation);
+    resource
+        .wait_told(["AdaptersReady", "False", "Halted"], &[])
+        .unwrap();
+    for (name, replicas) in [("chat-store", 2), ("chat-broker", 0)] {
+        let theirs = resource.child("deployment", name).unwrap();
+        assert_eq!(theirs["spec"]["replicas"], replicas, "{name}");
+        assert_eq!(theirs["metadata"]["generation"], 1, "{name}");
     }
 }
 
@@ -202,6 +274,7 @@ fn what_is_another_s_stays_and_what_is_ours_goes_with_its_resource() {
     let operators = Operators::install(&["keeper"]).unwrap();
     let mut operator = operators.start("keeper").unwrap();
     what_belongs_to_somebody_else_is_named_and_not_touched(&operators);
+    what_looks_like_ours_is_neither_scaled_nor_talked_to(&operators);
     a_deleted_resource_leaves_nothing_but_what_is_the_user_s(&operators);
     a_namespace_that_is_deleted_goes(&operators, &operator);
     one_that_cannot_be_read_is_told_and_stops_nobody(&operators, &operator);

@@ -260,6 +260,18 @@ fn what_no_pod_can_have_is_refused_by_its_name() {
             "resources.requests.memory=1Gi: must be at most resources.limits.memory (256Mi)",
         ),
         (
+            "resources.requests.foo=1",
+            "at '/resources/requests': additional properties 'foo' not allowed",
+        ),
+        (
+            "tolerations[0].key=a b",
+            "at '/tolerations/0/key': 'a b' does not match",
+        ),
+        (
+            "development.store.image=x:y:z",
+            "at '/development/store/image': 'x:y:z' does not match",
+        ),
+        (
             "resources.limits.cpu=49m",
             "resources.requests.cpu=50m: must be at most resources.limits.cpu (49m)",
         ),

@@ -194,6 +194,73 @@ fn whatever_somebody_does_to_a_child_is_set_right(resource: &Resource) {
     }
 }
 
+/// What somebody sets that cannot stand beside what is planned, and where.
+fn contradictions() -> [(&'static str, &'static str, Value, &'static str); 4] {
+    let rolling = json!({ "spec": { "strategy": { "type": "RollingUpdate" } } });
+    let budget = json!({ "spec": { "minAvailable": 1, "maxUnavailable": null } });
+    let profile = json!({ "type": "Localhost", "localhostProfile": "theirs.json" });
+    let context = json!({ "securityContext": { "seccompProfile": profile } });
+    let pod = json!({ "spec": { "template": { "spec": context } } });
+    let profile = "/spec/template/spec/securityContext/seccompProfile";
+    [
+        (
+            "deployment",
+            "chat-store",
+            rolling.clone(),
+            "/spec/strategy",
+        ),
+        ("deployment", "chat-broker", rolling, "/spec/strategy"),
+        ("poddisruptionbudget", "chat-workers", budget, "/spec"),
+        ("deployment", "chat-workers", pod, profile),
+    ]
+}
+
+fn what_contradicts_the_plan_goes(resource: &Resource) {
+    for (kind, name, change, path) in contradictions() {
+        let part = || -> anyhow::Result<Option<Value>> {
+            Ok(resource.child(kind, name)?.pointer(path).cloned())
+        };
+        let planned = part().unwrap();
+        let change = change.to_string();
+        let patch = ["patch", kind, name, "--type=merge", "--patch", &change];
+        resource.space.kubectl(&patch).unwrap();
+        wait_until(&format!("{kind} {name} as planned"), SOON, || {
+            let part = part()?;
+            ensure!(part == planned, "{part:?}");
+            Ok(true)
+        })
+        .unwrap();
+    }
+}
+
+/// Without its label a child is hidden from whoever looks for labels.
+fn what_is_hidden_and_no_longer_planned_goes(resource: &Resource) {
+    let space = &resource.space;
+    let host = json!({ "host": "chat.example.com", "ingress": { "className": "any" } });
+    let generation = resource
+        .edit(&json!({ "spec": { "exposure": host } }))
+        .unwrap();
+    wait_observed(resource, generation);
+    wait_until("the Ingress", SOON, || {
+        Ok(resource.child("ingress", "chat-adapters").is_ok())
+    })
+    .unwrap();
+    let paused = json!({ "spec": { "runStrategy": "Paused" } });
+    let generation = resource.edit(&paused).unwrap();
+    wait_observed(resource, generation);
+    let label = "app.kubernetes.io/managed-by-";
+    space
+        .kubectl(&["label", "ingress", "chat-adapters", label])
+        .unwrap();
+    let back = json!({ "spec": { "exposure": null, "runStrategy": "Always" } });
+    resource.edit(&back).unwrap();
+    let look = ["get", "ingress", "chat-adapters", "--ignore-not-found"];
+    wait_until("the Ingress gone", SOON, || {
+        Ok(space.kubectl(&look)?.is_empty())
+    })
+    .unwrap();
+}
+
 /// Fields that nobody plans are whoever's that has set them.
 fn what_nobody_plans_is_left_as_it_is(resource: &Resource) {
     let space = &resource.space;
@@ -273,7 +340,9 @@ fn what_is_made_is_kept_as_planned_and_nothing_else_is_written() {
     ten_looks_at_what_is_as_it_should_be_write_nothing(&resource);
     a_tool_that_applies_the_resource_every_second_changes_nothing(&resource);
     whatever_somebody_does_to_a_child_is_set_right(&resource);
+    what_contradicts_the_plan_goes(&resource);
     what_nobody_plans_is_left_as_it_is(&resource);
     every_child_that_is_deleted_comes_back(&resource);
+    what_is_hidden_and_no_longer_planned_goes(&resource);
     operator.check().unwrap();
 }

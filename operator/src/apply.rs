@@ -4,13 +4,15 @@
 //! is refused by the API server, and means that the pass begins anew. What somebody insists on changing is repaired ever
 //! more seldom.
 
+mod foreign;
+mod mend;
 mod repair;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbot_plan::kinds::{KINDS, Kind};
+use chatbot_plan::kinds::{self, KINDS, Kind};
 use chatbot_plan::names::{ABSENT, FIELD_MANAGER, HASH_ANNOTATION};
 use chatbot_plan::proposal::{Action, Plan, Surplus};
 use chatbot_plan::render::Rendered;
@@ -49,6 +51,10 @@ struct Applier<'a> {
     children: &'a BTreeMap<ObjectKey, Arc<DynamicObject>>,
     context: &'a Context,
     applied: Applied,
+    /// Objects of somebody else with the names of ours.
+    foreign: BTreeSet<ObjectKey>,
+    /// The kinds of what could not be made.
+    not_made: BTreeSet<&'static str>,
 }
 
 /// Applies a plan. Objects come first, then what is no longer needed goes, then things are done; what follows from
@@ -63,6 +69,8 @@ pub async fn apply(
         children,
         context,
         applied: Applied::default(),
+        foreign: BTreeSet::new(),
+        not_made: BTreeSet::new(),
     };
     applier.run().await;
     applier.applied.outcome.contended =
@@ -87,9 +95,13 @@ impl Applier<'_> {
                 return;
             }
         }
-        // What could not be made may be what replaces something else. What somebody insists on is there.
-        if self.applied.error.is_none() && self.applied.outcome == Outcome::default() {
+        if self.applied.error.is_none() {
             for surplus in &self.plan.prune {
+                // What could not be made may be what takes its place. What somebody insists on is there.
+                let mut not_made = self.not_made.iter();
+                if not_made.any(|kind| kinds::replaces(kind, surplus.key.kind)) {
+                    continue;
+                }
                 if let Err(error) = self.prune(surplus).await {
                     self.fail(error);
                     return;
@@ -112,7 +124,7 @@ impl Applier<'_> {
         let Some(kind) = KINDS.iter().find(|kind| kind.kind == object.key.kind) else {
             return Ok(());
         };
-        if self.is_of_somebody_else_s(object) {
+        if self.is_led_astray(object) {
             return self.keep_off(object).await;
         }
         let api = self.api(kind);
@@ -120,33 +132,13 @@ impl Applier<'_> {
             return self.first_sight(&api, object).await;
         };
         if !is_ours(seen.as_ref(), &self.plan.cluster) {
-            self.applied.outcome.not_owned.push(named(&object.key));
+            self.leave(&object.key);
             return Ok(());
         }
         if self.is_as_planned(object, seen) {
             return Ok(());
         }
         self.repair(&api, object, Some(&seen.metadata)).await
-    }
-
-    /// Whether it is an autoscaler of a Deployment that is not ours: autoscalers go by names alone.
-    fn is_of_somebody_else_s(&self, object: &Rendered) -> bool {
-        let scaled = object.manifest.pointer("/spec/scaleTargetRef/name");
-        scaled.and_then(Value::as_str).is_some_and(|name| {
-            let deployment = format!("Deployment {name}");
-            self.applied.outcome.not_owned.contains(&deployment)
-        })
-    }
-
-    /// What would change an object of somebody else is not made, and goes if it is there.
-    async fn keep_off(&mut self, object: &Rendered) -> Result<(), Error> {
-        let seen = self.children.get(&object.key);
-        let ours = seen.filter(|seen| is_ours(seen.as_ref(), &self.plan.cluster));
-        let Some(uid) = ours.and_then(|ours| ours.uid()) else {
-            return Ok(());
-        };
-        let key = object.key.clone();
-        self.prune(&Surplus { key, uid }).await
     }
 
     /// A name that was never seen: it may be nobody's, ours and unlabelled, or somebody else's.
@@ -171,7 +163,7 @@ impl Applier<'_> {
                 self.repair(api, object, Some(&found.metadata)).await
             }
             Some(_) => {
-                self.applied.outcome.not_owned.push(named(&object.key));
+                self.leave(&object.key);
                 Ok(())
             }
         }
@@ -233,12 +225,8 @@ impl Applier<'_> {
         }
         let name = &object.key.name;
         let result = match api.patch(name, &params, &Patch::Apply(&body)).await {
-            Err(kube::Error::Api(status))
-                if status.code == 422
-                    && seen.is_some()
-                    && matches!(Refusal::of(&status), Some(Refusal::Invalid(_))) =>
-            {
-                mend(api, name, &body).await
+            Err(kube::Error::Api(refused)) if seen.is_some() && mend::is_invalid(&refused) => {
+                mend::mend(api, name, &body, refused).await
             }
             result => result,
         };
@@ -275,6 +263,7 @@ impl Applier<'_> {
             kube::Error::Api(status) => Refusal::of(status),
             _ => None,
         };
+        self.not_made.insert(key.kind);
         let object = named(key);
         let told = |words: String| format!("{object}: {words}");
         let outcome = &mut self.applied.outcome;
@@ -336,6 +325,10 @@ impl Applier<'_> {
             kind: "Deployment",
             name: deployment.clone(),
         };
+        let seen = self.children.get(&key);
+        let Some(seen) = seen.filter(|seen| is_ours(seen.as_ref(), &self.plan.cluster)) else {
+            return Ok(());
+        };
         let scaled = |desk: &mut Desk| desk.scaled.get(deployment) == Some(resource_version);
         if self.context.desk(&self.plan.cluster.uid, scaled) {
             return Ok(()); // the caches have not shown it yet
@@ -356,7 +349,7 @@ impl Applier<'_> {
             return Ok(());
         }
         let body = json!({
-            "metadata": { "resourceVersion": resource_version },
+            "metadata": { "uid": seen.uid(), "resourceVersion": resource_version },
             "spec": { "replicas": replicas },
         });
         let params = PatchParams {
@@ -382,7 +375,7 @@ impl Applier<'_> {
                         .insert(deployment.clone(), resource_version.clone());
                     let left = Left {
                         hash: number,
-                        fingerprint: String::new(),
+                        ..Left::default()
                     };
                     desk.left.insert(scale.clone(), left);
                 });
@@ -419,16 +412,6 @@ impl Applier<'_> {
         }
         self.applied.error.get_or_insert(error);
     }
-}
-
-/// Sets an object's lists as a whole. Applying joins lists by key, so that an entry whose key somebody has changed
-/// stands beside ours, and the two may contradict each other: a Service's two ports of one name are refused.
-async fn mend(api: &Api<DynamicObject>, name: &str, body: &Value) -> kube::Result<DynamicObject> {
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    api.patch(name, &params, &Patch::Merge(body)).await
 }
 
 fn named(key: &ObjectKey) -> String {

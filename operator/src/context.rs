@@ -71,12 +71,14 @@ pub struct Desk {
 }
 
 /// What a write has left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// Of which plan.
     pub hash: String,
     /// As it was then.
     pub fingerprint: String,
+    /// The caches have shown it since.
+    pub shown: bool,
 }
 
 impl Context {
@@ -150,9 +152,30 @@ impl Desk {
         let left = Left {
             hash: hash.cloned().unwrap_or_default(),
             fingerprint: fingerprint_of(&object).to_owned(),
+            shown: false,
         };
         self.left.insert(key.clone(), left);
         self.written.insert(key.clone(), Arc::new(object));
+    }
+
+    /// The children that the caches have shown and show no longer: deleted, or without the label by which they are found.
+    pub fn hidden(&mut self, shown: &BTreeMap<ObjectKey, Arc<DynamicObject>>) -> Vec<ObjectKey> {
+        let mut hidden = Vec::new();
+        for (key, left) in &mut self.left {
+            if shown.contains_key(key) {
+                left.shown = true;
+            } else if left.shown {
+                hidden.push(key.clone());
+            }
+        }
+        hidden
+    }
+
+    /// A child that was shown is no more: it need not be looked for.
+    pub fn is_gone(&mut self, key: &ObjectKey) {
+        if let Some(left) = self.left.get_mut(key) {
+            left.shown = false;
+        }
     }
 
     /// Counts a failure, and tells how long it is to the next try. Events begin passes before that is due: however many

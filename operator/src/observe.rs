@@ -1,12 +1,13 @@
 //! Gathers everything that a decision may depend on.
 
+mod children;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chatbot_crds::settings::{ModelSource, SystemPrompt};
 use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, Settings};
 use chatbot_plan::foresight::Foresight;
-use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
     ClaimSeen, Identity, Leaving, NodeSeen, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal,
@@ -57,15 +58,17 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         });
     }
     let settings = settings(resource);
-    let children = children(&cluster, context);
+    let (children, hidden) = children::shown(&cluster, context);
     let (status, version) = last_status(resource, &cluster, context).await?;
     let now = Timestamp::now();
     let seen = |kind: &'static str| {
         children
             .iter()
             .filter(move |(key, _)| key.kind == kind)
+            .filter(|(_, object)| project::is_ours(object.as_ref(), &cluster))
             .map(|(key, object)| (key.name.clone(), object))
     };
+    let strays = children::strays(&cluster, hidden, context).await?;
     let memory = memory(&cluster, &children);
     let (pods, prometheus, nodes, claim, system_prompt) = futures::join!(
         pods(&cluster, context),
@@ -78,7 +81,8 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
     let observed = Observed {
         children: children
             .iter()
-            .map(|(key, object)| (key.clone(), project::child(object, &cluster.uid)))
+            .map(|(key, object)| (key.clone(), project::child(object.as_ref(), &cluster.uid)))
+            .chain(strays)
             .collect(),
         deployments: seen("Deployment")
             .map(|(name, object)| (name, project::deployment(object)))
@@ -195,31 +199,6 @@ pub(crate) async fn last_status(
             |found| (status_of(&found), found.resource_version()),
         )),
     }
-}
-
-fn children(cluster: &Identity, context: &Context) -> BTreeMap<ObjectKey, Arc<DynamicObject>> {
-    let cached = |kind: &'static Kind| {
-        let objects = context
-            .caches
-            .children(kind, &cluster.namespace, &cluster.name);
-        objects.into_iter().map(|object| {
-            let key = ObjectKey {
-                kind: kind.kind,
-                name: object.name_any(),
-            };
-            (key, object)
-        })
-    };
-    context.desk(&cluster.uid, |desk| {
-        KINDS
-            .iter()
-            .flat_map(cached)
-            .map(|(key, object)| {
-                let newest = desk.newest(&key, object);
-                (key, newest)
-            })
-            .collect()
-    })
 }
 
 /// What was remembered. What cannot be read is not known; it is said once per look, since it should never be.

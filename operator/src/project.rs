@@ -87,7 +87,7 @@ pub fn shrink_pod(pod: &mut Pod) {
 
 /// A child as the plan sees it.
 #[must_use]
-pub fn child(object: &DynamicObject, owner_uid: &str) -> Child {
+pub fn child(object: &impl ResourceExt, owner_uid: &str) -> Child {
     Child {
         uid: object.uid().unwrap_or_default(),
         owned: is_owned(object, owner_uid),

@@ -160,18 +160,24 @@ mod tests {
                 answers(Status::OK, r#"{"status":"success"}"#),
             )
             .route("/other/api/v1/query", answers(Status::OK, "<html>"))
-            .route("/shut/api/v1/query", answers(Status::UNAUTHORIZED, ""));
+            .route("/shut/api/v1/query", answers(Status::UNAUTHORIZED, ""))
+            .route(
+                "/moved/api/v1/query",
+                get(|| async { axum::response::Redirect::temporary("/good/api/v1/query") }),
+            );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        let asked = Prometheuses::new(reqwest::Client::new());
+        let asked = Prometheuses::new(crate::state::Reports::new().unwrap().http());
         let ask = async |path: &str| {
             let said = asked.ask(&format!("http://{address}/{path}")).await;
             said.known().cloned().unwrap()
         };
         assert_eq!(ask("good").await, PrometheusSeen::Answers);
         assert!(matches!(ask("shut").await, PrometheusSeen::Rejects(_)));
-        assert!(matches!(ask("other").await, PrometheusSeen::Unreachable(_)));
+        for path in ["other", "moved"] {
+            assert!(matches!(ask(path).await, PrometheusSeen::Unreachable(_)));
+        }
         server.abort();
         let nobody = asked.ask("http://127.0.0.1:1").await;
         assert!(matches!(

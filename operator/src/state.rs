@@ -64,6 +64,8 @@ impl Reports {
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
             .no_proxy()
+            // Whoever may make a pod would have the operator ask anywhere.
+            .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(1)
             .build()?;
         Ok(Self {

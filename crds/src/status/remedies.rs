@@ -68,7 +68,7 @@ impl Reason {
                 "see the message: an admission policy, Pod Security, a LimitRange, or a priorityClassName that is not there"
             }
             Self::ObjectInvalid => {
-                "edit the field of the spec that the named one follows from; what runs goes on as it was, and it is tried again at once after the edit"
+                "edit the field of the spec that the named one follows from; where there is none, delete the object, and it is made anew; what runs goes on as it was, and it is tried again at once after either"
             }
             Self::Contended => {
                 "have whoever the message names leave the object alone, or let the resource ask for what he wants; while somebody works on it by hand, set runStrategy to Paused"

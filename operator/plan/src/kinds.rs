@@ -125,6 +125,18 @@ pub fn order(kind: &str) -> usize {
         .unwrap_or(KINDS.len())
 }
 
+/// Whether what is of one kind may take the place of what is of the other: a way in that of another, and what pods are
+/// made of goes together.
+#[must_use]
+pub fn replaces(one: &str, other: &str) -> bool {
+    const TOGETHER: [&[&str]; 2] = [
+        &["ConfigMap", "Service", "Deployment"],
+        &["Ingress", crate::http_route::KIND],
+    ];
+    let among = |kinds: &&[&str]| kinds.contains(&one) && kinds.contains(&other);
+    one == other || TOGETHER.iter().any(among)
+}
+
 /// What to install where a kind is absent.
 #[must_use]
 pub fn provider(kind: &str) -> &'static str {
@@ -172,6 +184,13 @@ mod tests {
         assert!(order("ConfigMap") < order("Deployment"));
         assert!(order("PodDisruptionBudget") < order("Deployment"));
         assert!(order("Deployment") < order("HorizontalPodAutoscaler"));
+    }
+
+    #[test]
+    fn what_takes_the_place_of_something_waits_for_it_and_nothing_else_does() {
+        assert!(replaces("HTTPRoute", "Ingress") && replaces("Ingress", "Ingress"));
+        assert!(replaces("Deployment", "ConfigMap"));
+        assert!(!replaces("Deployment", "Ingress") && !replaces("NetworkPolicy", "Service"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, 
 use kube_core::Resource;
 use serde_json::Value;
 
+use crate::http_route;
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::proposal::Component;
@@ -31,6 +32,29 @@ pub struct Rendered {
     pub revision: Option<String>,
     /// The object.
     pub manifest: Value,
+}
+
+impl Rendered {
+    /// The objects that it acts on or sends to by their names alone, whoever has them.
+    #[must_use]
+    pub fn relies_on(&self, cluster: &Identity) -> Vec<ObjectKey> {
+        let of = |kind, components: &[Component]| {
+            let names = components.iter().map(|one| names::workload(cluster, *one));
+            names.map(|name| ObjectKey { kind, name }).collect()
+        };
+        match (self.key.kind, self.component) {
+            ("HorizontalPodAutoscaler", Some(component)) => of("Deployment", &[component]),
+            ("Ingress" | http_route::KIND, _) => of("Service", &[Component::Adapters]),
+            ("Deployment", Some(Component::Adapters)) => {
+                of("Service", &[Component::Broker, Component::Store])
+            }
+            ("Deployment", Some(Component::Workers)) => of(
+                "Service",
+                &[Component::Broker, Component::Store, Component::Inference],
+            ),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What the objects are completed with.

@@ -1,0 +1,39 @@
+//! Names that somebody else has taken.
+
+use chatbot_plan::proposal::Surplus;
+use chatbot_plan::render::Rendered;
+use chatbot_plan::world::ObjectKey;
+use kube::ResourceExt;
+
+use super::{Applier, named};
+use crate::error::Error;
+use crate::project::is_ours;
+
+impl Applier<'_> {
+    /// An object of somebody else is named and not touched.
+    pub(super) fn leave(&mut self, key: &ObjectKey) {
+        self.applied.outcome.not_owned.push(named(key));
+        self.foreign.insert(key.clone());
+        self.not_made.insert(key.kind);
+    }
+
+    /// Whether an object acts on, or sends to, one of somebody else: that goes by names alone.
+    pub(super) fn is_led_astray(&self, object: &Rendered) -> bool {
+        let mut needed = object.relies_on(&self.plan.cluster).into_iter();
+        needed.any(|key| self.foreign.contains(&key))
+    }
+
+    /// What would reach an object of somebody else is not made, and goes if it is there. What runs goes on as it was.
+    pub(super) async fn keep_off(&mut self, object: &Rendered) -> Result<(), Error> {
+        self.not_made.insert(object.key.kind);
+        let seen = self.children.get(&object.key);
+        let ours = seen.filter(|seen| is_ours(seen.as_ref(), &self.plan.cluster));
+        match ours.and_then(|ours| ours.uid()) {
+            Some(uid) if object.revision.is_none() => {
+                let key = object.key.clone();
+                self.prune(&Surplus { key, uid }).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
