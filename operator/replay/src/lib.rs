@@ -16,6 +16,7 @@ pub mod play;
 pub mod queue;
 pub mod scenario;
 pub mod sight;
+pub mod sizing;
 pub mod trace;
 
 pub use play::play;

@@ -63,7 +63,7 @@ impl Replay {
                 left_out: 0,
                 fill_percent: None,
                 percentile: None,
-                standby: 0,
+                standby: Some(0),
             },
             spot: self.spot(days)?,
             bounds: self.bounds()?,
