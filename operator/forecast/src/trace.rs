@@ -10,6 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 /// The most slots that a trace may span: ten years of minutes.
 const LONGEST: usize = 5_300_000;
 
+/// The largest value that is believed: more is a mistake of units.
+const HIGHEST: f64 = 1e18;
+
 /// A series on a regular grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
@@ -265,6 +268,9 @@ fn value_of(text: &str, reading: &Reading) -> Result<Option<f64>, &'static str> 
     match text.parse::<f64>() {
         Ok(value) if value.is_nan() => Ok(None),
         Ok(value) if !value.is_finite() => Err("give a finite number, or nothing for a gap"),
+        Ok(value) if value > HIGHEST => {
+            Err("it is out of range; give the values in a larger unit, at most 1e18")
+        }
         Ok(value) if value < 0.0 => {
             Err("load cannot be negative; give a rate, a count, or nothing for a gap")
         }

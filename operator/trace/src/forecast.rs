@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::chart::{Bars, Body, Clock, Layer, Mark, Panel, Picture, colour};
 use crate::file::Source;
-use crate::table::{duration, percent, table};
+use crate::table::{duration, percent, ratio, table};
 
 /// Shows how well a recorded load would have been forecast.
 #[derive(Args, Clone, Debug)]
@@ -71,6 +71,7 @@ impl Forecast {
         let settings = Settings::new(series.step, steps(self.ahead, series.step)?).in_zone(zone);
         let days = series.values.len() / settings.steps_of_a_day();
         let test_days = match self.test_days {
+            Some(0) => bail!("--test-days 0: give 1 or more, or leave it out"),
             Some(days) => days as usize,
             None => days.div_ceil(3).clamp(1, 7),
         };
@@ -143,7 +144,7 @@ fn row(quality: &Quality, step: u32) -> Vec<String> {
         percent(quality.last_value),
         percent(quality.seasonal_naive),
         percent(quality.holt_winters),
-        format!("{:.3}", quality.wape / quality.last_value),
+        ratio(quality.wape, quality.last_value),
         percent(quality.pinball90),
         percent(quality.coverage90),
         percent(quality.coverage10),

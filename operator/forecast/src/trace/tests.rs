@@ -79,6 +79,7 @@ fn what_is_no_load_is_refused_with_its_remedy() {
         told("t,v\n0,1\n600,-2\n", &reading(600)).contains("value \"-2\": load cannot be negative")
     );
     assert!(told("t,v\n0,1\n600,inf\n", &reading(600)).contains("give a finite number"));
+    assert!(told("t,v\n0,1\n600,1e308\n", &reading(600)).contains("at most 1e18"));
     assert!(
         told("t,v\n0,1\nnoon,1\n", &reading(600))
             .contains("value \"noon\": give seconds, or a date and time")
