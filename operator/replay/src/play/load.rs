@@ -125,16 +125,18 @@ impl Game<'_> {
         }
     }
 
-    /// What is expected of the end of the forecast, when it is the planner who decides.
+    /// What is expected of the end of the lead, when it is the planner who decides.
     fn expected(&self) -> Option<Expected> {
-        self.scenario.foresight.prewarm.as_ref()?;
+        let asked = self.scenario.foresight.prewarm.as_ref()?;
         let learned = self.world.memory.foresight.learned.as_ref()?;
         let forecast = learned.forecaster.forecast().ok()?;
-        let last = forecast.steps.last()?;
+        let lead = asked.lead_time.as_secs() / asked.step.as_secs().max(1);
+        let order = usize::try_from(lead).ok()?.max(1) - 1;
+        let step = forecast.steps.get(order)?;
         Some(Expected {
-            at: last.at.as_second(),
-            point: last.point,
-            band: (*last.quantiles.first()?, *last.quantiles.last()?),
+            at: step.at.as_second(),
+            point: step.point,
+            band: (*step.quantiles.first()?, *step.quantiles.last()?),
         })
     }
 

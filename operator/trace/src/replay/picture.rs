@@ -1,7 +1,7 @@
 //! The picture of a replay: load and what was expected of it, instances, nodes by use, what they cost, what was lent.
 
 use chatbot_replay::own::{Asked, Played};
-use chatbot_replay::scenario::Point;
+use chatbot_replay::scenario::{Expected, Point};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -26,7 +26,7 @@ pub(super) fn of(name: &str, begin: Timestamp, asked: &Asked, played: &Played) -
     let (ours, theirs) = (canvas(&planner.curve), canvas(&alone.curve));
     let mut panels = vec![
         ours.panel(
-            "Load, and what was expected of it before",
+            "Load, and what was expected of it 30 minutes before",
             "requests a second",
             220.0,
             load(&ours),
@@ -92,12 +92,15 @@ fn paid(point: &Point) -> f64 {
 /// The load over the band that was expected of it. What is expected of times after the end is left out.
 fn load(canvas: &Canvas<'_>) -> Vec<Layer> {
     let end = canvas.points.last().map_or(0, |point| point.at);
-    let expected = || {
-        let all = canvas.points.iter().filter_map(|point| point.expected);
-        all.filter(|expected| expected.at <= end)
-    };
-    let band = expected().map(|it| (canvas.time(it.at), Some(it.band)));
-    let line = expected().map(|it| (canvas.time(it.at), Some(it.point)));
+    let all = canvas.points.iter().filter_map(|point| point.expected);
+    let mut expected: Vec<Expected> = all.filter(|expected| expected.at <= end).collect();
+    expected.dedup_by_key(|expected| expected.at);
+    let band = expected
+        .iter()
+        .map(|it| (canvas.time(it.at), Some(it.band)));
+    let line = expected
+        .iter()
+        .map(|it| (canvas.time(it.at), Some(it.point)));
     vec![
         layer(
             "5 to 95 %",
@@ -143,16 +146,13 @@ fn uses(canvas: &Canvas<'_>) -> Vec<Layer> {
             .zip(&below)
             .map(|(point, below)| below + f64::from(of(point)))
             .collect();
-        let room = below.iter().copied().zip(above.iter().copied());
-        let points = canvas.points.iter().zip(room);
+        let rooms: Vec<(f64, f64)> = below.iter().copied().zip(above.iter().copied()).collect();
         layers.push(layer(
             name,
             colour,
             Mark::Band {
                 opacity: 0.6,
-                points: points
-                    .map(|(point, room)| (canvas.time(point.at), Some(room)))
-                    .collect(),
+                points: canvas.changes(&rooms),
             },
         ));
         below = above;
@@ -164,12 +164,19 @@ fn uses(canvas: &Canvas<'_>) -> Vec<Layer> {
 fn lent(canvas: &Canvas<'_>) -> Vec<Layer> {
     let mut hours = 0.0;
     let mut before = None;
-    let sums = canvas.points.iter().map(|point| {
+    let all = canvas.points.iter().map(|point| {
         let passed = before.map_or(0, |before| point.at - before);
         before = Some(point.at);
         hours += f64::from(point.lent) * passed as f64 / 3600.0;
         (canvas.time(point.at), Some((0.0, hours)))
     });
+    let all: Vec<_> = all.collect();
+    let last = all.len().saturating_sub(1);
+    // It rises so evenly that a point in six shows it.
+    let shown = all.into_iter().enumerate();
+    let sums = shown
+        .filter(|(order, _)| order % 6 == 0 || *order == last)
+        .map(|(_, point)| point);
     vec![layer(
         "hours lent",
         colour::THIRD,
@@ -191,6 +198,19 @@ fn layer(name: &str, colour: &'static str, mark: Mark) -> Layer {
 impl Canvas<'_> {
     fn time(&self, at: i64) -> Timestamp {
         Timestamp::from_second(self.midnight + at).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The moments at which something begins or ends to be so.
+    fn changes(&self, rooms: &[(f64, f64)]) -> Vec<(Timestamp, Option<(f64, f64)>)> {
+        let is_new = |order: &usize| {
+            let here = rooms.get(*order);
+            *order == 0 || rooms.get(order - 1) != here || rooms.get(order + 1) != here
+        };
+        let points = self.points.iter().zip(rooms).enumerate();
+        points
+            .filter(|(order, _)| is_new(order))
+            .map(|(_, (point, room))| (self.time(point.at), Some(*room)))
+            .collect()
     }
 
     fn stairs(&self, name: &str, colour: &'static str, of: fn(&Point) -> f64) -> Layer {
