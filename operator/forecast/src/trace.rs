@@ -60,6 +60,11 @@ pub enum InvalidTrace {
         "failed to read it as CSV: {0}; give a table with a header line and as many fields in every line"
     )]
     Csv(String),
+    /// The first line is a row.
+    #[error(
+        "line 1, {0:?}: it has numbers alone; give a header line with the names of the columns"
+    )]
+    NoHeader(String),
     /// There are not enough columns.
     #[error(
         "it has the columns {columns:?}: give a table with a column of times and one of values"
@@ -174,6 +179,11 @@ fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
         .delimiter(delimiter(bytes))
         .from_reader(bytes);
     let header = table.headers().map_err(malformed)?.clone();
+    if !header.is_empty() && header.iter().all(|name| name.parse::<f64>().is_ok()) {
+        return Err(InvalidTrace::NoHeader(
+            header.iter().collect::<Vec<_>>().join(","),
+        ));
+    }
     let time = column(&header, reading.time.as_deref(), 0)?;
     let value = column(&header, reading.value.as_deref(), 1)?;
     let mut rows: Vec<Row> = Vec::new();

@@ -1,5 +1,6 @@
 //! `forecast`: how good the forecast of a recorded load would have been, as a table and a picture.
 
+use std::io::stdout;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::chart::{Bars, Body, Clock, Layer, Mark, Panel, Picture, colour};
-use crate::file::Source;
+use crate::file::{Source, say};
 use crate::table::{duration, percent, ratio, table};
 
 /// Shows how well a recorded load would have been forecast.
@@ -51,12 +52,12 @@ impl Forecast {
         let task = self.task()?;
         let found = backtest(&task.series, &task.settings, task.test)
             .with_context(|| format!("failed to forecast {}", self.source.trace.display()))?;
-        print!("{}", told(&task, &found));
+        say(stdout(), &told(&task, &found))?;
         let path = self.picture.clone();
         let path = path.unwrap_or_else(|| PathBuf::from(format!("forecast-{}.svg", task.name)));
         std::fs::write(&path, picture(&task, &found).svg())
             .with_context(|| format!("failed to write the picture {}", path.display()))?;
-        println!("\nThe picture: {}", path.display());
+        say(stdout(), &format!("\nThe picture: {}\n", path.display()))?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 mod picture;
 
+use std::io::stdout;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -13,7 +14,7 @@ use chatbot_replay::sight;
 use chatbot_replay::trace::{SpotTrace, Trace};
 use clap::Args;
 
-use crate::file::{Source, bytes};
+use crate::file::{Source, bytes, say};
 use crate::table::{percent, table};
 
 /// Days that are played when nobody says how many, and the most.
@@ -76,13 +77,13 @@ impl Replay {
             asked.capacity.unwrap_or_default()
         );
         let played = play(&asked).with_context(|| format!("failed to play {name}"))?;
-        print!("{}", told(&name, days, &asked, &played));
+        say(stdout(), &told(&name, days, &asked, &played))?;
         let path = self.picture.clone();
         let path = path.unwrap_or_else(|| PathBuf::from(format!("replay-{name}.svg")));
         let drawn = picture::of(&name, begin, &asked, &played).svg();
         std::fs::write(&path, drawn)
             .with_context(|| format!("failed to write the picture {}", path.display()))?;
-        println!("\nThe picture: {}", path.display());
+        say(stdout(), &format!("\nThe picture: {}\n", path.display()))?;
         Ok(())
     }
 
