@@ -31,6 +31,12 @@ pub struct Replay {
     /// every node is on-demand.
     #[arg(long, value_name = "FILE")]
     pub spot_trace: Option<PathBuf>,
+    /// Seconds between the notice and the end of a spot node.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(i64).range(0..=3600))]
+    pub notice: i64,
+    /// What chance is made from: which of a zone's nodes are taken.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// A `ChatBotCluster` of which minReplicas and maxReplicas are used. Absent: 5 to 40 instances.
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
@@ -66,6 +72,8 @@ impl Replay {
                 standby: Some(0),
             },
             spot: self.spot(days)?,
+            notice: self.notice,
+            seed: self.seed,
             bounds: self.bounds()?,
             capacity: self.capacity,
         };
@@ -210,6 +218,8 @@ mod tests {
                 columns: crate::file::Columns::default(),
             },
             spot_trace: None,
+            notice: 120,
+            seed: 1,
             cluster: None,
             capacity: None,
             days,

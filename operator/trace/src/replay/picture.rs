@@ -301,6 +301,8 @@ mod tests {
                 standby: Some(0),
             },
             spot: spot.then(|| SpotTrace::parse("0,a,3\n").unwrap()),
+            notice: 120,
+            seed: 1,
             bounds: (1, 20),
             capacity: None,
         };
