@@ -113,14 +113,15 @@ impl Ahead {
         }
     }
 
-    /// The time of the oldest waiting prediction has come: learns from it. Gives the error of the members together, in
-    /// units of the usual one.
-    pub(crate) fn observe(&mut self, log: Option<f64>, scale: &Scale, day: f64) -> Option<f64> {
+    /// The time of the oldest waiting prediction has come: learns from it.
+    pub(crate) fn observe(&mut self, log: Option<f64>, scale: &Scale, day: f64) {
         if self.waiting.len() < usize::from(self.steps) {
-            return None;
+            return;
         }
-        let kept = self.waiting.pop_front()?;
-        let log = log?;
+        let kept = self.waiting.pop_front();
+        let (Some(kept), Some(log)) = (kept, log) else {
+            return;
+        };
         let target = log - kept.base();
         let recent = (RECENT * day).max(SHORTEST);
         self.reach[0] = (self.reach[0] * (1.0 - 1.0 / (MEMORIES[0] * day))).max(target.abs());
@@ -129,10 +130,8 @@ impl Ahead {
         }
         self.weights.observe(kept.members(), target, recent);
         self.score.observe(&kept, log, scale, recent);
-        let surprise = (target - kept.combined()) / self.conformal.usual();
         self.conformal
             .observe(target - kept.issued(), kept.errors(), recent);
-        Some(surprise)
     }
 
     /// Predicts from features; `trusted` says whether the members are used, or the last value in their place.

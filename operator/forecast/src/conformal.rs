@@ -53,11 +53,6 @@ impl Conformal {
         }
     }
 
-    /// The usual absolute error, formed over a day.
-    pub(crate) fn usual(&self) -> f64 {
-        self.usual[1]
-    }
-
     /// Errors of each level to expect, rising.
     pub(crate) fn errors(&self) -> [f64; QUANTILES.len()] {
         let usual = (self.usual[0] * self.usual[1]).sqrt();

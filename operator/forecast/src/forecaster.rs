@@ -12,7 +12,7 @@ use crate::settings::{InvalidSettings, Settings};
 use crate::skill::Skill;
 
 /// The version of the stored form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What was learned from a series: a value of bounded size, stored with serde.
 ///

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ahead::{Ahead, Expected};
 use crate::features::Features;
-use crate::guard::Guard;
+use crate::guard::{Differences, Guard};
 use crate::history::History;
 use crate::member::{HoltWinters, HourProfile, Level, Past, Shares};
 use crate::packed;
@@ -147,25 +147,26 @@ impl Learned {
             self.scale.observe(value, SCALE * day);
         }
         let log = value.map(|value| self.scale.log(value));
-        let mut changed = false;
-        for (order, ahead) in self.ahead.iter_mut().enumerate() {
-            if let Some(surprise) = ahead.observe(log, &self.scale, day)
-                && order == 0
-            {
-                changed = self.guard.observe(surprise);
-            }
-        }
-        if changed {
-            self.changes = self.changes.saturating_add(1);
-            self.ahead
-                .iter_mut()
-                .for_each(|ahead| ahead.forget(KEPT_AT_A_CHANGE));
+        for ahead in &mut self.ahead {
+            ahead.observe(log, &self.scale, day);
         }
         let past = Past {
             settings,
             history,
             scale: &self.scale,
         };
+        let from = |days| Some(log? - past.days_before(newest, days)?);
+        let differences = Differences {
+            day: from(1),
+            week: from(7),
+        };
+        let slots = u32::try_from(settings.steps_of_a_day()).unwrap_or(u32::MAX);
+        if self.guard.observe(differences, slots) {
+            self.changes = self.changes.saturating_add(1);
+            for ahead in &mut self.ahead {
+                ahead.forget(KEPT_AT_A_CHANGE);
+            }
+        }
         self.simple.observe(newest, log, &past);
         let trusted = matches!(self.skill(settings), Skill::BetterThanLastValue { .. });
         for ahead in &mut self.ahead {

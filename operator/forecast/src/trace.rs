@@ -10,6 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 /// The most slots that a trace may span: ten years of minutes.
 const LONGEST: usize = 5_300_000;
 
+/// The largest value that is believed: more is a mistake of units.
+const HIGHEST: f64 = 1e18;
+
 /// A series on a regular grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
@@ -57,6 +60,11 @@ pub enum InvalidTrace {
         "failed to read it as CSV: {0}; give a table with a header line and as many fields in every line"
     )]
     Csv(String),
+    /// The first line is a row.
+    #[error(
+        "line 1, {0:?}: it has numbers alone; give a header line with the names of the columns"
+    )]
+    NoHeader(String),
     /// There are not enough columns.
     #[error(
         "it has the columns {columns:?}: give a table with a column of times and one of values"
@@ -171,6 +179,11 @@ fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
         .delimiter(delimiter(bytes))
         .from_reader(bytes);
     let header = table.headers().map_err(malformed)?.clone();
+    if !header.is_empty() && header.iter().all(|name| name.parse::<f64>().is_ok()) {
+        return Err(InvalidTrace::NoHeader(
+            header.iter().collect::<Vec<_>>().join(","),
+        ));
+    }
     let time = column(&header, reading.time.as_deref(), 0)?;
     let value = column(&header, reading.value.as_deref(), 1)?;
     let mut rows: Vec<Row> = Vec::new();
@@ -265,6 +278,9 @@ fn value_of(text: &str, reading: &Reading) -> Result<Option<f64>, &'static str> 
     match text.parse::<f64>() {
         Ok(value) if value.is_nan() => Ok(None),
         Ok(value) if !value.is_finite() => Err("give a finite number, or nothing for a gap"),
+        Ok(value) if value > HIGHEST => {
+            Err("it is out of range; give the values in a larger unit, at most 1e18")
+        }
         Ok(value) if value < 0.0 => {
             Err("load cannot be negative; give a rate, a count, or nothing for a gap")
         }

@@ -15,6 +15,16 @@ pub enum Decision {
         /// The version that was looked at.
         resource_version: String,
     },
+    /// A pod that was detached counts for its Deployment again, which lets the one go that was to take its place: it
+    /// takes waiting ones first.
+    Attach {
+        /// The pod.
+        pod: String,
+        /// Its identity.
+        uid: String,
+        /// The version that was looked at.
+        resource_version: String,
+    },
     /// A pod is deleted.
     Delete {
         /// The pod.

@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Nodes of the service in it; half of what there ever was when absent.
     #[arg(long)]
     pub nodes: Option<u32>,
-    /// Standby nodes; 2 for `elasticity` and 4 for `spot` when absent.
+    /// Standby nodes. Absent: for `elasticity` as many as the largest rise of the days before needs, for `spot` 4.
     #[arg(long)]
     pub standby: Option<u32>,
     /// Seconds for which a node is empty before it is let go.

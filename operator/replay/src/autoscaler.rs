@@ -5,6 +5,9 @@
 //! count: at a scale-down as if they used all that they request, at a scale-up as if they used nothing; and when that
 //! turns the direction round, nothing is done. `--horizontal-pod-autoscaler-sync-period` 15 s, `-tolerance` 0.1,
 //! `-downscale-stabilization` 300 s, all defaults. Up: at most double or 4 more in 15 s, whichever is more.
+//!
+//! Left out: several metrics, metrics that come late or not at all, behaviour other than the default, and the minute
+//! that the metrics server averages over: use is seen as it was in the 15 s before the look.
 
 use std::collections::VecDeque;
 

@@ -91,8 +91,8 @@ pub struct Series {
     pub fill_percent: Option<u32>,
     /// The percentile that is prepared for; the planner's own choice when absent.
     pub percentile: Option<u8>,
-    /// Standby nodes.
-    pub standby: u32,
+    /// Standby nodes; what the days before the part ask for when absent.
+    pub standby: Option<u32>,
 }
 
 impl Series {

@@ -1,4 +1,4 @@
-//! Nodes, pods and training, as far as time and capacity go.
+//! Nodes and pods, as far as time and capacity go.
 //!
 //! - A node holds [`SLOTS`] instances: 8 CPU and 32 GB. One that is asked for has the model in memory after the cold
 //!   start; an instance on it is ready then, and on one that has it already after the warm start.
@@ -8,8 +8,15 @@
 //!   does so at once (`consolidateAfter`, 0 s), where that is set.
 //! - Pods are taken away waiting ones first, then the youngest, as a ReplicaSet does.
 //! - A pod that waits while training has slots gets one after the training's grace, as preemption by priority does.
+//!
+//! Left out: nodes of several sizes, pods that crash or fail to start, images that are pulled, a network that slows a
+//! download for all, volumes, topology rules, and an API server that takes its time. A warm node stays warm.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::jobs::Job;
 
 /// Instances of a node.
 pub const SLOTS: usize = 4;
@@ -27,8 +34,8 @@ pub struct Node {
     pub tainted: bool,
     /// Since when it has no instance.
     pub idle_since: i64,
-    /// Slots that training has.
-    pub lent: usize,
+    /// What training runs on it, a slot each.
+    pub jobs: Vec<Job>,
     /// Slots that training gives back, and when.
     pub returning: Vec<i64>,
 }
@@ -61,6 +68,21 @@ pub struct Times {
     pub grace: i64,
     /// How long a node is empty before it is let go.
     pub idle: i64,
+}
+
+/// Nodes by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Uses {
+    /// With instances; they stay.
+    pub on_demand: u32,
+    /// With instances; they can be taken back.
+    pub spot: u32,
+    /// With training alone.
+    pub training: u32,
+    /// With nothing: they wait, or start.
+    pub waiting: u32,
+    /// About to be taken.
+    pub leaving: u32,
 }
 
 /// Placeholders that wait for a node.
@@ -96,7 +118,11 @@ pub struct Fleet {
     pub longest_wait: i64,
     /// Slots taken back from training by force.
     pub preempted: u32,
-    next: u32,
+    /// Jobs that the planner has stopped.
+    pub stopped: u32,
+    /// Seconds of training's work that were lost: done since the last checkpoint, on each slot.
+    pub wasted: i64,
+    pub(crate) next: u32,
 }
 
 impl Fleet {
@@ -117,7 +143,7 @@ impl Fleet {
             deadline: None,
             tainted: false,
             idle_since: now,
-            lent: 0,
+            jobs: Vec::new(),
             returning: Vec::new(),
         };
         self.next += 1;
@@ -135,8 +161,10 @@ impl Fleet {
     }
 
     /// A node is gone, with all that is on it.
-    pub fn lose(&mut self, node: u32) {
-        self.nodes.remove(&node);
+    pub fn lose(&mut self, now: i64, node: u32) {
+        let jobs = self.nodes.remove(&node).map(|node| node.jobs);
+        let jobs = jobs.into_iter().flatten();
+        self.wasted += jobs.map(|job| now - job.checkpoint).sum::<i64>();
         self.pods.retain(|pod| pod.node != Some(node));
     }
 
@@ -179,7 +207,7 @@ impl Fleet {
             return 0;
         };
         let pods = self.pods.iter().filter(|pod| pod.node == Some(id)).count();
-        SLOTS.saturating_sub(pods + node.lent + node.returning.len())
+        SLOTS.saturating_sub(pods + node.jobs.len() + node.returning.len())
     }
 
     /// Gives waiting pods their places. Returns how many wait on.
@@ -197,6 +225,8 @@ impl Fleet {
             if self.pods[index].node.is_some() {
                 continue;
             }
+            // What waits counts while it does, also when it is withdrawn before it has a place.
+            self.longest_wait = self.longest_wait.max(now - self.pods[index].created);
             let base = self.pods[index].base;
             let place = free
                 .iter()
@@ -224,59 +254,10 @@ impl Fleet {
             *free.entry(id).or_default() -= 1;
             let warm_at = self.nodes.get(&id).map_or(now, |node| node.warm_at);
             let pod = &mut self.pods[index];
-            self.longest_wait = self.longest_wait.max(now - pod.created);
             pod.node = Some(id);
             pod.ready_at = warm_at.max(now + self.times.warm);
         }
         waiting
-    }
-
-    /// Takes slots back from training for pods that wait: those that are not on their way back already.
-    pub fn preempt(&mut self, now: i64, waiting: usize) {
-        let coming: usize = self.nodes.values().map(|node| node.returning.len()).sum();
-        let at = now + self.times.grace;
-        for _ in coming..waiting {
-            let Some(node) = self
-                .nodes
-                .values_mut()
-                .find(|node| node.lent > 0 && !node.tainted)
-            else {
-                return;
-            };
-            node.lent -= 1;
-            node.returning.push(at);
-            self.preempted += 1;
-        }
-    }
-
-    /// Training may have so many slots: it takes free ones, and gives back what is too much within `grace` seconds.
-    pub fn lend(&mut self, now: i64, slots: usize, grace: i64) {
-        let mut lent: usize = self.lent();
-        let ids: Vec<u32> = self.nodes.keys().copied().collect();
-        for id in &ids {
-            let free = self.free(*id);
-            let Some(node) = self.nodes.get_mut(id) else {
-                continue;
-            };
-            if lent > slots {
-                let back = (lent - slots).min(node.lent);
-                node.lent -= back;
-                node.returning
-                    .extend(std::iter::repeat_n(now + grace, back));
-                lent -= back;
-            }
-            if lent < slots && !node.tainted && node.deadline.is_none() && node.warm_at <= now {
-                let more = (slots - lent).min(free);
-                node.lent += more;
-                lent += more;
-            }
-        }
-    }
-
-    /// Slots that training has.
-    #[must_use]
-    pub fn lent(&self) -> usize {
-        self.nodes.values().map(|node| node.lent).sum()
     }
 
     /// Lets empty nodes go but for those that placeholders hold: so many spot nodes, and of the rest so many of any
@@ -284,14 +265,16 @@ impl Fleet {
     pub fn tidy(&mut self, now: i64, any: usize, spot: usize) -> Placeholders {
         let busy: BTreeSet<u32> = self.pods.iter().filter_map(|pod| pod.node).collect();
         for (id, node) in &mut self.nodes {
-            if busy.contains(id) || node.lent > 0 {
+            if busy.contains(id) || !node.jobs.is_empty() {
                 node.idle_since = now;
             }
         }
         let (idle_spot, idle_on_demand): (Vec<u32>, Vec<u32>) = self
             .nodes
             .iter()
-            .filter(|(id, node)| !busy.contains(id) && node.lent == 0 && node.deadline.is_none())
+            .filter(|(id, node)| {
+                !busy.contains(id) && node.jobs.is_empty() && node.deadline.is_none()
+            })
             .map(|(id, _)| *id)
             .partition(|id| self.nodes.get(id).is_some_and(|node| node.zone.is_some()));
         let spare = idle_spot.len().saturating_sub(spot);
@@ -322,6 +305,26 @@ impl Fleet {
     #[must_use]
     pub fn ready(&self, now: i64) -> u32 {
         count(self.pods.iter().filter(|pod| pod.ready_at <= now).count())
+    }
+
+    /// What the nodes are for.
+    #[must_use]
+    pub fn uses(&self) -> Uses {
+        let busy: BTreeSet<u32> = self.pods.iter().filter_map(|pod| pod.node).collect();
+        let mut uses = Uses::default();
+        for (id, node) in &self.nodes {
+            let of = match node {
+                Node {
+                    deadline: Some(_), ..
+                } => &mut uses.leaving,
+                Node { zone: None, .. } if busy.contains(id) => &mut uses.on_demand,
+                _ if busy.contains(id) => &mut uses.spot,
+                Node { jobs, .. } if !jobs.is_empty() => &mut uses.training,
+                _ => &mut uses.waiting,
+            };
+            *of += 1;
+        }
+        uses
     }
 
     /// Nodes that can be taken back, and others.

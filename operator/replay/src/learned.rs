@@ -1,4 +1,5 @@
-//! What the planner knows from the days before the part that is played: it has been looking on.
+//! What the planner knows from the days before the part that is played: it has been looking on. Left out: that it learns
+//! the capacity of an instance and its cold start by and by; it knows both.
 
 use chatbot_forecast::{Forecaster, Settings};
 use chatbot_plan::outlook;

@@ -111,7 +111,7 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
             left_out: arguments.left_out,
             fill_percent: arguments.fill,
             percentile: arguments.percentile,
-            standby: arguments.standby.unwrap_or(2),
+            standby: arguments.standby,
         }]);
     }
     let folder = &arguments.data;
@@ -132,7 +132,7 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
                 left_out: arguments.left_out,
                 fill_percent: arguments.fill,
                 percentile: arguments.percentile,
-                standby: arguments.standby.unwrap_or(2),
+                standby: arguments.standby,
             })
         })
         .collect()

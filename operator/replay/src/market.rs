@@ -4,6 +4,9 @@
 //! ours is among them as likely as any other: a small share of a large market loses a small share of every reclaim. (To
 //! lose nothing as long as less is held than there is would be kinder than any market.) Never more is held than there
 //! is. A reclaim is announced so many seconds before.
+//!
+//! Left out: prices that move, kinds of machines, rebalance recommendations, notices that are taken back or never come,
+//! and what others do when we ask for more.
 
 use std::collections::BTreeMap;
 

@@ -19,6 +19,10 @@ pub struct Asked {
     pub series: Series,
     /// Spot capacity.
     pub spot: Option<SpotTrace>,
+    /// Seconds between a notice and the end of a spot node.
+    pub notice: i64,
+    /// What chance is made from: which nodes are taken.
+    pub seed: u64,
     /// Fewest and most instances.
     pub bounds: (u32, u32),
     /// Requests a second of one instance; none: as many as make the peak need the most instances.
@@ -107,8 +111,8 @@ fn scenario(
                 .collect();
             Spots {
                 trace,
-                notice: 120,
-                seed: 1,
+                notice: asked.notice,
+                seed: asked.seed,
             }
         }),
         bounds: asked.bounds,
@@ -122,5 +126,39 @@ fn scenario(
         part,
         times: Times::default(),
         curve: Some(300),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Trace;
+
+    #[test]
+    fn the_notice_and_the_seed_are_those_that_were_asked_for() {
+        let asked = Asked {
+            series: Series {
+                name: "load".to_owned(),
+                trace: Trace {
+                    step: 3600,
+                    values: vec![Some(1.0); 48],
+                },
+                step: 3600,
+                days: 1,
+                left_out: 0,
+                fill_percent: None,
+                percentile: None,
+                standby: None,
+            },
+            spot: Some(SpotTrace::parse("0,a,3\n").unwrap()),
+            notice: 15,
+            seed: 7,
+            bounds: (1, 8),
+            capacity: None,
+        };
+        let scenario = scenario(&asked, 1.0, 2, Foresight::default(), PLAIN);
+        let spots = scenario.spot.unwrap();
+        assert_eq!((spots.notice, spots.seed), (15, 7));
+        assert_eq!(spots.trace.changes.keys().next(), Some(&86_400));
     }
 }

@@ -17,18 +17,24 @@ use crate::learned;
 use crate::market::Market;
 use crate::queue::Queue;
 use crate::scenario::{Lending, Outcome, Policy, Scenario};
-use crate::sight::{self, Unusable};
+use crate::sight::{self, SLOT, Unusable};
 
 /// Seconds of one step: the shortest time that matters, a notice, is three of them.
 const TICK: i64 = 5;
 /// Seconds between two looks of the planner when nothing happens. (On a cluster it is 15; nothing it decides at rest
 /// changes within a minute.)
 const LOOK: i64 = 60;
+/// Seconds between two looks of the planner while a job writes a checkpoint that it was asked for.
+const WRITING: i64 = 15;
 /// Seconds between two looks of the autoscaler of nodes (the cluster autoscaler's `--scan-interval`).
 const SCAN: i64 = 10;
-/// What one slot of a node is to a quota: a quarter of 90 % of it.
-const SLOT_CPU_MILLI: u64 = 1800;
-const SLOT_MEMORY: u64 = ((32 << 30) / 100 * 90 / 4) >> 20 << 20;
+
+/// Whether a replacement can be ready within a notice: a warm start, a look at the notice and one at the replacement.
+/// Where it cannot, no floor is counted as broken.
+#[must_use]
+pub fn is_in_time(notice: i64, warm: i64) -> bool {
+    notice >= warm + 2 * TICK
+}
 
 /// Plays a scenario.
 pub fn play(scenario: &Scenario) -> Result<Outcome, Unusable> {
@@ -163,7 +169,8 @@ impl<'a> Game<'a> {
         }
         let moving = self.fleet.pods.iter().any(|pod| pod.leaving);
         let measured = self.measure(now);
-        if noticed || moving || measured || now >= self.next_look {
+        let writing = now % WRITING == 0 && self.fleet.is_writing();
+        if noticed || moving || measured || writing || now >= self.next_look {
             self.decide(now)?;
             self.next_look = (now / LOOK + 1) * LOOK;
         }
@@ -176,10 +183,12 @@ impl<'a> Game<'a> {
     }
 
     fn decide(&mut self, now: i64) -> Result<(), Unusable> {
+        self.fleet.train(now);
         if let Policy::Plain { lending, spare, .. } = self.scenario.policy {
             self.placeholders = spare;
             self.quota = self.lending(now, lending);
-            self.fleet.lend(now, self.quota, self.fleet.times.grace);
+            self.fleet.cut_jobs(now, self.quota);
+            self.fleet.start_jobs(now, self.quota);
             return Ok(());
         }
         if let Policy::Foreseeing { ahead } = self.scenario.policy {
@@ -199,7 +208,7 @@ impl<'a> Game<'a> {
         }
         if self.scenario.foresight.training.is_some() {
             self.world.observed.signals.jobs = Signal::Known {
-                value: Vec::new(),
+                value: sight::jobs(&self.fleet)?,
                 at: self.world.now,
             };
         }
@@ -222,10 +231,12 @@ impl<'a> Game<'a> {
 
     fn carry_out(&mut self, now: i64, decision: &Decision) {
         match decision {
-            Decision::Detach { pod, .. } => {
+            Decision::Detach { pod, .. } | Decision::Attach { pod, .. } => {
                 let pod = sight::number(pod);
                 for it in &mut self.fleet.pods {
-                    it.leaving |= Some(it.id) == pod;
+                    if Some(it.id) == pod {
+                        it.leaving = matches!(decision, Decision::Detach { .. });
+                    }
                 }
             }
             Decision::Delete { pod, .. } => {
@@ -244,14 +255,21 @@ impl<'a> Game<'a> {
                 cpu_milli,
                 memory_bytes,
             } => {
-                let slots = (cpu_milli / SLOT_CPU_MILLI).min(memory_bytes / SLOT_MEMORY);
+                let slots = (cpu_milli / SLOT.0).min(memory_bytes / SLOT.1);
                 self.quota = usize::try_from(slots).unwrap_or(usize::MAX);
-                self.fleet.lend(now, self.quota, self.fleet.times.grace);
+                self.fleet.start_jobs(now, self.quota);
             }
-            Decision::Checkpoint { .. }
-            | Decision::Suspend { .. }
-            | Decision::RollBack { .. }
-            | Decision::OpenCircuit => {}
+            Decision::Checkpoint { job, .. } => {
+                if let Some(job) = sight::number(job) {
+                    self.fleet.ask_job(now, job);
+                }
+            }
+            Decision::Suspend { job, .. } => {
+                if let Some(job) = sight::number(job) {
+                    self.fleet.stop_job(now, job);
+                }
+            }
+            Decision::RollBack { .. } | Decision::OpenCircuit => {}
         }
     }
 
@@ -277,6 +295,8 @@ impl<'a> Game<'a> {
         Outcome {
             longest_wait: self.fleet.longest_wait,
             preempted: self.fleet.preempted,
+            stopped: self.fleet.stopped,
+            wasted_seconds: self.fleet.wasted,
             reclaims: self.market.map_or(0, |market| market.reclaims),
             ..self.outcome
         }

@@ -3,7 +3,7 @@
 use chatbot_plan::foresight::Foresight;
 use serde::Serialize;
 
-use crate::fleet::Times;
+use crate::fleet::{Times, Uses};
 use crate::trace::{SpotTrace, Trace};
 
 /// What is played.
@@ -123,6 +123,10 @@ pub struct Outcome {
     pub longest_wait: i64,
     /// Slots taken back from training by force.
     pub preempted: u32,
+    /// Jobs that the planner has stopped.
+    pub stopped: u32,
+    /// Of training's slots × seconds, those lost: done since the last checkpoint when a job was stopped.
+    pub wasted_seconds: i64,
     /// Nodes taken back.
     pub reclaims: u32,
     /// Times at which a reclaim left fewer instances than the floor although room for them was there in time.
@@ -156,6 +160,21 @@ pub struct Point {
     pub on_demand: u32,
     /// Slots that training has.
     pub lent: u32,
+    /// What the nodes are for.
+    pub uses: Uses,
+    /// What the planner expects.
+    pub expected: Option<Expected>,
+}
+
+/// What the planner expects of a later moment, requests a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Expected {
+    /// The moment, in seconds of the trace.
+    pub at: i64,
+    /// The forecast.
+    pub point: f64,
+    /// Its lowest and highest quantile.
+    pub band: (f64, f64),
 }
 
 impl Outcome {
@@ -164,6 +183,16 @@ impl Outcome {
     pub fn lost_share(&self) -> f64 {
         if self.arrived > 0.0 {
             self.lost / self.arrived
+        } else {
+            0.0
+        }
+    }
+
+    /// Part of training's work that was lost when jobs were stopped.
+    #[must_use]
+    pub fn wasted_share(&self) -> f64 {
+        if self.lent_seconds > 0.0 {
+            self.wasted_seconds as f64 / self.lent_seconds
         } else {
             0.0
         }

@@ -1,4 +1,5 @@
-//! The World that a fleet is to the planner.
+//! The World that a fleet is to the planner. Left out: caches that lag behind, agents that fall silent, errors, prices,
+//! and everything that makes a rollout; everything is seen at once and as it is.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +9,19 @@ use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::names;
 use chatbot_plan::proposal::Component;
+use chatbot_plan::signals::JobSeen;
 use chatbot_plan::world::{
     DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, Taint, World,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::fleet::{Fleet, Pod, count};
+use crate::jobs::WRITES;
 
 /// CPU and memory of a node: 8 CPU and 32 GB.
 const NODE: (u64, u64) = (8000, 32 << 30);
+/// What one slot of it is to a quota: a quarter of 90 % of it.
+pub const SLOT: (u64, u64) = (1800, ((32 << 30) / 100 * 90 / 4) >> 20 << 20);
 /// The label that says what a node costs to be taken back.
 pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
 
@@ -142,6 +147,26 @@ pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<
     let name = names::workload(&world.cluster, Component::Inference);
     world.observed.deployments.insert(name, deployment);
     Ok(())
+}
+
+/// The jobs of a fleet, as the planner sees them.
+pub fn jobs(fleet: &Fleet) -> Result<Vec<JobSeen>, Unusable> {
+    let on = fleet.nodes.iter();
+    let all = on.flat_map(|(node, it)| it.jobs.iter().map(move |job| (node, job)));
+    all.map(|(node, job)| {
+        Ok(JobSeen {
+            name: format!("j{}", job.id),
+            uid: format!("j{}", job.id),
+            running: true,
+            asked: job.asked.map(Timestamp::from_second).transpose()?,
+            checkpoint: Timestamp::from_second(job.checkpoint)?,
+            grace: SignedDuration::from_secs(WRITES),
+            cpu_milli: SLOT.0,
+            memory_bytes: SLOT.1,
+            nodes: vec![format!("n{node}")],
+        })
+    })
+    .collect()
 }
 
 fn pod_seen(pod: &Pod, now: i64) -> PodSeen {

@@ -98,12 +98,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     eprintln!("a tick of {count} series");
     let tick = tick(count, arguments.seed)?;
     rows.push(json!({
-        "name": format!("a tick of {count} series"), "unit": "s", "ours": tick.seconds,
-        "goal": "10,000 under 1 s on one core", "met": tick.seconds < count as f64 / SERIES as f64,
+        "name": format!("a tick of {count} series, CPU time"), "unit": "s", "ours": tick.cpu,
+        "goal": "10,000 under 1 s on one core", "met": tick.cpu < count as f64 / SERIES as f64,
+    }));
+    rows.push(json!({
+        "name": format!("a tick of {count} series, by the clock"), "unit": "s", "ours": tick.seconds,
     }));
     rows.push(json!({"name": "memory of a series", "unit": "KiB", "ours": tick.kibibytes}));
     rows.push(json!({"name": "a series, stored", "unit": "KiB", "ours": tick.stored}));
-    let result = json!({"series": figures, "tick_s": tick.seconds, "memory_kib": tick.kibibytes, "stored_kib": tick.stored});
+    let result = json!({"series": figures, "tick_s": tick.seconds, "tick_cpu_s": tick.cpu, "memory_kib": tick.kibibytes, "stored_kib": tick.stored});
     println!(
         "{}",
         json!({"rows": rows, "must_be_zero": {}, "result": result})
@@ -183,7 +186,10 @@ fn judged(name: &str, found: &Backtest) -> Result<([Value; 3], Value)> {
 
 /// What a tick took.
 struct Tick {
+    /// By the clock: what else the machine does is in it.
     seconds: f64,
+    /// CPU time of the thread.
+    cpu: f64,
     kibibytes: f64,
     stored: f64,
 }
@@ -200,7 +206,7 @@ fn tick(count: usize, seed: u64) -> Result<Tick> {
     let mut all: Vec<Forecaster> = learned.iter().cycle().take(count).cloned().collect();
     let kibibytes = (resident() - before) / count as f64;
     let at = after(8 * 144)?;
-    let begin = Instant::now();
+    let (begin, cpu_before) = (Instant::now(), cpu());
     let mut sum = 0.0;
     for (order, forecaster) in all.iter_mut().enumerate() {
         forecaster.observe(at, Some(100.0 + (order % 50) as f64))?;
@@ -211,18 +217,20 @@ fn tick(count: usize, seed: u64) -> Result<Tick> {
             .map(|step| step.point)
             .sum::<f64>();
     }
-    let seconds = begin.elapsed().as_secs_f64();
+    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu() - cpu_before);
     ensure!(sum.is_finite() && sum > 0.0, "the forecasts are no numbers");
     Ok(Tick {
         seconds,
+        cpu,
         kibibytes,
         stored: stored as f64 / 1024.0,
     })
 }
 
-/// A series of 10-minute steps that has learned from more than a week, 3 steps ahead.
+/// A series of 10-minute steps that has learned from more than a week, as far ahead as the planner asks: the lead of 30
+/// minutes and the longest checkpoint.
 fn learned(seed: u64) -> Result<Forecaster> {
-    let mut forecaster = Forecaster::new(Settings::new(600, 3))?;
+    let mut forecaster = Forecaster::new(Settings::new(600, 6))?;
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for slot in 0..8_i64 * 144 {
         // xorshift64 (G. Marsaglia 2003): noise that is the same everywhere.
@@ -241,6 +249,12 @@ fn after(slots: i64) -> Result<Timestamp> {
     Timestamp::UNIX_EPOCH
         .checked_add(SignedDuration::from_secs(slots * 600))
         .context("the time is out of range")
+}
+
+/// CPU time of this thread so far, in seconds.
+fn cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Resident memory of this process in KiB; 0 where the kernel does not tell.

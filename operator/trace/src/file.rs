@@ -1,7 +1,7 @@
 //! Trace files, and how they are named on the command line.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -82,6 +82,16 @@ pub fn series(path: &Path, columns: &Columns) -> Result<Series> {
         .with_context(|| format!("failed to read the trace {}", path.display()))
 }
 
+/// Writes what a person reads. Somebody who has read enough, as `head` has, is no failure.
+pub fn say(mut to: impl Write, text: &str) -> Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a file, and uncompresses it when it is compressed.
 pub fn bytes(path: &Path) -> Result<Vec<u8>> {
     let failed = || format!("failed to read {}", path.display());
@@ -120,6 +130,21 @@ mod tests {
             std::env::temp_dir().join(format!("chatbot-trace-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).expect("is written");
         path
+    }
+
+    #[test]
+    fn a_reader_who_has_read_enough_is_no_failure() {
+        struct Closed(ErrorKind);
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(say(Closed(ErrorKind::BrokenPipe), "text").is_ok());
+        assert!(say(Closed(ErrorKind::StorageFull), "text").is_err());
     }
 
     #[test]

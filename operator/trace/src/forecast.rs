@@ -1,5 +1,6 @@
 //! `forecast`: how good the forecast of a recorded load would have been, as a table and a picture.
 
+use std::io::stdout;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -10,8 +11,8 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::chart::{Bars, Body, Clock, Layer, Mark, Panel, Picture, colour};
-use crate::file::Source;
-use crate::table::{duration, percent, table};
+use crate::file::{Source, say};
+use crate::table::{duration, percent, ratio, table};
 
 /// Shows how well a recorded load would have been forecast.
 #[derive(Args, Clone, Debug)]
@@ -51,12 +52,12 @@ impl Forecast {
         let task = self.task()?;
         let found = backtest(&task.series, &task.settings, task.test)
             .with_context(|| format!("failed to forecast {}", self.source.trace.display()))?;
-        print!("{}", told(&task, &found));
+        say(stdout(), &told(&task, &found))?;
         let path = self.picture.clone();
         let path = path.unwrap_or_else(|| PathBuf::from(format!("forecast-{}.svg", task.name)));
         std::fs::write(&path, picture(&task, &found).svg())
             .with_context(|| format!("failed to write the picture {}", path.display()))?;
-        println!("\nThe picture: {}", path.display());
+        say(stdout(), &format!("\nThe picture: {}\n", path.display()))?;
         Ok(())
     }
 
@@ -71,6 +72,7 @@ impl Forecast {
         let settings = Settings::new(series.step, steps(self.ahead, series.step)?).in_zone(zone);
         let days = series.values.len() / settings.steps_of_a_day();
         let test_days = match self.test_days {
+            Some(0) => bail!("--test-days 0: give 1 or more, or leave it out"),
             Some(days) => days as usize,
             None => days.div_ceil(3).clamp(1, 7),
         };
@@ -143,7 +145,7 @@ fn row(quality: &Quality, step: u32) -> Vec<String> {
         percent(quality.last_value),
         percent(quality.seasonal_naive),
         percent(quality.holt_winters),
-        format!("{:.3}", quality.wape / quality.last_value),
+        ratio(quality.wape, quality.last_value),
         percent(quality.pinball90),
         percent(quality.coverage90),
         percent(quality.coverage10),

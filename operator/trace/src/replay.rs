@@ -1,20 +1,20 @@
 //! `replay`: what the planner would have done with a recorded load, beside the autoscaler alone, as a table and a
 //! picture.
 
+mod picture;
+
+use std::io::stdout;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use chatbot_replay::bench::Series;
 use chatbot_replay::own::{Asked, Played, play};
-use chatbot_replay::scenario::{Outcome, Point};
+use chatbot_replay::scenario::Outcome;
 use chatbot_replay::sight;
 use chatbot_replay::trace::{SpotTrace, Trace};
 use clap::Args;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
-use crate::chart::{Body, Clock, Layer, Mark, Panel, Picture, colour};
-use crate::file::{Source, bytes};
+use crate::file::{Source, bytes, say};
 use crate::table::{percent, table};
 
 /// Days that are played when nobody says how many, and the most.
@@ -31,6 +31,12 @@ pub struct Replay {
     /// every node is on-demand.
     #[arg(long, value_name = "FILE")]
     pub spot_trace: Option<PathBuf>,
+    /// Seconds between the notice and the end of a spot node.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(i64).range(0..=3600))]
+    pub notice: i64,
+    /// What chance is made from: which of a zone's nodes are taken.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// A `ChatBotCluster` of which minReplicas and maxReplicas are used. Absent: 5 to 40 instances.
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
@@ -63,9 +69,11 @@ impl Replay {
                 left_out: 0,
                 fill_percent: None,
                 percentile: None,
-                standby: 0,
+                standby: Some(0),
             },
             spot: self.spot(days)?,
+            notice: self.notice,
+            seed: self.seed,
             bounds: self.bounds()?,
             capacity: self.capacity,
         };
@@ -73,16 +81,17 @@ impl Replay {
             asked
                 .capacity
                 .is_none_or(|capacity| capacity.is_finite() && capacity > 0.0),
-            "--capacity: give requests a second, more than 0"
+            "--capacity {}: give requests a second, more than 0",
+            asked.capacity.unwrap_or_default()
         );
         let played = play(&asked).with_context(|| format!("failed to play {name}"))?;
-        print!("{}", told(&name, days, &asked, &played));
+        say(stdout(), &told(&name, days, &asked, &played))?;
         let path = self.picture.clone();
         let path = path.unwrap_or_else(|| PathBuf::from(format!("replay-{name}.svg")));
-        let drawn = picture(&name, begin, &asked, &played).svg();
+        let drawn = picture::of(&name, begin, &asked, &played).svg();
         std::fs::write(&path, drawn)
             .with_context(|| format!("failed to write the picture {}", path.display()))?;
-        println!("\nThe picture: {}", path.display());
+        say(stdout(), &format!("\nThe picture: {}\n", path.display()))?;
         Ok(())
     }
 
@@ -173,6 +182,7 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
         format!("{:.1}", it.replica_seconds / it.seconds.max(1) as f64)
     });
     row("capacity-hours lent", &|it| percent(played.lent(it)));
+    row("training's work lost", &|it| percent(it.wasted_share()));
     row("longest wait of production", &|it| {
         format!("{} s", it.longest_wait)
     });
@@ -197,112 +207,6 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
     )
 }
 
-fn picture(name: &str, begin: Timestamp, asked: &Asked, played: &Played) -> Picture {
-    let (planner, alone) = (&played.planner, &played.alone);
-    let mut panels = vec![
-        panel(
-            "Load, and the instances for it",
-            "instances",
-            260.0,
-            begin,
-            &planner.curve,
-            &[
-                curve("needed at full use", colour::MEASURED, |point| point.needed),
-                curve("planner's floor", colour::GAIN, |point| point.floor.into()),
-                curve("ready", colour::OURS, |point| point.ready.into()),
-            ],
-        ),
-        panel(
-            "The same with the autoscaler alone",
-            "instances",
-            180.0,
-            begin,
-            &alone.curve,
-            &[
-                curve("needed at full use", colour::MEASURED, |point| point.needed),
-                curve("ready", colour::PEER, |point| point.ready.into()),
-            ],
-        ),
-    ];
-    if asked.spot.is_some() {
-        panels.push(panel(
-            "Nodes by kind",
-            "nodes",
-            160.0,
-            begin,
-            &planner.curve,
-            &[
-                curve("spot", colour::GAIN, |point| point.spot.into()),
-                curve("on-demand", colour::PEER, |point| point.on_demand.into()),
-            ],
-        ));
-    }
-    panels.push(panel(
-        "Slots lent to training",
-        "instances",
-        160.0,
-        begin,
-        &planner.curve,
-        &[curve("lent", colour::THIRD, |point| point.lent.into())],
-    ));
-    Picture {
-        title: format!("{name}: what the planner would have done"),
-        subtitle: format!(
-            "Lost {:.3} % (autoscaler alone {:.3} %); mean instances {:.1} ({:.1}); {} of the capacity lent",
-            100.0 * planner.lost_share(),
-            100.0 * alone.lost_share(),
-            planner.replica_seconds / planner.seconds.max(1) as f64,
-            alone.replica_seconds / alone.seconds.max(1) as f64,
-            percent(played.lent(planner)),
-        ),
-        clock: Clock::of(begin, &TimeZone::UTC),
-        panels,
-    }
-}
-
-/// A name, a colour, and what of a moment is drawn.
-struct Curve(&'static str, &'static str, fn(&Point) -> f64);
-
-fn curve(name: &'static str, colour: &'static str, of: fn(&Point) -> f64) -> Curve {
-    Curve(name, colour, of)
-}
-
-fn panel(
-    title: &str,
-    unit: &str,
-    height: f64,
-    begin: Timestamp,
-    points: &[Point],
-    curves: &[Curve],
-) -> Panel {
-    // Times of a replay count from the midnight before the trace begins.
-    let midnight = begin.as_second().div_euclid(86_400) * 86_400;
-    let at = |point: &Point| Timestamp::from_second(midnight + point.at).unwrap_or(begin);
-    let layer = |Curve(name, colour, of): &Curve| Layer {
-        name: (*name).to_owned(),
-        colour,
-        mark: Mark::Stairs {
-            width: 1.4,
-            points: points
-                .iter()
-                .map(|point| (at(point), Some(of(point))))
-                .collect(),
-        },
-    };
-    let ends = points.first().zip(points.last());
-    let (from, to) = ends.map_or((begin, begin), |(first, last)| (at(first), at(last)));
-    Panel {
-        title: title.to_owned(),
-        unit: unit.to_owned(),
-        height,
-        body: Body::Time {
-            from,
-            to,
-            layers: curves.iter().map(layer).collect(),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +218,8 @@ mod tests {
                 columns: crate::file::Columns::default(),
             },
             spot_trace: None,
+            notice: 120,
+            seed: 1,
             cluster: None,
             capacity: None,
             days,

@@ -32,10 +32,25 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A fraction as a percentage.
+/// A fraction as a percentage; a dash for what is no number, such as the error over no load at all.
 #[must_use]
 pub fn percent(fraction: f64) -> String {
-    format!("{:.1} %", 100.0 * fraction)
+    if fraction.is_finite() {
+        format!("{:.1} %", 100.0 * fraction)
+    } else {
+        "–".to_owned()
+    }
+}
+
+/// A ratio of two figures; a dash where there is none.
+#[must_use]
+pub fn ratio(figure: f64, other: f64) -> String {
+    let ratio = figure / other;
+    if ratio.is_finite() {
+        format!("{ratio:.3}")
+    } else {
+        "–".to_owned()
+    }
 }
 
 /// Seconds in the largest unit that keeps them whole.
@@ -51,6 +66,16 @@ pub fn duration(seconds: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_number_is_a_dash() {
+        assert_eq!([percent(0.125), percent(f64::NAN)], ["12.5 %", "–"]);
+        assert_eq!(percent(f64::INFINITY), "–");
+        assert_eq!(
+            [ratio(1.0, 2.0), ratio(0.0, 0.0), ratio(1.0, 0.0)],
+            ["0.500", "–", "–"]
+        );
+    }
 
     #[test]
     fn columns_line_up() {

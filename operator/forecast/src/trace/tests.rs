@@ -74,11 +74,17 @@ fn duplicated_and_reordered_rows_are_refused_with_their_line() {
 }
 
 #[test]
+fn a_first_row_is_never_taken_for_a_header() {
+    assert!(told("0,1\n600,2\n1200,3\n", &reading(600)).contains("give a header line"));
+}
+
+#[test]
 fn what_is_no_load_is_refused_with_its_remedy() {
     assert!(
         told("t,v\n0,1\n600,-2\n", &reading(600)).contains("value \"-2\": load cannot be negative")
     );
     assert!(told("t,v\n0,1\n600,inf\n", &reading(600)).contains("give a finite number"));
+    assert!(told("t,v\n0,1\n600,1e308\n", &reading(600)).contains("at most 1e18"));
     assert!(
         told("t,v\n0,1\nnoon,1\n", &reading(600))
             .contains("value \"noon\": give seconds, or a date and time")

@@ -44,7 +44,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     };
     let doomed = doomed(uses);
     mark(world, nodes, &mut proposal);
-    let moving = leave(world, spot, &doomed, &mut proposal);
+    let moving = leave(world, spot, &doomed, missing(world, nodes), &mut proposal);
     let stand_ins = StandIns::of(world, spot, nodes);
     proposal.decisions.push(Decision::SpotPlaceholders {
         nodes: stand_ins.nodes(world) + world.foresight.standby_nodes,
@@ -120,12 +120,34 @@ fn mark(world: &World, nodes: &[NodeSeen], proposal: &mut Proposal) {
     }
 }
 
-/// Lets go of the doomed pods, soonest deadline first, and deletes those that are replaced or whose time is over.
-/// Returns how many are on their way.
+/// Instances that wait although every node is full; training's slots are room, since it gives them back.
+fn missing(world: &World, nodes: &[NodeSeen]) -> usize {
+    let instances = || world.observed.pods_of(Component::Inference);
+    let waiting = instances().filter(|pod| pod.node.is_none()).count();
+    let each = world.settings.inference.instances_per_node as usize;
+    let free: usize = nodes
+        .iter()
+        .filter(|node| node.open && leaving(world, node).is_none())
+        .map(|node| each.saturating_sub(on(world, node)))
+        .sum();
+    waiting.saturating_sub(free)
+}
+
+/// Instances that are on a node.
+fn on(world: &World, node: &NodeSeen) -> usize {
+    let pods = world.observed.pods_of(Component::Inference);
+    pods.filter(|pod| pod.node.as_ref() == Some(&node.name))
+        .count()
+}
+
+/// Lets go of the doomed pods, soonest deadline first, and deletes those that are replaced or whose time is over. Those
+/// that left of their own accord count again where their replacements are `missing` a place: what leaves holds the very
+/// place that is waited for. Returns how many are on their way.
 fn leave(
     world: &World,
     spot: &Spot,
     doomed: &BTreeMap<&str, Timestamp>,
+    missing: usize,
     proposal: &mut Proposal,
 ) -> usize {
     let deadline = |pod: &PodSeen| {
@@ -141,10 +163,21 @@ fn leave(
     leaving.sort_by_key(|pod| (deadline(pod).unwrap_or(Timestamp::MAX), pod.name.as_str()));
     let needed = desired.saturating_sub(ready);
     let replaced = leaving.len().saturating_sub(needed);
+    let staying: Vec<&str> = leaving
+        .iter()
+        .skip(replaced)
+        .rev()
+        .filter(|pod| deadline(pod).is_none())
+        .take(missing)
+        .map(|pod| pod.name.as_str())
+        .collect();
     let mut gone = 0;
     for (index, pod) in leaving.iter().enumerate() {
         let due = deadline(pod).is_some_and(|deadline| is_due(world.now, deadline));
-        if index < replaced || due {
+        if staying.contains(&pod.name.as_str()) {
+            gone += 1;
+            proposal.decisions.push(attach(pod));
+        } else if index < replaced || due {
             gone += 1;
             proposal.decisions.push(Decision::Delete {
                 pod: pod.name.clone(),
@@ -168,6 +201,14 @@ fn leave(
 
 fn detach(pod: &PodSeen) -> Decision {
     Decision::Detach {
+        pod: pod.name.clone(),
+        uid: pod.uid.clone(),
+        resource_version: pod.resource_version.clone(),
+    }
+}
+
+fn attach(pod: &PodSeen) -> Decision {
+    Decision::Attach {
         pod: pod.name.clone(),
         uid: pod.uid.clone(),
         resource_version: pod.resource_version.clone(),

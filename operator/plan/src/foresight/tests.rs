@@ -319,10 +319,10 @@ proptest! {
         let plan = plan(&world);
         let of = |wanted: fn(&Decision) -> bool| plan.decisions.iter().filter(|decision| wanted(decision)).count();
         let detached = of(|decision| matches!(decision, Decision::Detach { .. }));
-        let deleted = of(|decision| matches!(decision, Decision::Delete { .. }));
+        let gone = of(|decision| matches!(decision, Decision::Delete { .. } | Decision::Attach { .. }));
         let leaving = world.observed.pods.iter().filter(|pod| pod.leaving).count();
         let surge = ((draw.desired as usize + 2) * 25).div_ceil(100).max(1);
-        prop_assert!(detached == 0 || leaving - deleted + detached <= surge);
+        prop_assert!(detached == 0 || leaving - gone + detached <= surge);
     }
 
     #[test]

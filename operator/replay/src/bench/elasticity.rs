@@ -9,19 +9,19 @@
 //! What was chosen on which days: how busy an instance may be at the percentile is 90 %. 85 % was tried first, on the
 //! last two days of m-small, and took 11.5 % more replica-hours than the autoscaler alone; so these two days are not
 //! untouched. On the five days that end a week before the end (`--left-out 7`) the autoscaler alone loses nothing of
-//! m-small and m-large, and 85, 90 and 95 % differ by 4 % of the replica-hours only. Two standby nodes are from World Cup
-//! 98, the seven days that end five before the end (`--left-out 5`): 0, 1, 2 and 3 of them leave 1, 0.43, 0.26 and 0.21
-//! of what is not served, with or without the forecast.
+//! m-small and m-large, and 85, 90 and 95 % differ by 4 % of the replica-hours only. How many standby nodes there are is
+//! computed from the days before the part that is played ([`crate::sizing`]), for each series from its own.
 
 use chatbot_plan::foresight::{Foresight, Prewarm};
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::{Report, Row, Series, object};
-use crate::fleet::Times;
+use crate::fleet::{SLOTS, Times, count};
 use crate::play;
 use crate::scenario::{Lending, Load, Outcome, Policy, Scenario};
 use crate::sight::Unusable;
+use crate::sizing;
 
 /// Instances of the static installation.
 pub const PEAK: u32 = 40;
@@ -40,7 +40,7 @@ pub fn scenario(series: &Series, foresight: Foresight, policy: Policy) -> Scenar
     let part = series.part();
     Scenario {
         load: Some(Load {
-            capacity: series.trace.peak(part.0, part.1) / (f64::from(PEAK) * TARGET),
+            capacity: capacity(series),
             trace: series.trace.clone(),
         }),
         spot: None,
@@ -53,6 +53,12 @@ pub fn scenario(series: &Series, foresight: Foresight, policy: Policy) -> Scenar
         times: Times::default(),
         curve: None,
     }
+}
+
+/// Requests a second of one instance: the peak of the part needs all of them at the autoscaler's target.
+fn capacity(series: &Series) -> f64 {
+    let part = series.part();
+    series.trace.peak(part.0, part.1) / (f64::from(PEAK) * TARGET)
 }
 
 /// The forecast, asked for on the series' own grid.
@@ -80,13 +86,19 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
     let mut report = Report::default();
     let mut figures = Map::new();
     for series in all {
+        let part = series.part();
+        let standby_nodes = series.standby.unwrap_or_else(|| {
+            let most = (PEAK - FEWEST).div_ceil(count(SLOTS));
+            let capacity = capacity(series) * TARGET * SLOTS as f64;
+            sizing::standby(&series.trace, part.0, Times::default().cold, capacity).min(most)
+        });
         let foresight = Foresight {
             prewarm: Some(prewarm(series)),
-            standby_nodes: series.standby,
+            standby_nodes,
             ..Foresight::default()
         };
         let standby = Foresight {
-            standby_nodes: series.standby,
+            standby_nodes,
             ..Foresight::default()
         };
         let no_standby = Foresight {
@@ -112,6 +124,8 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
                 play(&scenario(series, nothing, foreseeing))?,
             ),
         ];
+        let name = format!("{}: standby nodes", series.name);
+        report.rows.push(Row::new(name, "", standby_nodes.into()));
         let figure = compare(series, &ours, &alone, &others, &mut report);
         figures.insert(series.name.clone(), figure);
     }

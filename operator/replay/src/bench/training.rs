@@ -1,8 +1,8 @@
 //! How much of a static installation can be lent, without production ever waiting for it longer than a moment.
 //!
 //! The installation is what the peak of the part needs at the autoscaler's target: ten nodes of four instances, always
-//! there. Production is scaled as ever; training takes what the quota allows, and gives a slot back within 15 seconds
-//! when it is taken by force.
+//! there. Production is scaled as ever. Training takes what the quota allows; its jobs are asked for a checkpoint before
+//! they are stopped, and give a slot back within 15 seconds when it is taken by force.
 
 use chatbot_plan::foresight::{Foresight, Training};
 use serde_json::{Map, Value};
@@ -60,12 +60,19 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
             row("slots taken back by force", "", |outcome| {
                 outcome.preempted.into()
             }),
+            row("jobs stopped by the planner", "", |outcome| {
+                outcome.stopped.into()
+            }),
+            row("training's work lost", "%", |outcome| {
+                100.0 * outcome.wasted_share()
+            }),
             row("volume lost", "%", |outcome| 100.0 * outcome.lost_share())
                 .peer("nothing lent", 100.0 * alone.lost_share()),
         ]);
         let figure = object(vec![
             ("lent_share", lent(&ours)),
             ("longest_wait_s", ours.longest_wait as f64),
+            ("wasted_share", ours.wasted_share()),
         ]);
         figures.insert(name.clone(), figure);
     }

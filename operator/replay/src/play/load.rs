@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::autoscaler::{SYNC, Sight};
 use crate::fleet::count;
 use crate::queue::Served;
-use crate::scenario::Point;
+use crate::scenario::{Expected, Point};
 
 use super::{Game, TICK};
 
@@ -119,8 +119,25 @@ impl Game<'_> {
                 spot,
                 on_demand,
                 lent: count(self.fleet.lent()),
+                uses: self.fleet.uses(),
+                expected: self.expected(),
             });
         }
+    }
+
+    /// What is expected of the end of the lead, when it is the planner who decides.
+    fn expected(&self) -> Option<Expected> {
+        let asked = self.scenario.foresight.prewarm.as_ref()?;
+        let learned = self.world.memory.foresight.learned.as_ref()?;
+        let forecast = learned.forecaster.forecast().ok()?;
+        let lead = asked.lead_time.as_secs() / asked.step.as_secs().max(1);
+        let order = usize::try_from(lead).ok()?.max(1) - 1;
+        let step = forecast.steps.get(order)?;
+        Some(Expected {
+            at: step.at.as_second(),
+            point: step.point,
+            band: (*step.quantiles.first()?, *step.quantiles.last()?),
+        })
     }
 
     pub(super) fn note(&mut self, _now: i64, seconds: f64, ready: u32, served: &Served, gap: bool) {

@@ -28,7 +28,7 @@ impl Game<'_> {
         }
         let before = self.fleet.ready(now);
         for id in over {
-            self.fleet.lose(id);
+            self.fleet.lose(now, id);
         }
         let after = self.fleet.ready(now);
         if after < self.floor && before >= self.floor {
@@ -49,7 +49,7 @@ impl Game<'_> {
                 .filter(|pod| pod.ready_at > now)
                 .count();
             let missing = (self.floor - after) as usize;
-            if notice >= self.fleet.times.warm + 2 * TICK && warm >= missing + waiting {
+            if super::is_in_time(notice, self.fleet.times.warm) && warm >= missing + waiting {
                 self.outcome.floor_breaches += 1;
             }
         }
@@ -69,13 +69,7 @@ impl Game<'_> {
         if self.is_complete() {
             return;
         }
-        let coming: usize = self
-            .fleet
-            .nodes
-            .values()
-            .map(|node| node.returning.len())
-            .sum();
-        for _ in 0..waiting.saturating_sub(coming).div_ceil(SLOTS) {
+        for _ in 0..waiting.saturating_sub(self.fleet.coming()).div_ceil(SLOTS) {
             self.ask(now);
         }
         self.fleet.schedule(now);
@@ -165,7 +159,7 @@ impl Game<'_> {
                 })
                 .map(|(id, _)| *id);
             let Some(id) = empty else { return };
-            self.fleet.lose(id);
+            self.fleet.lose(now, id);
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn svg(picture: &Picture) -> String {
 fn draw_panel(svg: &mut String, picture: &Picture, panel: &Panel, top: f64) {
     let _ = writeln!(
         svg,
-        "<text class=\"panel\" x=\"{LEFT}\" y=\"{:.1}\">{}<tspan font-weight=\"400\" fill=\"#64748b\">  {}</tspan></text>",
+        "<text class=\"panel\" x=\"{LEFT}\" y=\"{:.1}\">{}<tspan dx=\"8\" font-weight=\"400\" fill=\"#64748b\">{}</tspan></text>",
         top - 12.0,
         escaped(&panel.title),
         escaped(&panel.unit),

@@ -13,7 +13,7 @@ use crate::recollection::Returning;
 use crate::signals::fresh;
 use crate::world::{NodeSeen, PodSeen, World};
 
-use super::detach;
+use super::{desired, detach, on};
 
 /// Nothing returns for so long after spot capacity was taken: what takes one node often takes others.
 const CALM: SignedDuration = SignedDuration::from_mins(2);
@@ -101,20 +101,36 @@ impl<'a> StandIns<'a> {
     }
 }
 
-/// Instances that warm spot nodes would take now.
+/// Instances that warm spot nodes would take now: where training has nothing, and less what is wanted and not made yet.
 fn room(world: &World, nodes: &[NodeSeen]) -> usize {
     let each = world.settings.inference.instances_per_node as usize;
     let takes = |node: &&NodeSeen| {
         is_spot(world, node) && node.open && is_warm(node) && leaving(world, node).is_none()
     };
-    let on = |node: &NodeSeen| {
-        let pods = world.observed.pods_of(Component::Inference);
-        pods.filter(|pod| pod.node.as_ref() == Some(&node.name))
-            .count()
-    };
-    nodes
+    let room: usize = nodes
         .iter()
         .filter(takes)
-        .map(|node| each.saturating_sub(on(node)))
-        .sum()
+        .map(|node| each.saturating_sub(on(world, node) + lent(world, node)))
+        .sum();
+    let instances = world.observed.pods_of(Component::Inference);
+    let counting = instances.filter(|pod| !pod.leaving).count();
+    room.saturating_sub(desired(world).saturating_sub(counting))
+}
+
+/// Slots of a node that running jobs have. A job on several nodes has an equal part of each.
+fn lent(world: &World, node: &NodeSeen) -> usize {
+    let each = u64::from(world.settings.inference.instances_per_node.max(1));
+    let slot = (node.cpu_milli / each).max(1);
+    let jobs = world.observed.signals.jobs.known();
+    let slots: u64 = jobs
+        .into_iter()
+        .flatten()
+        .filter(|job| job.running && job.nodes.contains(&node.name))
+        .map(|job| {
+            job.cpu_milli
+                .div_ceil(job.nodes.len() as u64)
+                .div_ceil(slot)
+        })
+        .sum();
+    usize::try_from(slots).unwrap_or(usize::MAX)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::example::{node, world};
-use crate::signals::Market;
+use crate::signals::{JobSeen, Market};
 use crate::world::{DeploymentSeen, Signal, Taint};
 
 /// Nodes `s0…` are spot, `d0…` are not; each has the given pods, all ready.
@@ -78,6 +78,7 @@ fn decided(world: &World) -> Vec<String> {
     let decisions = propose(world, &Facts::of(world)).decisions;
     let short = |decision: &Decision| match decision {
         Decision::Detach { pod, .. } => format!("detach {pod}"),
+        Decision::Attach { pod, .. } => format!("attach {pod}"),
         Decision::Delete { pod, .. } => format!("delete {pod}"),
         Decision::Taint { node, .. } => format!("taint {node}"),
         Decision::Untaint { node, .. } => format!("untaint {node}"),
@@ -331,4 +332,54 @@ fn nothing_returns_while_the_market_is_restless_or_not_known_or_something_is_und
     assert_eq!(decided(&base), Vec::<String>::new(), "the base stays");
     let noticed = noticed(taken(fallen(), None), "s1", 60);
     assert_eq!(decided(&noticed), ["taint s1"], "its room is no room");
+}
+
+#[test]
+fn nothing_returns_to_room_that_training_has_or_that_is_about_to_be_filled() {
+    let fallen = || {
+        warm(
+            taken(placed(&[("d0", 1), ("s0", 2), ("s1", 0)]), None),
+            &["s1"],
+        )
+    };
+    assert_eq!(decided(&fallen()), ["detach d0-0"]);
+    let mut lent = fallen();
+    let each = lent.settings.inference.instances_per_node;
+    lent.observed.signals.jobs = Signal::Known {
+        value: vec![JobSeen {
+            name: "night".to_owned(),
+            uid: "u-night".to_owned(),
+            running: true,
+            asked: None,
+            checkpoint: lent.now,
+            grace: SignedDuration::from_mins(5),
+            cpu_milli: 7200,
+            memory_bytes: 28 << 30,
+            nodes: vec!["s1".to_owned()],
+        }],
+        at: lent.now,
+    };
+    assert_eq!(decided(&lent), Vec::<String>::new(), "training has it");
+    let mut wanted = fallen();
+    let seen = wanted.observed.deployments.get_mut("support-inference");
+    seen.unwrap().desired += each;
+    assert_eq!(decided(&wanted), Vec::<String>::new(), "it is wanted");
+}
+
+#[test]
+fn what_left_of_its_own_accord_stays_where_its_replacement_has_no_place() {
+    let mut full = warm(taken(placed(&[("d0", 1), ("s1", 1)]), None), &["s1"]);
+    full.settings.inference.instances_per_node = 1;
+    pod(&mut full, "d0-0").leaving = true;
+    let mut replacement = pod(&mut full, "s1-0").clone();
+    replacement.name = "new".to_owned();
+    replacement.node = None;
+    replacement.ready = false;
+    full.observed.pods.push(replacement);
+    assert_eq!(decided(&full), ["attach d0-0"]);
+    let mut room = full.clone();
+    nodes(&mut room).push(node("d9", 8000, 32 << 30));
+    assert_eq!(decided(&room), Vec::<String>::new(), "there is room");
+    let noticed = decided(&noticed(full, "d0", 60));
+    assert_eq!(noticed, ["taint d0"], "it has to leave");
 }
