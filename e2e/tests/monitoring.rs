@@ -98,7 +98,11 @@ fn after_one_conversation_prometheus_has_every_documented_metric_and_every_targe
     let space = scenario::namespace("e2e-monitoring").unwrap();
     let prometheus = scenario::forward(&space.cluster, NAMESPACE, "prometheus").unwrap();
     let url = format!("http://prometheus.{NAMESPACE}:9090");
-    let watched = json!({ "spec": { "monitoring": { "prometheus": { "url": url } } } });
+    let watched = json!({ "spec": {
+        "monitoring": { "prometheus": { "url": url } },
+        // A cache that is off counts nothing.
+        "cache": { "results": { "maxMemory": "1Mi" } },
+    } });
     let resource = Resource::apply(space, &watched).unwrap();
     resource.wait_ready(2 * PATIENCE).unwrap();
     resource
