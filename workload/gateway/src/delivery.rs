@@ -20,11 +20,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatbot_queue::journal::Checkpoint;
-use chatbot_queue::{Commit, Error, Member, Suggested, Topic};
+use chatbot_message::Reply;
+use chatbot_queue::journal::{self, Checkpoint};
+use chatbot_queue::{Commit, Error, Member, Offset, Suggested, Topic};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::channel::{Channel, Kind};
 use crate::{Gateway, locked};
@@ -70,7 +72,7 @@ struct Place {
 /// Delivers a channel's replies until the gateway stops, and lets go in order.
 pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>) {
     let stop = gateway.stop.clone();
-    let group = format!("gateway-{}", channel.name);
+    let group = journal::delivery_group(&channel.name);
     let joining = async {
         loop {
             match gateway.log.join(&group, Topic::Response).await {
@@ -123,6 +125,17 @@ pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>) {
 impl Place {
     fn partition(&self) -> u32 {
         self.consumer.partition
+    }
+
+    /// Whether a reply is for this channel's users, rather than a note that it stands in another partition.
+    fn delivers(&self, reply: &Reply) -> bool {
+        reply.is_shown() && reply.account.channel == self.channel.name
+    }
+
+    /// A message has its reply here; how long ago it was taken by this gateway, if it was.
+    fn answered(&self, message: Uuid, position: Offset) -> Option<Duration> {
+        let place = (self.partition(), position);
+        self.gateway.intake.answered(message, place)
     }
 
     fn is_in(&self, suggested: &Suggested) -> bool {

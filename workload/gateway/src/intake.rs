@@ -33,7 +33,7 @@ pub(crate) enum Accepted {
     /// From now on.
     Now,
     /// Already, with the position of its reply if there is one.
-    Before { reply: Option<Offset> },
+    Before { reply: Option<Place> },
 }
 
 /// Why a message was not taken. The sender repeats it, with the same id.
@@ -63,6 +63,9 @@ impl Rejected {
         }
     }
 }
+
+/// Where a reply stands: partition and position.
+pub(crate) type Place = (u32, Offset);
 
 impl Intake {
     pub(crate) fn new(
@@ -141,7 +144,7 @@ impl Intake {
     }
 
     /// Learns that a message was answered; returns how long ago it was taken here, if it was.
-    pub(crate) fn answered(&self, message: Uuid, reply: Offset) -> Option<Duration> {
+    pub(crate) fn answered(&self, message: Uuid, reply: Place) -> Option<Duration> {
         locked(&self.known).answered(message, reply)
     }
 }
@@ -155,7 +158,7 @@ struct Known {
 
 struct Seen {
     at: Instant,
-    reply: Option<Offset>,
+    reply: Option<Place>,
 }
 
 impl Known {
@@ -186,7 +189,7 @@ impl Known {
         );
     }
 
-    fn answered(&mut self, id: Uuid, reply: Offset) -> Option<Duration> {
+    fn answered(&mut self, id: Uuid, reply: Place) -> Option<Duration> {
         let taken_here = self.messages.contains_key(&id);
         self.insert(id);
         let seen = self.messages.get_mut(&id)?;
@@ -215,9 +218,9 @@ mod tests {
     fn a_reply_seen_before_its_acknowledgement_is_remembered() {
         let mut known = Known::new(2);
         let id = Uuid::from_u128(1);
-        assert_eq!(known.answered(id, 7), None);
+        assert_eq!(known.answered(id, (0, 7)), None);
         known.insert(id);
-        assert_eq!(known.messages[&id].reply, Some(7));
-        assert!(known.answered(id, 7).is_some());
+        assert_eq!(known.messages[&id].reply, Some((0, 7)));
+        assert!(known.answered(id, (0, 7)).is_some());
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::Gateway;
+use crate::elsewhere::Elsewhere;
 
 /// Records read between two chances for other tasks.
 const YIELD_EVERY: usize = 512;
@@ -72,8 +73,8 @@ pub(crate) async fn begin(
 pub(crate) struct Found {
     pub(crate) position: Offset,
     pub(crate) reply: chatbot_message::Reply,
-    /// The checkpoint after it.
-    pub(crate) after: Checkpoint,
+    /// The checkpoint after it; of a reply in the page's own partition, and while none is awaited in another.
+    pub(crate) after: Option<Checkpoint>,
 }
 
 /// The counting replies to one account, from a checkpoint to the end of the log as it was at the beginning. Whoever has
@@ -83,6 +84,8 @@ pub(crate) struct Replay<'a> {
     account: &'a Account,
     end: Offset,
     read: usize,
+    elsewhere: Elsewhere,
+    log: &'a dyn Log,
 }
 
 impl<'a> Replay<'a> {
@@ -97,10 +100,12 @@ impl<'a> Replay<'a> {
             reader: Reader::new(log, partition, from),
             account,
             read: 0,
+            elsewhere: Elsewhere::default(),
+            log,
         })
     }
 
-    /// The next reply; none at the end.
+    /// The next reply; none at the end. Those that stand in other partitions come last.
     pub(crate) async fn next(&mut self) -> Result<Option<Found>, Error> {
         while self.reader.checkpoint().position < self.end {
             let step = self.reader.next().await?;
@@ -108,20 +113,35 @@ impl<'a> Replay<'a> {
             if self.read.is_multiple_of(YIELD_EVERY) {
                 tokio::task::yield_now().await;
             }
+            let at = step.checkpoint();
             match step.entry {
                 Some(Entry::Reply { reply, .. })
                     if step.counts && reply.account == *self.account =>
                 {
+                    if !reply.is_shown() {
+                        let partitions = self.log.partitions();
+                        self.elsewhere.await_reply(at, &reply, partitions);
+                        continue;
+                    }
+                    let after = self.elsewhere.is_empty();
+                    let after = after.then(|| self.reader.checkpoint());
                     return Ok(Some(Found {
                         position: step.position,
                         reply,
-                        after: self.reader.checkpoint(),
+                        after,
                     }));
                 }
                 _ => {}
             }
         }
-        Ok(None)
+        self.elsewhere.next(self.log, self.account).await
+    }
+
+    /// From where the page is to begin next time: whatever is awaited from another partition is looked for again.
+    pub(crate) fn next_time(&self) -> Checkpoint {
+        self.elsewhere
+            .first_awaited()
+            .unwrap_or_else(|| self.reader.checkpoint())
     }
 
     /// Where it is.

@@ -3,8 +3,10 @@
 //! Nothing here does input or output.
 
 mod details;
+mod linking;
 
 pub use details::{Attachment, AttachmentKind, Details, Turn};
+pub use linking::{Effect, Way};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -52,6 +54,9 @@ pub struct Message {
     /// What the platform says of it besides; absent in records of earlier releases.
     #[serde(default, skip_serializing_if = "Details::is_empty")]
     pub details: Details,
+    /// How it got from its own partition to this one; empty as long as no worker has sent it on.
+    #[serde(default, skip_serializing_if = "Way::is_empty")]
+    pub way: Way,
 }
 
 /// How a message was settled.
@@ -61,6 +66,10 @@ pub enum Outcome {
     Answered,
     /// The fallback text was sent, and the reason is in the dead letter or the log.
     Fallback,
+    /// The hub itself answered, such as a command: no turn of a conversation.
+    Told,
+    /// It is answered in another partition: this is no reply for its user.
+    Forwarded,
 }
 
 /// A reply to one message, as it stands in `response`.
@@ -81,9 +90,33 @@ pub struct Reply {
     /// Copied from the message.
     #[serde(default)]
     pub synthetic: bool,
+    /// Whose conversation it belongs to, if not the account's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Box<Account>>,
+    /// What has to be done before the message is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Box<Effect>>,
 }
 
 impl Reply {
+    /// Whose conversation it belongs to.
+    #[must_use]
+    pub fn person(&self) -> &Account {
+        self.person.as_deref().unwrap_or(&self.account)
+    }
+
+    /// Whether its user is to see it.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.outcome != Outcome::Forwarded
+    }
+
+    /// Whether it is a turn of its person's conversation.
+    #[must_use]
+    pub fn is_turn(&self) -> bool {
+        !self.synthetic && matches!(self.outcome, Outcome::Answered | Outcome::Fallback)
+    }
+
     /// `UUIDv5(message id, "reply")`: the idempotency key towards platforms that take one.
     #[must_use]
     pub fn id(&self) -> Uuid {

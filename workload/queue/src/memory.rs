@@ -73,13 +73,34 @@ struct State {
 #[derive(Default)]
 struct Slot {
     start: Offset,
+    end: Offset,
     records: VecDeque<Record>,
+    /// Of a compacted topic: the offset of the latest record of each key.
+    keys: HashMap<String, Offset>,
     groups: HashMap<String, Commit>,
 }
 
 impl Slot {
-    fn end(&self) -> Offset {
-        self.start + self.records.len() as Offset
+    /// The first record at an offset or behind it: there are gaps where one was superseded.
+    fn place(&self, offset: Offset) -> usize {
+        self.records
+            .partition_point(|record| record.offset < offset)
+    }
+
+    /// Removes the record that had the key before; says how many bytes that freed.
+    fn supersede(&mut self, key: &str, offset: Offset) -> usize {
+        let Some(before) = self.keys.insert(key.to_owned(), offset) else {
+            return 0;
+        };
+        let place = self.place(before);
+        if self
+            .records
+            .get(place)
+            .is_none_or(|record| record.offset != before)
+        {
+            return 0;
+        }
+        self.records.remove(place).as_ref().map_or(0, size)
     }
 
     /// Drops the oldest record if every group has passed it; says how many bytes that freed.
@@ -203,7 +224,7 @@ impl Inner {
         })
     }
 
-    fn put(&self, place: Place, value: Vec<u8>) -> Result<Offset, Error> {
+    fn put(&self, place: Place, key: Option<&str>, value: Vec<u8>) -> Result<Offset, Error> {
         let mut state = self.state();
         let State { bytes, slots, .. } = &mut *state;
         let added = value.len() + size_of::<Record>();
@@ -215,7 +236,11 @@ impl Inner {
         let slot = slots.get_mut(&place).ok_or_else(|| Error::Refused {
             reason: self.unknown(place.1),
         })?;
-        let offset = slot.end();
+        let offset = slot.end;
+        slot.end += 1;
+        if let Some(key) = key {
+            *bytes = bytes.saturating_sub(slot.supersede(key, offset));
+        }
         slot.records.push_back(Record {
             offset,
             appended_at: now(),
@@ -297,9 +322,7 @@ impl Records for MemoryRecords {
         loop {
             end.wait_for(|end| *end > self.from).await.map_err(closed)?;
             let records: Vec<Record> = self.log.slot(topic, partition, |slot| {
-                let skipped = self.from.saturating_sub(slot.start);
-                let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-                let records = slot.records.iter().skip(skipped);
+                let records = slot.records.iter().skip(slot.place(self.from));
                 records.take(limit.max(1)).cloned().collect()
             })?;
             // All of it may have been dropped meanwhile.
@@ -337,7 +360,17 @@ impl Log for MemoryLog {
         partition: u32,
         value: Vec<u8>,
     ) -> Result<Option<Offset>, Error> {
-        self.0.put((topic, partition), value).map(Some)
+        self.0.put((topic, partition), None, value).map(Some)
+    }
+
+    async fn append_keyed(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        self.0.put((topic, partition), Some(key), value).map(Some)
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {
@@ -353,7 +386,7 @@ impl Log for MemoryLog {
     }
 
     async fn end(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
-        self.0.slot(topic, partition, |slot| slot.end())
+        self.0.slot(topic, partition, |slot| slot.end)
     }
 
     async fn join(&self, group: &str, topic: Topic) -> Result<Box<dyn Member>, Error> {

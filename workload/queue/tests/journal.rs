@@ -33,6 +33,8 @@ fn reply(epoch: u64, seq: u64, inbound: u64) -> Entry {
         answer: "!".to_owned(),
         outcome: Outcome::Answered,
         synthetic: false,
+        person: None,
+        effect: None,
     };
     Entry::Reply {
         epoch,

@@ -1,9 +1,11 @@
 //! Owning a partition (W4 to W11): from its inbound records to replies that count.
 
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use chatbot_message::{Account, Message, Outcome, Reply};
+use chatbot_message::{Account, Effect, Message, Outcome, Reply};
+use chatbot_queue::identity::Link as AccountLink;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
 use chatbot_queue::{Offset, Topic};
 use chatbot_store::Turn;
@@ -16,13 +18,17 @@ use tracing::{debug, error, info, warn};
 
 use crate::Shared;
 use crate::answer::{self, Question};
+use crate::effects;
 use crate::intake::{self, Kind, Taken};
 use crate::journal_io::{self, Progress, Written};
 use crate::lanes::Lanes;
+use crate::linking;
+use crate::metrics::InFlight;
 use crate::own::Own;
 use crate::settled::Settled;
-use crate::takeover::{self, Takeover};
+use crate::takeover::Takeover;
 use crate::view::Link;
+use crate::ways::Ways;
 
 /// Why a partition is not owned any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +51,21 @@ pub(crate) enum Lane {
 struct Queued {
     offset: Offset,
     message: Message,
+    /// What follows from its reply, if an earlier owner wrote one that counts.
+    owed: Option<Effect>,
 }
 
-struct Answered {
+/// A message under way.
+struct Head {
     lane: Lane,
     offset: Offset,
-    reply: Reply,
+    message: Message,
+}
+
+enum Ended {
+    Answered(Head, Reply),
+    /// What follows from its reply is done; with the link that it led to.
+    Performed(Head, Option<AccountLink>),
 }
 
 /// Owners in a row that died at a message before it is answered alone.
@@ -76,8 +91,13 @@ pub(crate) struct Epoch {
     unread: usize,
     /// The message that owners die of, if one is suspected, and how many did.
     suspect: Option<(Offset, u32)>,
-    answers: JoinSet<Answered>,
-    writes: mpsc::UnboundedSender<(Lane, Entry)>,
+    ways: Ways,
+    /// What follows from replies of earlier owners.
+    owed: BTreeMap<Offset, Effect>,
+    /// Messages whose replies were written, and from which something follows once they are read back.
+    owing: HashMap<Offset, Head>,
+    under_way: JoinSet<Ended>,
+    writes: mpsc::UnboundedSender<(Option<Lane>, Entry)>,
     progress: watch::Sender<Option<Progress>>,
 }
 
@@ -130,6 +150,8 @@ impl Epoch {
         tasks.spawn(async move { journal_io::write(&with, partition, to_write, to_written).await });
         let with = Arc::clone(shared);
         tasks.spawn(async move { journal_io::commit(&with, partition, committing).await });
+        let with = Arc::clone(shared);
+        tasks.spawn(async move { effects::mend(&with, partition).await });
         let keep = usize::try_from(shared.config.history_turns).unwrap_or(usize::MAX);
         let epoch = Self {
             shared: Arc::clone(shared),
@@ -144,7 +166,10 @@ impl Epoch {
             unread: 0,
             suspect: (takeover.deaths >= DEATHS_ALONE).then_some((from, takeover.deaths)),
             settled: takeover.settled,
-            answers: JoinSet::new(),
+            ways: Ways::new(takeover.links),
+            owed: takeover.owed,
+            owing: HashMap::new(),
+            under_way: JoinSet::new(),
             writes,
             progress,
         };
@@ -179,12 +204,13 @@ impl Epoch {
                     }
                 }
                 Some(taken) = feeds.taken.recv(), if !leaving && self.may_take() => self.take(taken),
-                Some(answered) = self.answers.join_next(), if !self.answers.is_empty() => match answered {
-                    Ok(answered) => self.write(answered),
+                Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => match ended {
+                    Ok(Ended::Answered(head, reply)) => self.write(head, reply),
+                    Ok(Ended::Performed(head, link)) => self.performed(&head, link),
                     Err(error) => error!(partition = self.partition, "failed to answer a message: {error}"),
                 },
                 Some(written) = feeds.written.recv() => match written {
-                    Written::Done(lane) => self.next_of(&lane),
+                    Written::Done(lane) => self.next_of(lane.as_ref()),
                     Written::Unknown => return End::Unknown,
                 },
                 _ = commit.tick() => self.report(),
@@ -199,16 +225,22 @@ impl Epoch {
         }
     }
 
-    /// W8: a reply that counts settles its message; a later owner ends this epoch.
+    /// W8: a reply that counts settles its message, once what follows from it is done; a later owner ends this epoch.
     fn fenced_by(&mut self, step: &Step, reader: Checkpoint) -> bool {
         self.reader = reader;
-        takeover::note(&mut self.settled, step);
         match &step.entry {
             Some(Entry::Owner { .. }) => return true,
-            Some(Entry::Reply { reply, .. }) if step.counts => {
+            Some(Entry::Reply { inbound, reply, .. }) if step.counts => {
                 self.unread = self.unread.saturating_sub(1);
                 self.own
-                    .read_back(&reply.account, reply.message_id, step.position);
+                    .read_back(reply.person(), reply.message_id, step.position);
+                match (&reply.effect, self.owing.remove(inbound)) {
+                    (Some(effect), Some(head)) => {
+                        self.settled.replied(*inbound, step.checkpoint());
+                        self.perform(head, (**effect).clone());
+                    }
+                    _ => self.settled.settle_by_reply(*inbound, step.checkpoint()),
+                }
             }
             _ => {}
         }
@@ -235,11 +267,15 @@ impl Epoch {
                     Lane::Synthetic(offset)
                 } else {
                     metrics.messages.inc();
-                    Lane::User(message.account.clone())
+                    Lane::User(message.person().clone())
                 };
-                let message = *message;
-                if let Some(head) = self.lanes.push(&lane, Queued { offset, message }) {
-                    self.answer(lane, head);
+                let queued = Queued {
+                    offset,
+                    message: *message,
+                    owed: self.owed.remove(&offset),
+                };
+                if let Some(head) = self.lanes.push(&lane, queued) {
+                    self.begin_head(lane, head);
                 }
             }
             Kind::Duplicate => {
@@ -257,84 +293,119 @@ impl Epoch {
         }
     }
 
+    fn begin_head(&mut self, lane: Lane, queued: Queued) {
+        let Queued {
+            offset,
+            message,
+            owed,
+        } = queued;
+        let head = Head {
+            lane,
+            offset,
+            message,
+        };
+        match owed {
+            Some(effect) => self.perform(head, effect),
+            None => self.answer(head),
+        }
+    }
+
     /// W6, in a task of its own.
-    fn answer(&mut self, lane: Lane, head: Queued) {
-        let Queued { offset, message } = head;
+    fn answer(&mut self, head: Head) {
         let shared = Arc::clone(&self.shared);
         let link = Arc::clone(&self.link);
         let deadly = self
             .suspect
-            .is_some_and(|(suspect, deaths)| suspect == offset && deaths >= DEATHS_FALLBACK);
+            .is_some_and(|(suspect, deaths)| suspect == head.offset && deaths >= DEATHS_FALLBACK);
         let partition = self.partition;
+        let next = self.ways.next(&head.message);
+        let channels = self.ways.channels(&head.message);
         let question = Question {
             partition,
-            own: self.own.of(&message.account),
+            own: self.own.of(head.message.person()),
             need: self.own.need(),
-            message: message.clone(),
+            message: head.message.clone(),
         };
-        self.answers.spawn(async move {
-            let _in_flight = InFlight::new(&shared);
+        self.under_way.spawn(async move {
+            let _in_flight = InFlight::new(&shared.metrics);
+            let message = || head.message.clone();
             let reply = if deadly {
-                answer::give_up(&shared, partition, message, "workers die at this message").await
+                answer::give_up(&shared, partition, message(), "workers die at this message").await
             } else {
-                let answering = AssertUnwindSafe(answer::answer(&shared, &link, question));
-                match answering.catch_unwind().await {
+                let replying = linking::reply(&shared, &link, question, next, &channels);
+                match AssertUnwindSafe(replying).catch_unwind().await {
                     Ok(reply) => reply,
                     Err(_panic) => {
                         let reason = "answering it panicked";
-                        answer::give_up(&shared, partition, message, reason).await
+                        answer::give_up(&shared, partition, message(), reason).await
                     }
                 }
             };
-            Answered {
-                lane,
-                offset,
-                reply,
-            }
+            Ended::Answered(head, reply)
         });
     }
 
     /// W7: to the one writer, in order.
-    fn write(&mut self, answered: Answered) {
-        let Answered {
-            lane,
-            offset,
-            reply,
-        } = answered;
-        let fallback = reply.outcome == Outcome::Fallback;
-        if !reply.synthetic {
-            let metrics = &self.shared.metrics;
-            if fallback {
-                &metrics.fallbacks
-            } else {
-                &metrics.answers
-            }
-            .inc();
+    fn write(&mut self, head: Head, mut reply: Reply) {
+        self.shared.metrics.replied(&reply);
+        if reply.is_turn() {
             let turn = Turn {
                 position: 0,
                 at: 0,
                 message_id: reply.message_id,
                 question: reply.question.clone(),
                 answer: reply.answer.clone(),
-                fallback,
+                fallback: reply.outcome == Outcome::Fallback,
             };
-            self.own.add(&reply.account, turn);
+            self.own.add(reply.person(), turn);
         }
+        if reply.effect.is_none() && self.ways.joins(reply.person(), &reply.account) {
+            reply.effect = Some(Box::new(Effect::Join));
+        }
+        let lane = if reply.effect.is_none() {
+            Some(head.lane.clone())
+        } else {
+            None
+        };
         let entry = Entry::Reply {
             epoch: self.began,
             seq: self.seq,
-            inbound: offset,
+            inbound: head.offset,
             reply,
         };
+        if lane.is_none() {
+            self.owing.insert(head.offset, head);
+        }
         self.seq += 1;
         self.unread += 1;
         // The writer ends only after it has said that an outcome is unknown, and that ends this epoch.
         let _ended = self.writes.send((lane, entry));
     }
 
-    fn next_of(&mut self, lane: &Lane) {
-        if let Some(next) = self.lanes.done(lane) {
-            self.answer(lane.clone(), next);
+    /// Does what follows from a reply that counts, in a task of its own.
+    fn perform(&mut self, head: Head, effect: Effect) {
+        let shared = Arc::clone(&self.shared);
+        let partition = self.partition;
+        let link = self.ways.link(&head.message, head.offset, &effect);
+        self.under_way.spawn(async move {
+            effects::perform(&shared, partition, &head.message, &effect, link.as_ref()).await;
+            Ended::Performed(head, link)
+        });
+    }
+
+    fn performed(&mut self, head: &Head, link: Option<AccountLink>) {
+        if let Some(link) = link {
+            self.ways.take_in(link);
+        }
+        self.settled.settle(head.offset);
+        self.next_of(Some(&head.lane));
+    }
+
+    fn next_of(&mut self, lane: Option<&Lane>) {
+        if let Some(lane) = lane
+            && let Some(next) = self.lanes.done(lane)
+        {
+            self.begin_head(lane.clone(), next);
         }
     }
 
@@ -358,7 +429,7 @@ impl Epoch {
 
     /// W11. What fails here costs the next owner a little reading.
     async fn leave(&mut self) {
-        self.answers.shutdown().await;
+        self.under_way.shutdown().await;
         let progress = self.progress_now();
         let (shared, partition) = (self.shared.as_ref(), self.partition);
         let leaving = async {
@@ -379,21 +450,5 @@ impl Epoch {
                 Topic::Response
             ),
         }
-    }
-}
-
-/// Counts a message as being answered for as long as it lives.
-struct InFlight<'a>(&'a Shared);
-
-impl<'a> InFlight<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.metrics.in_flight.inc();
-        Self(shared)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
     }
 }

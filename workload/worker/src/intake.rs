@@ -101,7 +101,7 @@ impl Intake<'_> {
         }
         let first = self
             .seen
-            .is_first(record.appended_at, record.offset, message.id);
+            .is_first(record.appended_at, record.offset, message.key());
         Ok(if first {
             Kind::Message(Box::new(message))
         } else {
@@ -124,7 +124,7 @@ impl Intake<'_> {
         let ids = found.iter().map(|record| {
             let id = serde_json::from_slice::<Message>(&record.value)
                 .ok()
-                .map(|message| message.id);
+                .map(|message| message.key());
             (record.appended_at, record.offset, id)
         });
         self.seen.extend_back(from, from <= start, ids);

@@ -15,8 +15,8 @@ use crate::metrics::Partition;
 
 /// What has become of a reply.
 pub(crate) enum Written {
-    /// It is in the log: the next of its lane may begin.
-    Done(Lane),
+    /// It is in the log: the next of its lane may begin. Nothing of it while something follows from the reply.
+    Done(Option<Lane>),
     /// Nobody knows.
     Unknown,
 }
@@ -60,7 +60,7 @@ pub(crate) async fn tail(
 pub(crate) async fn write(
     shared: &Shared,
     partition: u32,
-    mut writes: mpsc::UnboundedReceiver<(Lane, Entry)>,
+    mut writes: mpsc::UnboundedReceiver<(Option<Lane>, Entry)>,
     written: mpsc::Sender<Written>,
 ) {
     while let Some((lane, entry)) = writes.recv().await {

@@ -101,6 +101,8 @@ pub(super) mod tests {
                 answer: String::new(),
                 outcome: Outcome::Answered,
                 synthetic: false,
+                person: None,
+                effect: None,
             }),
             chat: chat.to_owned(),
             sent: 0,

@@ -246,9 +246,7 @@ impl<'a> Acquisition<'a> {
         let at = step.checkpoint();
         let position = step.position;
         match step.entry {
-            Some(Entry::Reply { reply, .. })
-                if step.counts && reply.account.channel == self.place.channel.name =>
-            {
+            Some(Entry::Reply { reply, .. }) if step.counts && self.place.delivers(&reply) => {
                 let chat = self.running.adapter.chat(&reply.origin).to_owned();
                 let waiting = Waiting {
                     at,
@@ -263,6 +261,7 @@ impl<'a> Acquisition<'a> {
                 position,
                 part,
                 delivery,
+                ..
             }) => {
                 if let Some(catch_up) = &mut self.catch_up {
                     let adapter = &self.running.adapter;
@@ -320,7 +319,7 @@ impl Place {
     fn heard_of(&self, position: Offset, waiting: &Waiting) {
         let (gateway, reply) = (&self.gateway, &waiting.reply);
         gateway.typing.ends(reply.message_id);
-        let taken_ago = gateway.intake.answered(reply.message_id, position);
+        let taken_ago = self.answered(reply.message_id, position);
         if reply.synthetic {
             return;
         }

@@ -101,6 +101,8 @@ impl Answerer {
                 answer: answer.to_owned(),
                 outcome,
                 synthetic: message.synthetic,
+                person: None,
+                effect: None,
             },
         };
         let log = self.backing.log.as_ref();

@@ -41,6 +41,7 @@ impl Appender {
         &self,
         topic: &str,
         partition: u32,
+        key: Option<&str>,
         value: &[u8],
     ) -> Result<Option<Offset>, Error> {
         let weight = value.len().saturating_add(OVERHEAD);
@@ -55,10 +56,13 @@ impl Appender {
         };
         let (answer, answered) = oneshot::channel();
         let producer = self.producer();
-        let record =
-            BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(Pending { answer, room }))
+        let mut record =
+            BaseRecord::<str, [u8], _>::with_opaque_to(topic, Box::new(Pending { answer, room }))
                 .partition(i32::try_from(partition).unwrap_or(i32::MAX))
                 .payload(value);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         if let Err((error, _)) = producer.send(record) {
             self.renew_if_fatal(&producer);
             // It was not even put into the client's queue.

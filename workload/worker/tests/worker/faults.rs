@@ -110,12 +110,53 @@ impl Faults {
 pub struct FaultyLog(pub Arc<MemoryLog>, pub Arc<Faults>);
 
 impl FaultyLog {
-    fn append_later(&self, delay: Duration, topic: Topic, partition: u32, value: Vec<u8>) {
+    fn later(&self, delay: Duration, (topic, partition): (Topic, u32), record: Written) {
         let log = Arc::clone(&self.0);
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            log.append(topic, partition, value).await.unwrap();
+            record.append(&log, topic, partition).await.unwrap();
         });
+    }
+
+    async fn write(&self, place: (Topic, u32), record: Written) -> Result<Option<Offset>, Error> {
+        let turn = self.1.turn().await;
+        match turn {
+            Turn::Fail => Err(Error::Refused {
+                reason: "a fault".to_owned(),
+            }),
+            Turn::FailAndHappenLater => {
+                self.later(Duration::from_millis(30), place, record);
+                Err(unknown())
+            }
+            Turn::StopAndHappenLater => {
+                self.later(Duration::from_millis(5), place, record);
+                std::future::pending().await
+            }
+            turn => {
+                let result = record.append(&self.0, place.0, place.1).await;
+                self.1.end(turn, result, unknown()).await
+            }
+        }
+    }
+}
+
+/// A record to be appended.
+struct Written {
+    key: Option<String>,
+    value: Vec<u8>,
+}
+
+impl Written {
+    async fn append(
+        self,
+        log: &MemoryLog,
+        topic: Topic,
+        partition: u32,
+    ) -> Result<Option<Offset>, Error> {
+        match self.key {
+            Some(key) => log.append_keyed(topic, partition, &key, self.value).await,
+            None => log.append(topic, partition, self.value).await,
+        }
     }
 }
 
@@ -147,24 +188,19 @@ impl Log for FaultyLog {
         partition: u32,
         value: Vec<u8>,
     ) -> Result<Option<Offset>, Error> {
-        let turn = self.1.turn().await;
-        match turn {
-            Turn::Fail => Err(Error::Refused {
-                reason: "a fault".to_owned(),
-            }),
-            Turn::FailAndHappenLater => {
-                self.append_later(Duration::from_millis(30), topic, partition, value);
-                Err(unknown())
-            }
-            Turn::StopAndHappenLater => {
-                self.append_later(Duration::from_millis(5), topic, partition, value);
-                std::future::pending().await
-            }
-            turn => {
-                let result = self.0.append(topic, partition, value).await;
-                self.1.end(turn, result, unknown()).await
-            }
-        }
+        self.write((topic, partition), Written { key: None, value })
+            .await
+    }
+
+    async fn append_keyed(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        let key = Some(key.to_owned());
+        self.write((topic, partition), Written { key, value }).await
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {

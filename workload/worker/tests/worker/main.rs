@@ -8,4 +8,5 @@ mod bench;
 mod cached;
 mod faults;
 mod kills;
+mod linked;
 mod model;
