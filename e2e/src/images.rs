@@ -67,6 +67,23 @@ pub fn addon(places: &Places, programs: &Path, name: &str) -> Result<Image> {
     one_program(places, name, &programs.join(name), USER)
 }
 
+/// A program of a package, with a folder that it reads at the path that it was packaged with.
+pub fn packaged(places: &Places, program: &Path, tree: &Path, at: &str) -> Result<Image> {
+    let name = program.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{} has no name", program.display()))?;
+    let path = format!("usr/bin/{name}");
+    pack(
+        places,
+        &Recipe {
+            name,
+            programs: &[(program, &path)],
+            trees: &[(tree, at)],
+            links: &[],
+            user: USER,
+        },
+    )
+}
+
 /// One of the project's own programs, without its debugging information.
 pub fn own(places: &Places, name: &str, program: &Path) -> Result<Image> {
     let stripped = strip(places, name, program)?;
@@ -135,7 +152,7 @@ fn strip(places: &Places, name: &str, program: &Path) -> Result<PathBuf> {
     Ok(stripped)
 }
 
-/// A shell and an HTTP client for the tests.
+/// A shell, an HTTP client and a reader of JSON, for the tests and for what finds pods to scrape.
 pub fn toolbox(places: &Places) -> Result<Image> {
     let busybox = Path::new("/bin/busybox");
     let applets = command::output(Command::new(busybox).arg("--list"))?;
@@ -151,6 +168,7 @@ pub fn toolbox(places: &Places) -> Result<Image> {
             programs: &[
                 (busybox, "bin/busybox"),
                 (Path::new("/usr/bin/curl"), "usr/bin/curl"),
+                (Path::new("/usr/bin/jq"), "usr/bin/jq"),
             ],
             trees: &[],
             links: &links,

@@ -17,14 +17,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command;
 use crate::places::Places;
+use crate::web_chat::random_id;
 use distribution::Distribution;
 
 /// For a broker to listen, on a machine with other work.
 const START: Duration = Duration::from_mins(2);
 /// For one to end in order.
 const STOP: Duration = Duration::from_secs(30);
-/// A cluster's identity: 22 characters of base64url.
-const CLUSTER: &str = "Y2hhdGJvdC1jbHVzdGVyMQ";
 
 /// Who may connect, and how. Without it everybody may.
 #[derive(Clone, Debug, Default)]
@@ -193,7 +192,7 @@ impl Broker {
             .distribution
             .java(&["-XX:TieredStopAtLevel=1"], "kafka.tools.StorageTool");
         format
-            .args(["format", "--cluster-id", CLUSTER, "--config"])
+            .args(["format", "--cluster-id", &random_id()?, "--config"])
             .arg(self.properties());
         for (name, password) in security.iter().flat_map(|security| &security.users) {
             let user = format!("SCRAM-SHA-512=[name={name},password={password}]");

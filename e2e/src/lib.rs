@@ -23,6 +23,7 @@ pub mod install;
 pub mod kafka;
 pub mod lock;
 pub mod model;
+pub mod monitoring;
 pub mod places;
 pub mod plane;
 pub mod prerequisites;

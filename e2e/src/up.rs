@@ -12,6 +12,7 @@ use crate::images::{self, Image};
 use crate::install::{self, DevelopmentImages, OwnImages};
 use crate::kafka;
 use crate::model;
+use crate::monitoring;
 use crate::places::Places;
 use crate::prerequisites;
 use crate::rust_build::{Build, Toolchain};
@@ -60,6 +61,7 @@ struct BaseImages {
     dns: Image,
     metrics: Image,
     toolbox: Image,
+    monitoring: monitoring::Images,
 }
 
 /// The lines of the plan, with what is there already at no cost.
@@ -92,7 +94,11 @@ pub fn plan(places: &Places, wish: Wish) -> Vec<Step> {
                 wish.nodes
             ),
         ),
-        Step::new("add-ons", 0.3, "cluster DNS and the metrics API"),
+        Step::new(
+            "add-ons",
+            0.3,
+            "cluster DNS, the metrics API, Prometheus with Alertmanager and node_exporter",
+        ),
     ];
     if wish.purpose == Purpose::Bare {
         return plan;
@@ -269,15 +275,17 @@ fn start_kubernetes(
                 &format!("there are {count} already, and they stay; `cargo e2e down` removes them"),
             );
         }
-        let every = [
+        let mut every = vec![
             base.pause.clone(),
             base.dns.clone(),
             base.metrics.clone(),
             base.toolbox.clone(),
         ];
+        every.extend_from_slice(base.monitoring.all());
         cluster.start_nodes(count, &base.pause, &every)
     })?;
     steps.run("add-ons", || {
+        monitoring::apply(cluster, &base.monitoring, &base.toolbox)?;
         install::addons(cluster, &base.dns, &base.metrics)
     })
 }
@@ -288,6 +296,7 @@ fn base_images(places: &Places, programs: &Path) -> Result<BaseImages> {
         dns: images::addon(places, programs, "coredns")?,
         metrics: images::addon(places, programs, "metrics-server")?,
         toolbox: images::toolbox(places)?,
+        monitoring: monitoring::Images::pack(places)?,
     })
 }
 

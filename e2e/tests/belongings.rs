@@ -12,12 +12,22 @@ use operators::seen::{events, made, wait_made, wait_observed};
 use operators::{Operator, Operators, SOON};
 use serde_json::json;
 
-/// A Service of somebody else, with the name of ours.
+/// A Service and a Deployment of somebody else, with the names of ours.
 const FOREIGN: &str = "
 apiVersion: v1
 kind: Service
 metadata: { name: chat-adapters, labels: { app: other } }
 spec: { selector: { app: other }, ports: [{ port: 8080 }] }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: chat-workers, labels: { app: other } }
+spec:
+  replicas: 3
+  selector: { matchLabels: { app: other } }
+  template:
+    metadata: { labels: { app: other } }
+    spec: { containers: [{ name: other, image: other }] }
 ";
 
 fn what_belongs_to_somebody_else_is_named_and_not_touched(operators: &Operators) {
@@ -38,17 +48,21 @@ fn what_belongs_to_somebody_else_is_named_and_not_touched(operators: &Operators)
     .unwrap();
     wait_made(&resource);
     assert_eq!(resource.child("service", "chat-adapters").unwrap(), foreign);
-    resource
-        .space
-        .kubectl(&["delete", "service", "chat-adapters"])
-        .unwrap();
+    // It would scale what is not ours.
+    let autoscaler = ["get", "hpa", "chat-workers", "--ignore-not-found"];
+    assert_eq!(resource.space.kubectl(&autoscaler).unwrap(), "");
+    for theirs in ["service/chat-adapters", "deployment/chat-workers"] {
+        resource.space.kubectl(&["delete", theirs]).unwrap();
+    }
     wait_until("that it is told no more", SOON, || {
         let stalled = resource.condition("Stalled")?;
         Ok(stalled.is_some_and(|stalled| stalled.reason != "ObjectNotOwned"))
     })
     .unwrap();
-    let ours = resource.child("service", "chat-adapters").unwrap();
-    assert_eq!(ours["metadata"]["ownerReferences"][0]["name"], NAME);
+    for (kind, name) in [("service", "chat-adapters"), ("hpa", "chat-workers")] {
+        let ours = resource.child(kind, name).unwrap();
+        assert_eq!(ours["metadata"]["ownerReferences"][0]["name"], NAME);
+    }
 }
 
 /// Everything in a namespace that is not in every namespace.

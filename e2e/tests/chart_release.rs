@@ -149,7 +149,8 @@ mod long {
         let resource = Resource::apply(space, &fixed).unwrap();
         resource.wait_ready(2 * PATIENCE).unwrap();
         let before = running(&resource);
-        assert_eq!(before.len(), 3, "{before:?}");
+        // Two instances, and one pod of everything else.
+        assert_eq!(before.len(), COMPONENTS.len() + 1, "{before:?}");
 
         let conversation = under_chat(&resource, || {
             upgrade_and_roll_back(&release);

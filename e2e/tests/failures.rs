@@ -179,6 +179,26 @@ fn answer(conversation: &mut Conversation, question: &str) -> Result<Reply> {
     conversation.answer(&id, PATIENCE)
 }
 
+#[test]
+#[ignore = "needs the cluster: cargo e2e test"]
+fn the_broker_for_development_is_lost_with_all_that_it_held_and_the_chat_comes_back() {
+    let resource = ready_resource("e2e-broker-lost");
+    let entrance = resource.open().unwrap();
+    let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
+    let answered = |conversation: &mut Conversation| {
+        let id = conversation.ask("What is the capital of France?").unwrap();
+        let reply = conversation.answer(&id, 2 * PATIENCE).unwrap();
+        assert!(!reply.fallback, "{reply:?}");
+    };
+    answered(&mut conversation);
+    let broker = resource.pods("broker").unwrap().remove(0);
+    let delete = ["delete", "pod", broker.name.as_str()];
+    resource.space.kubectl(&delete).unwrap();
+    answered(&mut conversation);
+    resource.wait_ready(2 * PATIENCE).unwrap();
+    answered(&mut conversation);
+}
+
 /// Only with `cargo e2e test --all`.
 mod long {
     use super::*;

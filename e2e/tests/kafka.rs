@@ -44,12 +44,18 @@ async fn the_logs_on_a_broker_keep_every_promise() {
 async fn topics_are_made_once_kept_when_wider_and_refused_when_too_narrow() {
     let broker = Broker::start().unwrap();
     let wanted = options(&broker.address(), "made", 6);
-    let unmade = KafkaLog::check(wanted.clone()).await.unwrap_err();
-    assert_eq!(unmade.reason, Reason::TopicUnusable, "{unmade}");
     let connecting = (0..4).map(|_| KafkaLog::connect(wanted.clone()));
     let logs = futures::future::join_all(connecting).await;
-    assert!(logs.iter().all(Result::is_ok));
-    KafkaLog::check(wanted.clone()).await.unwrap();
+    let logs: Vec<_> = logs.into_iter().map(Result::unwrap).collect();
+    for log in &logs {
+        assert!(log.is_there(wanted.clone()).await.unwrap());
+    }
+    // What has lost its topics, and what has others, is no longer the same log.
+    let another = Broker::start().unwrap();
+    let elsewhere = options(&another.address(), "made", 6);
+    assert!(!logs[0].is_there(elsewhere.clone()).await.unwrap());
+    let _made = connect(elsewhere.clone()).await;
+    assert!(!logs[0].is_there(elsewhere).await.unwrap());
 
     let narrower = Options {
         partitions: 2,
@@ -101,7 +107,7 @@ async fn a_broker_that_is_away_is_waited_for_and_nothing_is_lost() {
         let log = Arc::clone(&log);
         async move { log.append(Topic::Inbound, 0, b"meanwhile".to_vec()).await }
     });
-    let away = KafkaLog::check(options(&broker.address(), "away", 2)).await;
+    let away = log.is_there(options(&broker.address(), "away", 2)).await;
     assert_eq!(away.unwrap_err().reason, Reason::BrokerUnreachable);
     let impatient = Options {
         append_timeout: Duration::from_secs(1),

@@ -206,6 +206,20 @@ fn an_edit_that_cannot_work_takes_nothing_away() {
             .wait_told(["Available", "True", "Answering"], &[])
             .unwrap();
         edit_and_wait(&resource, &json!({ "spec": { "image": null } }), false);
+
+        let nowhere = json!({ "kafka": { "bootstrapServers": ["kafka.nowhere:9092"] } });
+        let edit = json!({ "spec": { "messaging": nowhere } });
+        resource.edit(&edit).unwrap();
+        resource
+            .wait_told(
+                ["MessagingReady", "False", "BrokerUnreachable"],
+                &["kafka.nowhere"],
+            )
+            .unwrap();
+        resource
+            .wait_told(["Available", "True", "Answering"], &[])
+            .unwrap();
+        edit_and_wait(&resource, &json!({ "spec": { "messaging": null } }), false);
     });
 }
 

@@ -112,6 +112,9 @@ impl Applier<'_> {
         let Some(kind) = KINDS.iter().find(|kind| kind.kind == object.key.kind) else {
             return Ok(());
         };
+        if self.is_of_somebody_else_s(object) {
+            return self.keep_off(object).await;
+        }
         let api = self.api(kind);
         let Some(seen) = self.children.get(&object.key) else {
             return self.first_sight(&api, object).await;
@@ -124,6 +127,26 @@ impl Applier<'_> {
             return Ok(());
         }
         self.repair(&api, object, Some(&seen.metadata)).await
+    }
+
+    /// Whether it is an autoscaler of a Deployment that is not ours: autoscalers go by names alone.
+    fn is_of_somebody_else_s(&self, object: &Rendered) -> bool {
+        let scaled = object.manifest.pointer("/spec/scaleTargetRef/name");
+        scaled.and_then(Value::as_str).is_some_and(|name| {
+            let deployment = format!("Deployment {name}");
+            self.applied.outcome.not_owned.contains(&deployment)
+        })
+    }
+
+    /// What would change an object of somebody else is not made, and goes if it is there.
+    async fn keep_off(&mut self, object: &Rendered) -> Result<(), Error> {
+        let seen = self.children.get(&object.key);
+        let ours = seen.filter(|seen| is_ours(seen.as_ref(), &self.plan.cluster));
+        let Some(uid) = ours.and_then(|ours| ours.uid()) else {
+            return Ok(());
+        };
+        let key = object.key.clone();
+        self.prune(&Surplus { key, uid }).await
     }
 
     /// A name that was never seen: it may be nobody's, ours and unlabelled, or somebody else's.
@@ -288,7 +311,7 @@ impl Applier<'_> {
                     namespace = self.plan.cluster.namespace,
                     cluster = self.plan.cluster.name,
                     object = named(&surplus.key),
-                    "deleted what is no longer planned"
+                    "deleted"
                 );
                 self.applied.writes += 1;
                 self.context.metrics.wrote(surplus.key.kind);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chatbot_plan::status;
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -32,12 +31,13 @@ pub async fn missing(caches: &Caches) -> Result<Vec<String>, Error> {
     }
 }
 
-/// Tells it in the resource's status, and nothing else: nothing is known, and nothing is done.
+/// Tells it in the resource's status, and nothing else: nothing is known, and nothing is done. Gives how long until the
+/// next look.
 pub async fn tell(
     resource: &Guarded,
     missing: &[String],
     context: &Context,
-) -> Result<Action, Error> {
+) -> Result<Duration, Error> {
     let cluster = identity(resource);
     let (previous, version) = last_status(resource, &cluster, context).await?;
     let status = status::unseen(&cluster, &previous, missing, Timestamp::now());
@@ -48,5 +48,5 @@ pub async fn tell(
         quiet: false,
     };
     report(subject, &status, context).await?;
-    Ok(Action::requeue(AGAIN))
+    Ok(AGAIN)
 }

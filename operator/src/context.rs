@@ -35,6 +35,8 @@ pub struct Context {
     pub events: Events,
     /// What is counted.
     pub metrics: Metrics,
+    /// How many passes may be under way at once.
+    pub concurrency: u16,
     /// By the resource's identity.
     desks: Mutex<HashMap<String, Desk>>,
 }
@@ -75,7 +77,7 @@ pub struct Left {
 }
 
 impl Context {
-    /// Nothing written yet.
+    /// Nothing written yet; one pass at once.
     #[must_use]
     pub fn new(
         client: Client,
@@ -94,8 +96,21 @@ impl Context {
             release,
             events,
             metrics,
+            concurrency: 1,
             desks: Mutex::default(),
         }
+    }
+
+    /// With so many passes at once.
+    #[must_use]
+    pub fn with_concurrency(mut self, concurrency: u16) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// How many resources have been looked at.
+    pub fn resources(&self) -> usize {
+        self.desks().len()
     }
 
     /// What is remembered of a resource.

@@ -22,6 +22,8 @@ use crate::watch::Guarded;
 const EAGER: Duration = Duration::from_secs(2);
 /// How long until the next look when all is well, or has been missing for long.
 const REST: Duration = Duration::from_secs(15);
+/// The longest until the next look, however many resources there are: nothing told is older than a minute.
+const LONGEST: Duration = Duration::from_secs(50);
 /// When nothing has changed for so many seconds, what is missing will not come in the next moment.
 const PATIENCE_SECONDS: i64 = 600;
 
@@ -38,15 +40,25 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
     }
     let started = Instant::now();
     let result = Box::pin(pass(&resource, &context)).await;
+    let took = started.elapsed();
     let outcome = result.as_ref().map_or_else(Error::kind, |_| "done");
-    context.metrics.passed(outcome, started.elapsed());
-    if result.is_ok() {
-        context.desk(&uid, Desk::succeed);
-    }
-    result
+    context.metrics.passed(outcome, took);
+    let look = result?;
+    context.desk(&uid, Desk::succeed);
+    let least = spacing(took, context.resources(), context.concurrency);
+    Ok(Action::requeue(look.max(least)))
 }
 
-async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
+/// The least time between two looks at a resource, so that looks take half of the passes that can be made and what has
+/// happened finds room between them.
+fn spacing(pass: Duration, resources: usize, concurrency: u16) -> Duration {
+    let resources = u32::try_from(resources).unwrap_or(u32::MAX);
+    let one_after_the_other = pass.saturating_mul(resources);
+    (one_after_the_other * 2 / u32::from(concurrency.max(1))).min(LONGEST)
+}
+
+/// Gives how long until the next look.
+async fn pass(resource: &Guarded, context: &Context) -> Result<Duration, Error> {
     let missing = blind::missing(&context.caches).await?;
     if !missing.is_empty() {
         return blind::tell(resource, &missing, context).await;
@@ -58,7 +70,7 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
             let status = status::refused(&sight.cluster, &sight.observed, &faults, sight.now);
             report((&sight).into(), &status, context).await?;
             // Nothing is tried until it is edited; whether it still answers is looked at all the same.
-            return Ok(Action::requeue(REST));
+            return Ok(REST);
         }
     };
     let plan = chatbot_plan::plan(&world);
@@ -89,7 +101,7 @@ async fn pass(resource: &Guarded, context: &Context) -> Result<Action, Error> {
         next_look(&status, plan.wake_at, sight.now)
     };
     let repair = applied.repair_in.unwrap_or(look);
-    Ok(Action::requeue(look.min(repair)))
+    Ok(look.min(repair))
 }
 
 /// What is said of a resource as long as it is there, when its namespace is on its way out.
@@ -144,4 +156,19 @@ pub fn on_error(resource: Arc<Guarded>, error: &Error, context: Arc<Context>) ->
         tracing::warn!(namespace, cluster, error = %in_full(error), failures, ?wait, "a pass failed");
     }
     Action::requeue(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_resources_there_are_looks_leave_room_for_what_happens() {
+        let pass = Duration::from_millis(250);
+        assert!(spacing(pass, 8, 8) < EAGER);
+        // Of 8 passes at once, 32 can be made in a second.
+        assert_eq!(spacing(pass, 185, 8), pass * 185 / 4);
+        assert_eq!(spacing(pass, 10_000, 8), LONGEST);
+        assert_eq!(spacing(pass, 4, 0), pass * 8);
+    }
 }

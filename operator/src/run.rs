@@ -60,7 +60,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let (controller, caches) = controller(&client, options.relist);
     let (standing, stands) = watch::channel(Standing::default());
     let told = Told::new(registry, caches.clone(), stands.clone(), identity);
-    let context = Arc::new(Context::new(
+    let context = Context::new(
         client,
         gate.clone(),
         caches.clone(),
@@ -68,7 +68,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
         options.release,
         Events::new(instance),
         metrics,
-    ));
+    );
+    let context = Arc::new(context.with_concurrency(options.concurrency));
 
     let end = CancellationToken::new();
     let election = tokio::spawn(candidate.run(standing, end.clone()));

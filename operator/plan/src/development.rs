@@ -5,7 +5,8 @@
 use chatbot_crds::settings::Resources;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
-    Container, PodSecurityContext, PodSpec, Probe, TCPSocketAction, Volume, VolumeMount,
+    Container, EnvVar, EnvVarSource, ObjectFieldSelector, PodSecurityContext, PodSpec, Probe,
+    TCPSocketAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -18,6 +19,8 @@ use crate::world::World;
 
 /// Where a server keeps what it holds.
 pub const DATA_DIRECTORY: &str = "/data";
+/// The variable that a server's arguments may name: the pod's identity.
+pub const POD_UID: &str = "POD_UID";
 const PORT: &str = "server";
 /// Seconds that a server has to end in order.
 const GRACE_SECONDS: i64 = 30;
@@ -86,11 +89,27 @@ impl Server<'_> {
             image: Some(self.image.to_owned()),
             image_pull_policy: Some("IfNotPresent".to_owned()),
             command: Some(command),
+            env: Some(vec![pod_uid()]),
             resources: self.resources.requirements(),
             security_context: Some(unprivileged()),
             termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
             ..Container::default()
         }
+    }
+}
+
+/// What a pod holds ends with it: another is another server.
+fn pod_uid() -> EnvVar {
+    EnvVar {
+        name: POD_UID.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "metadata.uid".to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
     }
 }
 

@@ -299,8 +299,8 @@ fn actions(
         .collect()
 }
 
-/// Children that nothing needs any more. A configuration is needed as long as a pod mounts it, or an old ReplicaSet
-/// may still make such a pod.
+/// Children that nothing needs any more. A configuration is needed as long as a pod mounts it, or an old `ReplicaSet`
+/// may still make such a pod; the operator's own broker and store as long as pods may be left that talk to them.
 fn surplus(
     world: &World,
     objects: &[Rendered],
@@ -318,8 +318,19 @@ fn surplus(
         .iter()
         .flat_map(|pod| pod.config_maps.iter().map(String::as_str))
         .collect();
+    let is_planned = |name: &str| {
+        let mut planned = planned.iter();
+        planned.any(|key| key.kind == "Deployment" && key.name == name)
+    };
+    let outgoing: Vec<String> = [Component::Broker, Component::Store]
+        .map(|component| names::workload(&world.cluster, component))
+        .into_iter()
+        .filter(|name| !is_planned(name))
+        .collect();
     let needed = |key: &ObjectKey| {
-        key.kind == "ConfigMap" && (!rollout.is_complete() || mounted.contains(key.name.as_str()))
+        let may_be_used = key.kind == "ConfigMap" || outgoing.contains(&key.name);
+        let is_mounted = key.kind == "ConfigMap" && mounted.contains(key.name.as_str());
+        is_mounted || (may_be_used && !rollout.is_complete())
     };
     world
         .observed

@@ -54,6 +54,16 @@ pub enum Blind {
     /// What an instance answers has not been seen.
     #[error("what one instance can answer has not been measured yet")]
     CapacityUnknown,
+    /// What is asked lies beyond the forecast: it is not guessed at.
+    #[error(
+        "the forecast reaches {reach} minutes, {needed} are needed: a cold start and a checkpoint must lie within it; raise prewarm.leadTime to at least the cold start, or measure demand in longer steps"
+    )]
+    TooShort {
+        /// Minutes that are forecast.
+        reach: u32,
+        /// Minutes that are asked for.
+        needed: u32,
+    },
 }
 
 impl Outlook {
@@ -88,10 +98,19 @@ impl Outlook {
     /// Instances for the highest demand of the percentile from now until `ahead` from now.
     pub fn replicas(&self, ahead: SignedDuration) -> Result<u32, Blind> {
         let known = self.known.as_ref().map_err(|blind| *blind)?;
-        // Steps are counted from the end of the origin's slot, which is some time ago.
-        let ahead = u32::try_from((ahead + known.passed).as_secs()).unwrap_or(u32::MAX);
+        let seconds = |of: SignedDuration| u32::try_from(of.as_secs()).unwrap_or(u32::MAX);
         let reach = u32::try_from(known.forecast.steps.len()).unwrap_or(u32::MAX);
         let reach = reach.saturating_mul(known.forecast.step);
+        let needed = seconds(ahead);
+        if needed > reach {
+            return Err(Blind::TooShort {
+                reach: reach / 60,
+                needed: needed.div_ceil(60),
+            });
+        }
+        // Steps are counted from the end of the origin's slot, which is at most two steps ago: by so much the forecast
+        // may end early.
+        let ahead = seconds(ahead + known.passed);
         let demand = known
             .forecast
             .highest(known.level, ahead.min(reach))

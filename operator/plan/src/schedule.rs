@@ -19,6 +19,8 @@ const DURATIONS: (SignedDuration, SignedDuration) =
 const CHANGE: SignedDuration = SignedDuration::from_hours(3);
 /// The occurrences that are looked at for an overlap: more than a year of a daily window.
 const LOOKED_AT: usize = 400;
+/// Where that begins. Any year will do, as long as it is always the same one: what is valid today is valid tomorrow.
+const LOOKED_FROM: DateTime = DateTime::constant(2024, 1, 1, 0, 0, 0, 0);
 /// A clock that is corrected by more than this says nothing about what has been opened.
 const TRUSTED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -132,10 +134,8 @@ impl Schedule {
     }
 
     fn check(&self, window: &Window) -> Result<(), Unusable> {
-        // Any year will do, as long as it is always the same one: what is valid today is valid tomorrow.
-        let from = DateTime::constant(2024, 1, 1, 0, 0, 0, 0);
         let mut last: Option<DateTime> = None;
-        for at in self.wall_after(from).take(LOOKED_AT) {
+        for at in self.wall_after(LOOKED_FROM).take(LOOKED_AT) {
             let overlaps = last.is_some_and(|last| at.duration_since(last) < self.duration);
             if overlaps {
                 return Err(Unusable::Overlaps {
@@ -151,6 +151,27 @@ impl Schedule {
             });
         }
         Ok(())
+    }
+
+    /// Openings that are looked at for an overlap with another window: always the same ones.
+    #[must_use]
+    pub fn looked_at(&self) -> Vec<Occurrence> {
+        self.wall_after(LOOKED_FROM)
+            .take(LOOKED_AT)
+            .filter_map(|at| self.occurrence(at))
+            .collect()
+    }
+
+    /// Whether this window is open at some moment of another's opening.
+    #[must_use]
+    pub fn meets(&self, other: &Occurrence) -> bool {
+        let earliest = other.open.saturating_sub(self.duration);
+        let from = self.wall(earliest.unwrap_or(Timestamp::MIN));
+        let mut next = self
+            .wall_after(from)
+            .filter_map(|at| self.occurrence(at))
+            .skip_while(|own| own.close <= other.open);
+        next.next().is_some_and(|own| own.open < other.close)
     }
 
     /// The opening that lasts at `now`.

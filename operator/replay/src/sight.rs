@@ -26,6 +26,9 @@ pub enum Unusable {
     /// It is no resource.
     #[error("failed to read the resource: {0}")]
     Malformed(#[from] serde_yaml::Error),
+    /// It is no file of a resource, or has fields that the schema does not know.
+    #[error(transparent)]
+    Unknown(#[from] chatbot_crds::ParseError),
     /// It is a resource that cannot be acted on.
     #[error("the resource is refused: {0}")]
     Refused(#[from] chatbot_crds::Faults),
@@ -73,9 +76,9 @@ pub fn world(resource: &str, foresight: Foresight) -> Result<World, Unusable> {
     })
 }
 
-/// The fewest and the most instances of a resource.
+/// The fewest and the most instances of a resource in a file, which is checked as an API server would.
 pub fn bounds(resource: &str) -> Result<(u32, u32), Unusable> {
-    let settings = Settings::of(&serde_yaml::from_str(resource)?)?;
+    let settings = Settings::of(&chatbot_crds::parse(resource)?)?;
     Ok((
         settings.inference.min_replicas,
         settings.inference.max_replicas,
@@ -167,4 +170,29 @@ fn pod_seen(pod: &Pod, now: i64) -> PodSeen {
 #[must_use]
 pub fn number(name: &str) -> Option<u32> {
     name.get(1..)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_bound_is_refused_and_not_replaced_by_its_default() {
+        let file = "apiVersion: chatbot.dev/v1alpha1
+kind: ChatBotCluster
+metadata: { name: support }
+spec:
+  channels: [{ name: web, webChat: {} }]
+  inference:
+    model: { source: { persistentVolumeClaim: { claimName: models, path: m.gguf } } }
+    autoscaling: { minReplicas: 3, maxReplicas: 20 }
+";
+        assert_eq!(bounds(file).unwrap(), (3, 20));
+        let refused = bounds(&file.replace("maxReplicas", "maxReplica")).unwrap_err();
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("maxReplica: unknown field; known here:"),
+            "{refused}"
+        );
+    }
 }

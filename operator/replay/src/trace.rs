@@ -26,6 +26,30 @@ pub enum Unreadable {
         "line {0} of the spot trace: must be seconds, a zone and a number of instances, such as `60,a,12`"
     )]
     Row(usize),
+    /// A row is earlier than the one before it.
+    #[error(
+        "line {line} of the spot trace: {at} s is before {before} s of the row above; sort the rows by time"
+    )]
+    Earlier {
+        /// The line.
+        line: usize,
+        /// Its time.
+        at: i64,
+        /// The time of the row above.
+        before: i64,
+    },
+    /// A zone is given twice at one time.
+    #[error(
+        "line {line} of the spot trace: zone {zone:?} is given twice at {at} s; give each zone once at a time"
+    )]
+    Twice {
+        /// The line.
+        line: usize,
+        /// The zone.
+        zone: String,
+        /// The time.
+        at: i64,
+    },
 }
 
 impl Trace {
@@ -89,6 +113,20 @@ fn split(line: &str) -> impl Iterator<Item = &str> {
     line.split(',').map(|cell| cell.trim().trim_matches('"'))
 }
 
+/// A row comes no earlier than the one above, and names a zone that its time does not have yet.
+fn in_order(rows: &[(i64, &str, u32)], at: i64, zone: &str, line: usize) -> Result<(), Unreadable> {
+    if let Some((before, ..)) = rows.last().filter(|(before, ..)| *before > at) {
+        let before = *before;
+        return Err(Unreadable::Earlier { line, at, before });
+    }
+    let mut same_time = rows.iter().rev().take_while(|row| row.0 == at);
+    if same_time.any(|row| row.1 == zone) {
+        let zone = zone.to_owned();
+        return Err(Unreadable::Twice { line, zone, at });
+    }
+    Ok(())
+}
+
 fn seconds(cell: &str) -> Option<i64> {
     let seconds: f64 = cell.parse().ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "in range")]
@@ -106,25 +144,24 @@ pub struct SpotTrace {
 }
 
 impl SpotTrace {
-    /// Reads seconds, zone and obtainable instances; a header is skipped.
+    /// Reads seconds, zone and obtainable instances, in order of time. A first line without any number is a header.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<(i64, &str, u32)> = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
+            let line_number = index + 1;
+            let cells: Vec<&str> = split(line).collect();
+            let is_header = || index == 0 && cells.iter().all(|cell| cell.parse::<f64>().is_err());
+            if line.trim().is_empty() || is_header() {
                 continue;
             }
-            let cells: Vec<&str> = split(line).collect();
-            let row = match cells.as_slice() {
-                [at, zone, count] => seconds(at)
-                    .zip(count.parse::<u32>().ok())
-                    .map(|row| (row.0, *zone, row.1)),
-                _ => None,
+            let [at, zone, count] = cells.as_slice() else {
+                return Err(Unreadable::Row(line_number));
             };
-            match row {
-                Some(row) => rows.push(row),
-                None if index == 0 => {}
-                None => return Err(Unreadable::Row(index + 1)),
-            }
+            let (at, count) = seconds(at)
+                .zip(count.parse::<u32>().ok())
+                .ok_or(Unreadable::Row(line_number))?;
+            in_order(&rows, at, zone, line_number)?;
+            rows.push((at, *zone, count));
         }
         let zones: BTreeSet<&str> = rows.iter().map(|row| row.1).collect();
         let zones: Vec<String> = zones.into_iter().map(str::to_owned).collect();
@@ -235,5 +272,15 @@ mod tests {
             BTreeMap::from([(0, vec![(0, 2)]), (60, vec![(0, 1)])])
         );
         assert!(SpotTrace::churn("1,grow,n1\n").is_err());
+    }
+
+    #[test]
+    fn a_spot_trace_out_of_order_or_with_an_unreadable_first_line_is_refused() {
+        let refused = |text| SpotTrace::parse(text).unwrap_err().to_string();
+        assert!(
+            refused("60,a,3\n0,a,1\n").contains("line 2 of the spot trace: 0 s is before 60 s")
+        );
+        assert!(refused("0,a,3\n0,b,1\n0,a,2\n").contains("zone \"a\" is given twice at 0 s"));
+        assert_eq!(SpotTrace::parse("0,a,-1\n0,b,1\n"), Err(Unreadable::Row(1)));
     }
 }

@@ -188,7 +188,7 @@ struct Tick {
     stored: f64,
 }
 
-/// Many series that have each learned for two days take one more value each, and forecast; in one thread.
+/// Many series that have each learned for eight days take one more value each, and forecast; in one thread.
 fn tick(count: usize, seed: u64) -> Result<Tick> {
     let learned: Vec<Forecaster> = (0..100)
         .map(|order| learned(seed.wrapping_add(order)))

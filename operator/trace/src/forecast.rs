@@ -85,7 +85,7 @@ impl Forecast {
 
 /// Minutes as steps.
 pub fn steps(minutes: u32, step: u32) -> Result<u16> {
-    let steps = (minutes * 60).div_ceil(step);
+    let steps = (u64::from(minutes) * 60).div_ceil(u64::from(step.max(1)));
     match u16::try_from(steps) {
         Ok(steps) if (1..=48).contains(&steps) => Ok(steps),
         _ => bail!(
@@ -352,5 +352,19 @@ fn bars(found: &Backtest, step: u32) -> Panel {
                 }),
             ],
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::steps;
+
+    #[test]
+    fn minutes_that_are_too_many_are_refused_and_never_wrap_around() {
+        assert_eq!(steps(30, 600).unwrap(), 3);
+        for minutes in [0, 481, 71_582_789, u32::MAX] {
+            let refused = steps(minutes, 600).unwrap_err().to_string();
+            assert!(refused.contains("give 1 to 48"), "{refused}");
+        }
     }
 }

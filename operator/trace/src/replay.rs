@@ -27,10 +27,11 @@ pub struct Replay {
     /// The trace.
     #[command(flatten)]
     pub source: Source,
-    /// Spot capacity: CSV of seconds, zone and obtainable nodes. Absent: every node is on-demand.
+    /// Spot capacity: CSV of seconds from the beginning of the part that is played, zone and obtainable nodes. Absent:
+    /// every node is on-demand.
     #[arg(long, value_name = "FILE")]
     pub spot_trace: Option<PathBuf>,
-    /// A `ChatBotCluster` whose bounds are used. Absent: 5 to 40 instances.
+    /// A `ChatBotCluster` of which minReplicas and maxReplicas are used. Absent: 5 to 40 instances.
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// Requests a second that one instance answers. Absent: so many that the peak needs the most instances.
@@ -64,7 +65,7 @@ impl Replay {
                 percentile: None,
                 standby: 0,
             },
-            spot: self.spot()?,
+            spot: self.spot(days)?,
             bounds: self.bounds()?,
             capacity: self.capacity,
         };
@@ -108,13 +109,15 @@ impl Replay {
         Ok(days)
     }
 
-    fn spot(&self) -> Result<Option<SpotTrace>> {
+    fn spot(&self, days: i64) -> Result<Option<SpotTrace>> {
         let Some(path) = &self.spot_trace else {
             return Ok(None);
         };
         let failed = || format!("failed to read {}", path.display());
         let text = String::from_utf8(bytes(path)?).with_context(failed)?;
-        SpotTrace::parse(&text).map(Some).with_context(failed)
+        let trace = SpotTrace::parse(&text).with_context(failed)?;
+        applies(&trace, days * 86_400).with_context(failed)?;
+        Ok(Some(trace))
     }
 
     fn bounds(&self) -> Result<(u32, u32)> {
@@ -127,6 +130,17 @@ impl Replay {
             .map_err(|error| anyhow!("{}", short(&error.to_string())))
             .with_context(failed)
     }
+}
+
+/// A spot trace has something to say of the part that is played.
+fn applies(trace: &SpotTrace, played: i64) -> Result<()> {
+    let first = trace.changes.keys().next().copied().unwrap_or(0);
+    ensure!(
+        (0..played).contains(&first),
+        "the first row of the spot trace is at {first} s, and {played} s are played; count seconds from the beginning of \
+         the part that is played, not from the epoch"
+    );
+    Ok(())
 }
 
 /// Of what was read, an error quotes all; its beginning says enough.
@@ -173,7 +187,8 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
     format!(
         "{name}: the last {days} days, {} to {} instances of {:.3} requests a second, {} nodes of 4\n\n{}\n\
          Instances start in 180 s, on a node that has the model in memory in 20 s; what would wait longer than 10 s is \
-         lost.\nCost is beside the same nodes on-demand.\n",
+         lost.\nCost is beside the same nodes on-demand. Of a resource only its bounds are played: instances are four to a \
+         node,\nand the autoscaler's target is 70 %.\n",
         asked.bounds.0,
         asked.bounds.1,
         played.capacity,
@@ -326,6 +341,16 @@ mod tests {
         let refused = |slots, load| days(slots, load, None).unwrap_err().to_string();
         assert!(refused(2, 1.0).contains("120 minutes"));
         assert!(refused(48, 0.0).contains("no load"));
+    }
+
+    #[test]
+    fn a_spot_trace_in_seconds_of_the_epoch_is_refused() {
+        let of = |text| applies(&SpotTrace::parse(text).unwrap(), 86_400);
+        assert!(of("0,a,3\n1800000000,a,1\n").is_ok());
+        for text in ["1800000000,a,3\n", "-60,a,3\n"] {
+            let refused = of(text).unwrap_err().to_string();
+            assert!(refused.contains("from the beginning"), "{refused}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The broker and the store that a pod's configuration names: connected, and how they are told of.
 //!
-//! Nothing of them ends the process: while one cannot be used, `/state` says why, and it is tried again. Secrets are
-//! files that Kubernetes replaces. The store's are read at every attempt to connect; when the broker's change, the
-//! process ends in order, and the one that takes its place begins with the new ones.
+//! While one cannot be used, `/state` says why, and it is tried again. Secrets are files that Kubernetes replaces. The
+//! store's are read at every attempt to connect; when the broker's change, or its topics are gone or others than they
+//! were, the process ends in order, and the one that takes its place begins with what there is then.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,8 +49,8 @@ pub struct Backbone {
 }
 
 /// Waits for the broker, as long as it takes; the store may come later. At most `near_sessions` bytes of sessions are kept
-/// in this process' memory. None when `shutdown` comes first, or when the
-/// broker's Secrets have changed, which cancels it.
+/// in this process' memory. None when `shutdown` comes first, which is
+/// cancelled when the broker's Secrets or topics are others than they were.
 pub async fn connect(
     config: config::Backbone,
     role: Role,
@@ -170,9 +170,17 @@ impl Broker {
                 continue;
             }
             let found = match self.options() {
-                Ok(options) => KafkaLog::check(options).await.map_err(of_broker),
+                Ok(options) => log.is_there(options).await.map_err(of_broker),
                 Err(missing) => Err(missing),
             };
+            if matches!(found, Ok(false)) {
+                warn!(
+                    "the broker has lost its topics, with all that this process knows of them: it ends, and the next one \
+                     begins with those there are then"
+                );
+                shutdown.cancel();
+                return;
+            }
             well = found.is_ok();
             self.tell(found.err().unwrap_or_else(usable));
         }

@@ -5,7 +5,8 @@
 //! - `offered`: where users wait at any gateway (sockets, open requests) each gateway offers every reply to those who are
 //!   here. The journal itself is the mailbox, so offering again is harmless: it counts as a platform with idempotency
 //!   keys. Only the one to whom the group suggests the partition marks and commits.
-//! - `sent`: where replies are requests to a platform, the one to whom the group suggests the partition sends them.
+//! - `sent`: where replies are requests to a platform, the one to whom the group suggests the partition sends them. A
+//!   gateway is a member as long as the channel runs there.
 //!   `catch_up` finds what was sent before (S1), `lanes` keeps the order of each chat (S2), `pace` the platform's limits,
 //!   `attempt` sends a reply until its fate is known (S3, S4).
 
@@ -23,8 +24,10 @@ use std::time::Duration;
 use chatbot_message::Reply;
 use chatbot_queue::journal::{self, Checkpoint};
 use chatbot_queue::{Commit, Error, Member, Offset, Suggested, Topic};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -71,54 +74,89 @@ struct Place {
 
 /// Delivers a channel's replies until the gateway stops, and lets go in order.
 pub(crate) async fn run(gateway: Arc<Gateway>, channel: Arc<Channel>) {
-    let stop = gateway.stop.clone();
-    let group = journal::delivery_group(&channel.name);
-    let joining = async {
-        loop {
-            match gateway.log.join(&group, Topic::Response).await {
-                Ok(member) => return member,
-                Err(error) => {
-                    warn!(channel = channel.name, %error, "delivery waits");
-                    tokio::time::sleep(RETRY).await;
-                }
-            }
+    if channel.kind != Kind::Platform {
+        deliver(&gateway, &channel, &gateway.stop, offered::consume).await;
+        return;
+    }
+    let mut running = channel.running.subscribe();
+    loop {
+        let beginning = running.wait_for(Option::is_some);
+        let begun = match gateway.stop.run_until_cancelled(beginning).await {
+            Some(Ok(begun)) => begun.clone(),
+            _ => return,
+        };
+        // Whoever cannot send is no member, so that another is given every partition.
+        if let Some(running) = begun {
+            let consume = |place| sent::consume(place, Arc::clone(&running));
+            deliver(&gateway, &channel, &running.ended, consume).await;
+        }
+    }
+}
+
+/// Delivers as a member of the channel's group, until it is over or the gateway stops.
+async fn deliver<F>(
+    gateway: &Arc<Gateway>,
+    channel: &Arc<Channel>,
+    over: &CancellationToken,
+    consume: impl Fn(Place) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let over = async {
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = gateway.stop.cancelled() => {}
         }
     };
-    let Some(member) = stop.run_until_cancelled(joining).await else {
-        return;
+    tokio::pin!(over);
+    let member = tokio::select! {
+        () = &mut over => return,
+        member = join(gateway, channel) => Arc::new(member),
     };
-    let member = Arc::new(member);
     let mut consumers = JoinSet::new();
     for consumer in &channel.consumers {
-        let place = Place {
-            gateway: Arc::clone(&gateway),
-            channel: Arc::clone(&channel),
+        consumers.spawn(consume(Place {
+            gateway: Arc::clone(gateway),
+            channel: Arc::clone(channel),
             consumer: Arc::clone(consumer),
             member: Arc::clone(&member),
-        };
-        match channel.kind {
-            Kind::Page | Kind::Exchange => consumers.spawn(offered::consume(place)),
-            Kind::Platform => consumers.spawn(sent::consume(place)),
-        };
+        }));
     }
-    let mut suggested = member.suggested();
-    let sharing = async {
-        loop {
-            let owned = suggested
-                .borrow_and_update()
-                .as_ref()
-                .map_or(0, BTreeSet::len);
-            channel.pace.set_share(owned, gateway.log.partitions());
-            if suggested.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    stop.run_until_cancelled(sharing).await;
-    // Each of them ends by itself when the gateway stops.
+    tokio::select! {
+        () = over => {}
+        () = share(gateway, channel, member.suggested()) => {}
+    }
+    // Each of them ends by itself when it is over.
     while consumers.join_next().await.is_some() {}
     if let Some(member) = Arc::into_inner(member) {
         member.close().await;
+    }
+}
+
+async fn join(gateway: &Gateway, channel: &Channel) -> Box<dyn Member> {
+    let group = journal::delivery_group(&channel.name);
+    loop {
+        match gateway.log.join(&group, Topic::Response).await {
+            Ok(member) => return member,
+            Err(error) => {
+                warn!(channel = channel.name, %error, "delivery waits");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Gives the channel its share of the platform's rate, as long as the group exists.
+async fn share(gateway: &Gateway, channel: &Channel, mut suggested: watch::Receiver<Suggested>) {
+    loop {
+        let owned = suggested
+            .borrow_and_update()
+            .as_ref()
+            .map_or(0, BTreeSet::len);
+        channel.pace.set_share(owned, gateway.log.partitions());
+        if suggested.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_adapters::web_chat::{Frame, PastTurn};
-use chatbot_message::Account;
+use chatbot_message::{Account, Reply};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
 use chatbot_store::Session;
@@ -72,7 +72,7 @@ pub(crate) async fn begin(
 /// A reply found by [`Replay`].
 pub(crate) struct Found {
     pub(crate) position: Offset,
-    pub(crate) reply: chatbot_message::Reply,
+    pub(crate) reply: Reply,
     /// The checkpoint after it; of a reply in the page's own partition, and while none is awaited in another.
     pub(crate) after: Option<Checkpoint>,
 }
@@ -84,6 +84,8 @@ pub(crate) struct Replay<'a> {
     account: &'a Account,
     end: Offset,
     read: usize,
+    /// Found in the account's own partition, and to be given next.
+    here: Option<(Offset, Reply)>,
     elsewhere: Elsewhere,
     log: &'a dyn Log,
 }
@@ -100,13 +102,32 @@ impl<'a> Replay<'a> {
             reader: Reader::new(log, partition, from),
             account,
             read: 0,
+            here: None,
             elsewhere: Elsewhere::default(),
             log,
         })
     }
 
-    /// The next reply; none at the end. Those that stand in other partitions come last.
+    /// The next reply; none at the end. What the account was answered elsewhere comes before what it is answered here
+    /// after that.
     pub(crate) async fn next(&mut self) -> Result<Option<Found>, Error> {
+        if self.here.is_none() {
+            self.here = self.next_here().await?;
+        }
+        if let Some(found) = self.elsewhere.next(self.log, self.account).await? {
+            return Ok(Some(found));
+        }
+        let after = self.elsewhere.is_empty();
+        let after = after.then(|| self.reader.checkpoint());
+        Ok(self.here.take().map(|(position, reply)| Found {
+            position,
+            reply,
+            after,
+        }))
+    }
+
+    /// The next reply in the account's own partition.
+    async fn next_here(&mut self) -> Result<Option<(Offset, Reply)>, Error> {
         while self.reader.checkpoint().position < self.end {
             let step = self.reader.next().await?;
             self.read += 1;
@@ -118,23 +139,17 @@ impl<'a> Replay<'a> {
                 Some(Entry::Reply { reply, .. })
                     if step.counts && reply.account == *self.account =>
                 {
-                    if !reply.is_shown() {
-                        let partitions = self.log.partitions();
-                        self.elsewhere.await_reply(at, &reply, partitions);
-                        continue;
+                    if reply.is_shown() {
+                        self.elsewhere.no_longer_await(reply.message_id);
+                        return Ok(Some((step.position, reply)));
                     }
-                    let after = self.elsewhere.is_empty();
-                    let after = after.then(|| self.reader.checkpoint());
-                    return Ok(Some(Found {
-                        position: step.position,
-                        reply,
-                        after,
-                    }));
+                    let partitions = self.log.partitions();
+                    self.elsewhere.await_reply(at, &reply, partitions);
                 }
                 _ => {}
             }
         }
-        self.elsewhere.next(self.log, self.account).await
+        Ok(None)
     }
 
     /// From where the page is to begin next time: whatever is awaited from another partition is looked for again.
@@ -188,7 +203,7 @@ pub(crate) async fn reply_at(
     log: &dyn Log,
     partition: u32,
     position: Offset,
-) -> Result<Option<chatbot_message::Reply>, Error> {
+) -> Result<Option<Reply>, Error> {
     if position >= journal::readable_end(log, partition).await? {
         return Ok(None);
     }

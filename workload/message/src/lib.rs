@@ -90,9 +90,9 @@ pub struct Reply {
     /// Copied from the message.
     #[serde(default)]
     pub synthetic: bool,
-    /// Whose conversation it belongs to, if not the account's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<Box<Account>>,
+    /// For whom its message was sent on, in this order; it belongs to the conversation of the last of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub way: Vec<Account>,
     /// What has to be done before the message is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Box<Effect>>,
@@ -102,7 +102,13 @@ impl Reply {
     /// Whose conversation it belongs to.
     #[must_use]
     pub fn person(&self) -> &Account {
-        self.person.as_deref().unwrap_or(&self.account)
+        self.way.last().unwrap_or(&self.account)
+    }
+
+    /// Whether its message came from an account, or by way of it.
+    #[must_use]
+    pub fn came_by(&self, account: &Account) -> bool {
+        self.account == *account || self.way.contains(account)
     }
 
     /// Whether its user is to see it.

@@ -31,7 +31,7 @@ use fault::Told;
 use fetch::{KafkaRecords, Pool};
 use member::KafkaMember;
 use producer::Appender;
-use topics::Look;
+use topics::{Found, Look};
 
 /// The group that readers name and never join.
 const READERS: &str = "reader";
@@ -46,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct KafkaLog {
     options: Options,
     identity: String,
+    /// The cluster's id, if a broker has told it.
+    cluster: Option<String>,
     inbound: Arc<str>,
     response: Arc<str>,
     dead_letter: Arc<str>,
@@ -70,7 +72,12 @@ impl KafkaLog {
         let cluster = blocking(move || Look::new(&with)?.ensure(PATIENCE)).await?;
         let told = Told::default();
         Ok(Self {
-            identity: format!("{cluster}/{}", options.topic_prefix),
+            identity: format!(
+                "{}/{}",
+                cluster.as_deref().unwrap_or_default(),
+                options.topic_prefix
+            ),
+            cluster,
             inbound: options.topic(Topic::Inbound).into(),
             response: options.topic(Topic::Response).into(),
             dead_letter: options.topic(Topic::DeadLetter).into(),
@@ -84,9 +91,19 @@ impl KafkaLog {
         })
     }
 
-    /// Whether a broker answers and the topics can be used, by a connection made for it: what a condition tells.
-    pub async fn check(options: Options) -> Result<(), Unusable> {
-        blocking(move || Look::new(&options)?.check()).await
+    /// Whether this log is still there, by a connection made for it: its topics are, in the cluster that it was found in.
+    /// One that is gone, or was made anew, is gone with all that this process knows of it.
+    ///
+    /// # Errors
+    ///
+    /// Says why that cannot be told, or the topics cannot be used: what a condition tells.
+    pub async fn is_there(&self, options: Options) -> Result<bool, Unusable> {
+        let found = blocking(move || Look::new(&options)?.check()).await?;
+        Ok(match (found, self.cluster.as_ref()) {
+            (Found::Nothing, _) => false,
+            (Found::In(Some(now)), Some(before)) => now == *before,
+            (Found::In(_), _) => true,
+        })
     }
 
     /// What hinders the clients of this log since it was last asked, as far as they know.

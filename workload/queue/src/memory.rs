@@ -10,8 +10,9 @@
 
 mod group;
 mod member;
+mod slot;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +28,7 @@ use crate::journal::Checkpoint;
 use crate::{Commit, Error, Log, Member, Offset, Previews, Record, Records, Topic};
 use group::Group;
 use member::MemoryMember;
+use slot::Slot;
 
 /// Dead letters kept of each partition.
 const DEAD_LETTERS: usize = 256;
@@ -67,60 +69,6 @@ struct State {
     bytes: usize,
     slots: HashMap<Place, Slot>,
     groups: HashMap<(String, Topic), Group>,
-}
-
-/// One partition of one topic.
-#[derive(Default)]
-struct Slot {
-    start: Offset,
-    end: Offset,
-    records: VecDeque<Record>,
-    /// Of a compacted topic: the offset of the latest record of each key.
-    keys: HashMap<String, Offset>,
-    groups: HashMap<String, Commit>,
-}
-
-impl Slot {
-    /// The first record at an offset or behind it: there are gaps where one was superseded.
-    fn place(&self, offset: Offset) -> usize {
-        self.records
-            .partition_point(|record| record.offset < offset)
-    }
-
-    /// Removes the record that had the key before; says how many bytes that freed.
-    fn supersede(&mut self, key: &str, offset: Offset) -> usize {
-        let Some(before) = self.keys.insert(key.to_owned(), offset) else {
-            return 0;
-        };
-        let place = self.place(before);
-        if self
-            .records
-            .get(place)
-            .is_none_or(|record| record.offset != before)
-        {
-            return 0;
-        }
-        self.records.remove(place).as_ref().map_or(0, size)
-    }
-
-    /// Drops the oldest record if every group has passed it; says how many bytes that freed.
-    fn trim(&mut self) -> Option<usize> {
-        let passed = self.groups.values().map(|commit| commit.offset).min()?;
-        if self.start >= passed {
-            return None;
-        }
-        self.drop_first()
-    }
-
-    fn drop_first(&mut self) -> Option<usize> {
-        let record = self.records.pop_front()?;
-        self.start = record.offset + 1;
-        Some(size(&record))
-    }
-}
-
-fn size(record: &Record) -> usize {
-    record.value.len() + size_of::<Record>()
 }
 
 impl MemoryLog {
@@ -231,6 +179,11 @@ impl Inner {
         if *bytes + added > self.limits.full_bytes {
             return Err(Error::Refused {
                 reason: format!("the log is full: {bytes} bytes are not settled yet"),
+            });
+        }
+        if place.0.is_compacted() && key.is_none() {
+            return Err(Error::Refused {
+                reason: format!("a record of {:?} has a key", place.0),
             });
         }
         let slot = slots.get_mut(&place).ok_or_else(|| Error::Refused {

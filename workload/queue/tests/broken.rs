@@ -111,7 +111,7 @@ fn reply(epoch: Offset, seq: u64, inbound: Offset) -> Entry {
             answer: String::new(),
             outcome: Outcome::Answered,
             synthetic: false,
-            person: None,
+            way: Vec::new(),
             effect: None,
         },
     }

@@ -33,7 +33,7 @@ fn reply(epoch: u64, seq: u64, inbound: u64) -> Entry {
         answer: "!".to_owned(),
         outcome: Outcome::Answered,
         synthetic: false,
-        person: None,
+        way: Vec::new(),
         effect: None,
     };
     Entry::Reply {

@@ -105,8 +105,6 @@ fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
 }
 
 pub(crate) fn reply(message: Message, answer: String, outcome: Outcome) -> Reply {
-    let person = message.person();
-    let person = (*person != message.account).then(|| Box::new(person.clone()));
     Reply {
         message_id: message.id,
         account: message.account,
@@ -115,7 +113,7 @@ pub(crate) fn reply(message: Message, answer: String, outcome: Outcome) -> Reply
         answer,
         outcome,
         synthetic: message.synthetic,
-        person,
+        way: message.way.to,
         effect: None,
     }
 }

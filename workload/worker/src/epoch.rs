@@ -1,34 +1,31 @@
 //! Owning a partition (W4 to W11): from its inbound records to replies that count.
 
+mod heads;
+
 use std::collections::{BTreeMap, HashMap};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use chatbot_message::{Account, Effect, Message, Outcome, Reply};
-use chatbot_queue::identity::Link as AccountLink;
+use chatbot_message::{Account, Effect, Message};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
 use chatbot_queue::{Offset, Topic};
-use chatbot_store::Turn;
-use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
 use crate::Shared;
-use crate::answer::{self, Question};
 use crate::effects;
 use crate::intake::{self, Kind, Taken};
 use crate::journal_io::{self, Progress, Written};
 use crate::lanes::Lanes;
-use crate::linking;
-use crate::metrics::InFlight;
 use crate::own::Own;
 use crate::settled::Settled;
 use crate::takeover::Takeover;
 use crate::view::Link;
 use crate::ways::Ways;
+use heads::{Ended, Head};
 
 /// Why a partition is not owned any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,23 +52,8 @@ struct Queued {
     owed: Option<Effect>,
 }
 
-/// A message under way.
-struct Head {
-    lane: Lane,
-    offset: Offset,
-    message: Message,
-}
-
-enum Ended {
-    Answered(Head, Reply),
-    /// What follows from its reply is done; with the link that it led to.
-    Performed(Head, Option<AccountLink>),
-}
-
 /// Owners in a row that died at a message before it is answered alone.
 const DEATHS_ALONE: u32 = 2;
-/// Owners in a row that died at a message before it gets the fallback text.
-const DEATHS_FALLBACK: u32 = 4;
 /// Records judged ahead of being taken.
 const AHEAD: usize = 64;
 
@@ -96,6 +78,8 @@ pub(crate) struct Epoch {
     owed: BTreeMap<Offset, Effect>,
     /// Messages whose replies were written, and from which something follows once they are read back.
     owing: HashMap<Offset, Head>,
+    /// Lanes in which nothing begins before a message that was sent on has come back.
+    held: HashMap<Lane, Uuid>,
     under_way: JoinSet<Ended>,
     writes: mpsc::UnboundedSender<(Option<Lane>, Entry)>,
     progress: watch::Sender<Option<Progress>>,
@@ -169,6 +153,7 @@ impl Epoch {
             ways: Ways::new(takeover.links),
             owed: takeover.owed,
             owing: HashMap::new(),
+            held: HashMap::new(),
             under_way: JoinSet::new(),
             writes,
             progress,
@@ -188,7 +173,7 @@ impl Epoch {
         let mut leave_at: Option<Instant> = None;
         loop {
             let leaving = leave_at.is_some();
-            if leaving && self.lanes.is_empty() && self.unread == 0 {
+            if leaving && self.lanes.count() == self.held.len() && self.unread == 0 {
                 return End::Left;
             }
             let patience = async {
@@ -206,7 +191,10 @@ impl Epoch {
                 Some(taken) = feeds.taken.recv(), if !leaving && self.may_take() => self.take(taken),
                 Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => match ended {
                     Ok(Ended::Answered(head, reply)) => self.write(head, reply),
-                    Ok(Ended::Performed(head, link)) => self.performed(&head, link),
+                    Ok(Ended::Performed(head, link)) => self.performed(head, link),
+                    Ok(Ended::Away(lane, message)) => if self.let_go(&lane, message) {
+                        self.next_of(Some(&lane));
+                    },
                     Err(error) => error!(partition = self.partition, "failed to answer a message: {error}"),
                 },
                 Some(written) = feeds.written.recv() => match written {
@@ -269,12 +257,15 @@ impl Epoch {
                     metrics.messages.inc();
                     Lane::User(message.person().clone())
                 };
+                let comes_back = self.let_go(&lane, message.id);
                 let queued = Queued {
                     offset,
                     message: *message,
                     owed: self.owed.remove(&offset),
                 };
-                if let Some(head) = self.lanes.push(&lane, queued) {
+                if comes_back {
+                    self.begin_head(lane, queued);
+                } else if let Some(head) = self.lanes.push(&lane, queued) {
                     self.begin_head(lane, head);
                 }
             }
@@ -290,122 +281,6 @@ impl Epoch {
                 metrics.unreadable.inc();
                 self.settled.settle(offset);
             }
-        }
-    }
-
-    fn begin_head(&mut self, lane: Lane, queued: Queued) {
-        let Queued {
-            offset,
-            message,
-            owed,
-        } = queued;
-        let head = Head {
-            lane,
-            offset,
-            message,
-        };
-        match owed {
-            Some(effect) => self.perform(head, effect),
-            None => self.answer(head),
-        }
-    }
-
-    /// W6, in a task of its own.
-    fn answer(&mut self, head: Head) {
-        let shared = Arc::clone(&self.shared);
-        let link = Arc::clone(&self.link);
-        let deadly = self
-            .suspect
-            .is_some_and(|(suspect, deaths)| suspect == head.offset && deaths >= DEATHS_FALLBACK);
-        let partition = self.partition;
-        let next = self.ways.next(&head.message);
-        let channels = self.ways.channels(&head.message);
-        let question = Question {
-            partition,
-            own: self.own.of(head.message.person()),
-            need: self.own.need(),
-            message: head.message.clone(),
-        };
-        self.under_way.spawn(async move {
-            let _in_flight = InFlight::new(&shared.metrics);
-            let message = || head.message.clone();
-            let reply = if deadly {
-                answer::give_up(&shared, partition, message(), "workers die at this message").await
-            } else {
-                let replying = linking::reply(&shared, &link, question, next, &channels);
-                match AssertUnwindSafe(replying).catch_unwind().await {
-                    Ok(reply) => reply,
-                    Err(_panic) => {
-                        let reason = "answering it panicked";
-                        answer::give_up(&shared, partition, message(), reason).await
-                    }
-                }
-            };
-            Ended::Answered(head, reply)
-        });
-    }
-
-    /// W7: to the one writer, in order.
-    fn write(&mut self, head: Head, mut reply: Reply) {
-        self.shared.metrics.replied(&reply);
-        if reply.is_turn() {
-            let turn = Turn {
-                position: 0,
-                at: 0,
-                message_id: reply.message_id,
-                question: reply.question.clone(),
-                answer: reply.answer.clone(),
-                fallback: reply.outcome == Outcome::Fallback,
-            };
-            self.own.add(reply.person(), turn);
-        }
-        if reply.effect.is_none() && self.ways.joins(reply.person(), &reply.account) {
-            reply.effect = Some(Box::new(Effect::Join));
-        }
-        let lane = if reply.effect.is_none() {
-            Some(head.lane.clone())
-        } else {
-            None
-        };
-        let entry = Entry::Reply {
-            epoch: self.began,
-            seq: self.seq,
-            inbound: head.offset,
-            reply,
-        };
-        if lane.is_none() {
-            self.owing.insert(head.offset, head);
-        }
-        self.seq += 1;
-        self.unread += 1;
-        // The writer ends only after it has said that an outcome is unknown, and that ends this epoch.
-        let _ended = self.writes.send((lane, entry));
-    }
-
-    /// Does what follows from a reply that counts, in a task of its own.
-    fn perform(&mut self, head: Head, effect: Effect) {
-        let shared = Arc::clone(&self.shared);
-        let partition = self.partition;
-        let link = self.ways.link(&head.message, head.offset, &effect);
-        self.under_way.spawn(async move {
-            effects::perform(&shared, partition, &head.message, &effect, link.as_ref()).await;
-            Ended::Performed(head, link)
-        });
-    }
-
-    fn performed(&mut self, head: &Head, link: Option<AccountLink>) {
-        if let Some(link) = link {
-            self.ways.take_in(link);
-        }
-        self.settled.settle(head.offset);
-        self.next_of(Some(&head.lane));
-    }
-
-    fn next_of(&mut self, lane: Option<&Lane>) {
-        if let Some(lane) = lane
-            && let Some(next) = self.lanes.done(lane)
-        {
-            self.begin_head(lane.clone(), next);
         }
     }
 

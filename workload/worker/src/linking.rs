@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::command::{self, Command};
 use crate::delivered;
 use crate::view::Link;
-use crate::ways::Next;
+use crate::ways::{Next, STEPS};
 
 const PRIVATE_ONLY: &str = "Accounts are linked in private chats only. Write to me alone.";
 const LINKED: &str =
@@ -34,9 +34,6 @@ const TOO_MANY: &str = "Too many codes were tried from this account. Try again i
 const NOT_YET: &str =
     "Earlier answers are still on their way to you. Send this again when they have come.";
 const NOT_NOW: &str = "Accounts cannot be linked at the moment. Try again in a minute.";
-
-/// Rounds after which a user who goes on writing is asked to stop for a moment.
-const ROUNDS: usize = 16;
 
 /// The reply to a message, or what is written in its place where it is not answered; `channels` are those on which replies
 /// to its person may be under way.
@@ -77,12 +74,12 @@ async fn obey(
         Command::Offer => return offer(shared, message).await,
         Command::Link(_) if message.way.links => return told(message, LINKED),
         Command::Link(_) if !message.way.is_empty() => return told(message, LINKED_ALREADY),
+        Command::Unlink if message.way.to.len() > STEPS => return told(message, NOT_YET),
         Command::Unlink if message.way.is_empty() || *message.person() == message.account => {
             return told(message, NOT_LINKED);
         }
         // What a user was answered here must not be overtaken by what they are answered elsewhere.
-        _ if !delivered::wait(shared, partition, message.person(), channels).await => Err(NOT_YET),
-        Command::Unlink if message.way.to.len() > ROUNDS => Err(NOT_YET),
+        _ if !delivered::wait(shared, partition, &message.account, channels).await => Err(NOT_YET),
         Command::Unlink => Ok(message.account.clone()),
         Command::Link(code) => claim(shared, partition, &message, &code).await,
     };
@@ -120,6 +117,7 @@ async fn on(shared: &Shared, message: Message, to: Account, links: bool) -> Repl
         Effect::Forward { to, after }
     };
     Reply {
+        question: String::new(),
         effect: Some(Box::new(effect)),
         ..reply_to(message, String::new(), Outcome::Forwarded)
     }

@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::command::{Command, command};
 
+/// Steps after which a user who goes on writing while asking to be apart is asked to stop for a moment.
+pub(crate) const STEPS: usize = 16;
+
 /// Where a message goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -44,10 +47,11 @@ impl Ways {
         let Some(main) = main.filter(|_| !message.synthetic) else {
             return Next::Here;
         };
-        let leaves = *person == message.account && command(message) == Some(Command::Unlink);
+        let leaves = *person == message.account
+            && message.way.to.len() <= STEPS
+            && command(message) == Some(Command::Unlink);
         if leaves && !message.way.is_empty() {
-            let of_person = self.leaving.get(person);
-            if of_person.is_some_and(|messages| messages.contains(&message.id)) {
+            if self.is_leaving(message) {
                 self.leaving.remove(person);
                 return Next::Apart;
             }
@@ -61,6 +65,12 @@ impl Ways {
             self.leaving.remove(person);
         }
         Next::On(main)
+    }
+
+    /// Whether a message asks to be apart, and nothing was sent on after it.
+    pub(crate) fn is_leaving(&self, message: &Message) -> bool {
+        let of_person = self.leaving.get(message.person());
+        of_person.is_some_and(|messages| messages.contains(&message.id))
     }
 
     /// The channels on which replies to an account's person may be under way.
@@ -85,13 +95,15 @@ impl Ways {
             Effect::Link { .. } | Effect::Unlink => &message.account,
             Effect::Join => message.person(),
         };
-        let mut link = self.links.of(of).cloned().unwrap_or_else(|| Link {
+        let known = self.links.of(of).cloned();
+        let mut link = known.unwrap_or_else(|| Link {
             account: of.clone(),
-            version: offset,
+            version: 0,
             main: None,
             channels: BTreeSet::new(),
         });
-        link.version = offset;
+        // A message that has come back stands behind those that waited for it.
+        link.version = offset.max(link.version + 1);
         match effect {
             Effect::Link { to, .. } => link.main = Some(to.clone()),
             Effect::Unlink => link.main = None,

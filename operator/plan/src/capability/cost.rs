@@ -194,34 +194,39 @@ fn judge(now: Timestamp, cost: &Cost, ledger: &Ledger) -> Finding {
         reason,
         message,
     };
-    if nameless > 0 || unpriced > 0 {
-        return found(
-            "PricesMissing",
-            format!(
-                "{told}, without {} node hours that have no price, {nameless} nodes now; add them to the prices, or label the nodes {}",
-                unpriced / 3600,
-                names::PRICE_LABEL
-            ),
-        );
-    }
-    let Some(budget) = cost.monthly_budget_milli.map(u128::from) else {
-        return found("NoBudget", told);
-    };
-    if spent > budget {
-        found(
-            "BudgetExceeded",
-            format!("{told}; cost.monthlyBudget is {}", money(budget)),
-        )
-    } else if at_this_pace(now, spent) > budget {
-        found(
-            "BudgetAtRisk",
-            format!(
-                "{told}; at this pace it will be {}",
-                money(at_this_pace(now, spent))
-            ),
+    // What has no price only adds to what is spent: it hides no budget that is exceeded without it.
+    let missing = nameless > 0 || unpriced > 0;
+    let told = if missing {
+        format!(
+            "{told}, without {} of node time that has no price, {nameless} nodes now; add them to the prices, or label the nodes {}",
+            elapsed(unpriced),
+            names::PRICE_LABEL
         )
     } else {
-        found("WithinBudget", told)
+        told
+    };
+    let budget = cost.monthly_budget_milli.map(u128::from);
+    let pace = at_this_pace(now, spent);
+    match budget {
+        Some(budget) if spent > budget => found(
+            "BudgetExceeded",
+            format!("{told}; cost.monthlyBudget is {}", money(budget)),
+        ),
+        Some(budget) if pace > budget => found(
+            "BudgetAtRisk",
+            format!("{told}; at this pace it will be {}", money(pace)),
+        ),
+        _ if missing => found("PricesMissing", told),
+        Some(_) => found("WithinBudget", told),
+        None => found("NoBudget", told),
+    }
+}
+
+/// Time in whole hours; less than one in seconds, so that little is not told as none.
+fn elapsed(seconds: u64) -> String {
+    match seconds {
+        1..3600 => format!("{seconds} s"),
+        _ => format!("{} h", seconds / 3600),
     }
 }
 

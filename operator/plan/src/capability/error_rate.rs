@@ -128,7 +128,12 @@ fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut 
     } else {
         HOLDS
     };
-    let held = before.filter(|remedy| age(remedy) < holds || remedy.refused_revision.is_some());
+    // A refusal stays; the step that it was noted with does not.
+    let held = before.and_then(|remedy| {
+        let floor = remedy.floor.filter(|_| age(&remedy) < holds);
+        let stays = floor.is_some() || age(&remedy) < holds || remedy.refused_revision.is_some();
+        stays.then_some(Remedy { floor, ..remedy })
+    });
     let remedy = match diagnosis {
         Diagnosis::Overload => Some(step(world, held)),
         Diagnosis::Revision(bad) => {
@@ -152,7 +157,7 @@ fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut 
         Diagnosis::Blind(_) | Diagnosis::Fine | Diagnosis::Unknown => held,
     };
     let Some(remedy) = remedy else { return };
-    if let Some(floor) = remedy.floor.filter(|_| age(&remedy) < holds) {
+    if let Some(floor) = remedy.floor {
         proposal.votes.push(Vote {
             component: Component::Inference,
             floor: Some(floor),

@@ -25,8 +25,8 @@ const LIBRARIES: &str = "/opt/kafka/libs/*";
 const ARCHIVES: &str = "/opt/kafka";
 const PROPERTIES: &str = "server.properties";
 const PROPERTIES_DIRECTORY: &str = "/properties";
-/// Any 16 bytes in base64: there is one cluster, and nobody else to tell it from.
-const CLUSTER_ID: &str = "Y2hhdGJvdC1kZXZlbG9wbQ";
+/// Each pod is a cluster of its own, so that who talks to it knows when everything in it is gone.
+const CLUSTER_ID: &str = "$(POD_UID)";
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let condition = condition(world, facts);
@@ -202,6 +202,8 @@ fn config_map(world: &World, properties: &str) -> Object {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::example::{world, world_with};
     use crate::world::Signal;
@@ -264,5 +266,23 @@ mod tests {
         let mut world = world_with(|yaml| yaml + NAMED).passed().rolled_out(2);
         world.observed.pods.clear();
         assert_eq!(told(&world).0, None);
+    }
+
+    #[test]
+    fn the_operator_s_own_broker_stays_until_nobody_is_left_who_talks_to_it() {
+        let before = world().settled();
+        let mut edited = world_with(|yaml| yaml + NAMED);
+        edited.observed = before.observed.clone();
+        edited.memory = before.memory;
+        assert_eq!(crate::plan(&edited).prune, []);
+
+        let mut done = world_with(|yaml| yaml + NAMED).settled();
+        for (key, child) in before.observed.children {
+            done.observed.children.entry(key).or_insert(child);
+        }
+        let plan = crate::plan(&done);
+        let pruned: BTreeSet<_> = plan.prune.iter().map(|surplus| surplus.key.kind).collect();
+        let kinds = ["ConfigMap", "Deployment", "NetworkPolicy", "Service"];
+        assert_eq!(pruned, BTreeSet::from(kinds));
     }
 }

@@ -129,6 +129,7 @@ fn blinded(blind: Blind) -> Finding {
         reason: match blind {
             Blind::CollectingHistory | Blind::CapacityUnknown => "CollectingHistory",
             Blind::Stale | Blind::NotAsked => "MetricsUnavailable",
+            Blind::TooShort { .. } => "ForecastTooShort",
         },
         message: blind.to_string(),
     }

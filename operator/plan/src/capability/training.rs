@@ -2,18 +2,19 @@
 //! training could be gone, and what events will need is never lent.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
-use crate::foresight::Training;
+use crate::foresight::{Training, Window};
 use crate::names;
 use crate::nodes::NodeUse;
 use crate::outlook::{LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::Note;
-use crate::schedule::{Occurrence, Schedule};
+use crate::schedule::Schedule;
 use crate::signals::{JobSeen, fresh};
 use crate::world::World;
 
@@ -22,8 +23,6 @@ const NAME: &str = "training";
 const CHECKPOINT: SignedDuration = SignedDuration::from_mins(5);
 /// How long a list of jobs is believed.
 const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
-/// Openings of each window that are looked at for an overlap.
-const LOOKED_AT: usize = 16;
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let Some(training) = &world.foresight.training else {
@@ -70,6 +69,14 @@ fn windows(world: &World, training: &Training, proposal: &mut Proposal) -> Resul
     if training.windows.is_empty() {
         return Ok(());
     }
+    if let Some(name) = given_twice(&training.windows) {
+        return Err(found(
+            "InvalidSpec",
+            format!(
+                "training.windows: name {name:?} is given twice; give each window a name of its own"
+            ),
+        ));
+    }
     let mut schedules = Vec::new();
     for window in &training.windows {
         match Schedule::of(window) {
@@ -80,7 +87,7 @@ fn windows(world: &World, training: &Training, proposal: &mut Proposal) -> Resul
             )),
         }
     }
-    if let Some((one, other)) = overlap(world.now, &schedules) {
+    if let Some((one, other)) = overlap(&schedules) {
         return Err(found(
             "OverlappingWindows",
             format!(
@@ -104,20 +111,35 @@ fn windows(world: &World, training: &Training, proposal: &mut Proposal) -> Resul
     }
 }
 
-fn overlap<'a>(now: Timestamp, schedules: &[(&'a str, Schedule)]) -> Option<(&'a str, &'a str)> {
-    let mut all: Vec<(Occurrence, &str)> = Vec::new();
-    for (name, schedule) in schedules {
-        let mut next = schedule.at(now).or_else(|| schedule.after(now));
-        for _ in 0..LOOKED_AT {
-            let Some(occurrence) = next else { break };
-            all.push((occurrence, name));
-            next = schedule.after(occurrence.open);
-        }
+/// A name that two windows have: what was opened is remembered by it.
+fn given_twice(windows: &[Window]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    let mut names = windows.iter().map(|window| window.name.as_str());
+    names.find(|name| !seen.insert(*name))
+}
+
+/// Two windows that are open at the same time. Openings of the rarer one are followed, always the same ones: the answer
+/// does not depend on when it is asked.
+fn overlap<'a>(schedules: &[(&'a str, Schedule)]) -> Option<(&'a str, &'a str)> {
+    if schedules.len() < 2 {
+        return None;
     }
-    all.sort();
-    all.windows(2)
-        .find(|pair| pair[1].0.open < pair[0].0.close && pair[0].1 != pair[1].1)
-        .map(|pair| (pair[0].1, pair[1].1))
+    let mut all: Vec<_> = schedules
+        .iter()
+        .map(|(name, schedule)| (*name, schedule, schedule.looked_at()))
+        .collect();
+    // The rarer a window, the farther the same number of openings reaches.
+    all.sort_by_key(|(_, _, openings)| Reverse(openings.last().copied()));
+    let pairs = all.iter().enumerate().flat_map(|(order, rarer)| {
+        let others = all.iter().skip(order + 1);
+        others.map(move |other| (rarer, other))
+    });
+    pairs
+        .into_iter()
+        .find(|((_, _, openings), (_, other, _))| {
+            openings.iter().any(|opening| other.meets(opening))
+        })
+        .map(|((one, ..), (other, ..))| (*one, *other))
 }
 
 /// What can be lent.
@@ -184,7 +206,7 @@ fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> u32 {
     let events = events
         .filter(|event| comes(world.now, event, ahead).unwrap_or(true))
         .map(|event| event.min_replicas);
-    // What overload has asked for; it expires by itself, and reserving a little longer costs little.
+    // What overload has asked for, while it holds.
     let remedy = world
         .memory
         .foresight

@@ -45,7 +45,7 @@ pub fn reply(platform: &str, origin: &str, answer: &str) -> Reply {
         answer: answer.to_owned(),
         outcome: Outcome::Answered,
         synthetic: false,
-        person: None,
+        way: Vec::new(),
         effect: None,
     }
 }

@@ -101,7 +101,7 @@ pub(super) mod tests {
                 answer: String::new(),
                 outcome: Outcome::Answered,
                 synthetic: false,
-                person: None,
+                way: Vec::new(),
                 effect: None,
             }),
             chat: chat.to_owned(),

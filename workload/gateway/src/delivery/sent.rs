@@ -19,48 +19,37 @@ use crate::channel::Running;
 use crate::metrics::Phase;
 use crate::now_ms;
 
-/// Sends while the partition is suggested to this gateway and the channel runs.
-pub(super) async fn consume(place: Place) {
+/// Sends while the partition is suggested to this gateway, as long as the channel runs with the same Secret.
+pub(super) async fn consume(place: Place, running: Arc<Running>) {
     let mut suggested = place.member.suggested();
-    let mut running = place.channel.running.subscribe();
-    let stop = place.gateway.stop.clone();
-    loop {
-        let ready = ready(&place, &mut suggested, &mut running);
-        let Some(with) = stop.run_until_cancelled(ready).await else {
-            return;
-        };
-        let sent = acquire_and_send(&place, &with, &mut suggested).await;
-        if !place.is_in(&suggested.borrow()) {
-            place.member.release(place.partition());
+    let over = || async {
+        tokio::select! {
+            () = running.ended.cancelled() => {}
+            () = place.gateway.stop.cancelled() => {}
         }
+    };
+    loop {
+        tokio::select! {
+            () = over() => return,
+            () = its_turn(&place, &mut suggested) => {}
+        }
+        let sent = acquire_and_send(&place, &running, &mut suggested).await;
         if let Err(error) = sent {
-            stop.run_until_cancelled(place.waits(&error)).await;
+            tokio::select! {
+                () = over() => return,
+                () = place.waits(&error) => {}
+            }
         }
     }
 }
 
-/// Waits until both are so, and gives what the channel runs with.
-async fn ready(
-    place: &Place,
-    suggested: &mut watch::Receiver<Suggested>,
-    running: &mut watch::Receiver<Option<Arc<Running>>>,
-) -> Arc<Running> {
-    loop {
-        let is_in = place.is_in(&suggested.borrow_and_update());
-        if !is_in {
-            place.member.release(place.partition());
-        }
-        let with = running.borrow_and_update().clone();
-        if let Some(with) = with.filter(|_| is_in) {
-            return with;
-        }
-        let changed = tokio::select! {
-            changed = suggested.changed() => changed,
-            changed = running.changed() => changed,
-        };
-        if changed.is_err() {
+/// Waits until the partition is suggested to this gateway; as long as it is not, others may have it.
+async fn its_turn(place: &Place, suggested: &mut watch::Receiver<Suggested>) {
+    while !place.is_in(&suggested.borrow_and_update()) {
+        place.member.release(place.partition());
+        if suggested.changed().await.is_err() {
             // It cannot change any more: the gateway ends.
-            return std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     }
 }

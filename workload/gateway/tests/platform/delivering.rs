@@ -260,6 +260,25 @@ async fn two_gateways_share_a_channel_and_send_everything_once() {
 }
 
 #[tokio::test]
+async fn a_gateway_without_the_secret_leaves_every_reply_to_those_that_have_it() {
+    let (site, _answerer) = site().await;
+    let platform = StandIn::start(|_, _| ok()).await;
+    let channels = vec![webhook("chat", platform.url("/"))];
+    let bare = site.without_secrets();
+    let without = bare.hub(channels.clone()).await;
+    without
+        .reports(|state| state.channels[0].reason == "SecretMissing")
+        .await;
+    let hub = running(&site, channels).await;
+    for number in 0..10 {
+        let id = number.to_string();
+        ask(&hub, "chat", &id, &format!("u-{number}"), &id).await;
+    }
+    site.marked(10).await;
+    assert_eq!(platform.seen().len(), 10);
+}
+
+#[tokio::test]
 async fn what_was_sent_before_a_stop_is_not_sent_again() {
     let (site, _answerer) = site().await;
     let platform = StandIn::start(|_, _| ok()).await;

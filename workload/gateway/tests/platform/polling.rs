@@ -248,12 +248,7 @@ async fn whatever_the_platform_does_is_told_and_ends_when_it_does() {
 #[tokio::test]
 async fn a_gateway_without_the_secret_leaves_the_channel_to_those_that_have_it() {
     let (site, answerer, platform) = site().await;
-    let bare = Site {
-        backing: without_secrets(&site),
-        memory: site.memory.clone(),
-        secrets: tempfile::tempdir().unwrap(),
-    };
-    let without = bare.hub(channels(&platform)).await;
+    let without = site.without_secrets().hub(channels(&platform)).await;
     without
         .reports(|state| state.channels[0].reason == "SecretMissing")
         .await;
@@ -264,12 +259,4 @@ async fn a_gateway_without_the_secret_leaves_the_channel_to_those_that_have_it()
     site.secret("bot", "botToken", "78:wrong");
     hub.reports(|state| state.channels[0].reason == "CredentialsRejected")
         .await;
-}
-
-/// The same logs, and no Secrets.
-fn without_secrets(site: &Site) -> crate::hub::Backing {
-    crate::hub::Backing {
-        secrets: "/nonexistent".into(),
-        ..site.backing.clone()
-    }
 }

@@ -56,6 +56,18 @@ impl Site {
         std::fs::rename(&written, folder.join(key)).unwrap();
     }
 
+    /// The same logs, and no Secrets.
+    pub fn without_secrets(&self) -> Self {
+        let secrets = tempfile::tempdir().unwrap();
+        let mut backing = self.backing.clone();
+        secrets.path().clone_into(&mut backing.secrets);
+        Self {
+            backing,
+            memory: self.memory.clone(),
+            secrets,
+        }
+    }
+
     pub async fn hub(&self, channels: Vec<ChannelConfig>) -> Hub {
         self.hub_with(channels, limits()).await
     }

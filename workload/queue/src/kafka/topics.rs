@@ -33,6 +33,14 @@ pub(super) struct Look<'a> {
     consumer: BaseConsumer<Told>,
 }
 
+/// What was found of the topics.
+pub(super) enum Found {
+    /// One of them is not there.
+    Nothing,
+    /// All of them, in the cluster of this id, if it is told.
+    In(Option<String>),
+}
+
 impl<'a> Look<'a> {
     pub(super) fn new(options: &'a Options) -> Result<Self, Unusable> {
         let told = Told::default();
@@ -45,22 +53,19 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Fails, with the reason, unless a broker answers and every topic can be used.
-    pub(super) fn check(&self) -> Result<(), Unusable> {
+    /// Whether every topic is there; fails, with the reason, unless a broker answers and those that are can be used.
+    pub(super) fn check(&self) -> Result<Found, Unusable> {
         for topic in Topic::ALL {
             let metadata = self.metadata(topic, ANSWER)?;
             if !self.is_usable(topic, &metadata)? {
-                return Err(Unusable::new(
-                    Reason::TopicUnusable,
-                    format!("the topic {} does not exist", self.options.topic(topic)),
-                ));
+                return Ok(Found::Nothing);
             }
         }
-        Ok(())
+        Ok(Found::In(self.cluster()))
     }
 
-    /// Makes what is absent; says in which cluster it is.
-    pub(super) fn ensure(&self, patience: Duration) -> Result<String, Unusable> {
+    /// Makes what is absent; gives the cluster's id, if it is told.
+    pub(super) fn ensure(&self, patience: Duration) -> Result<Option<String>, Unusable> {
         for topic in Topic::ALL {
             let metadata = self.metadata(topic, patience)?;
             if !self.is_usable(topic, &metadata)? {
@@ -68,11 +73,11 @@ impl<'a> Look<'a> {
                 self.wait_for(topic)?;
             }
         }
-        Ok(self
-            .consumer
-            .client()
-            .fetch_cluster_id(ANSWER)
-            .unwrap_or_default())
+        Ok(self.cluster())
+    }
+
+    fn cluster(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(ANSWER)
     }
 
     /// What a broker says; asked again until `patience` has passed, or a little less when it says no: one that is just

@@ -1,37 +1,73 @@
 //! Accounts that are one person: one conversation, whichever of them writes, and replies where the question was asked.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatbot_message::{Account, Details, Message, Outcome, Reply, message_id};
 use chatbot_queue::journal::{self, Checkpoint, Delivery, Entry, Reader};
 use chatbot_queue::{Log, Topic};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::bench::{Bench, message};
 use crate::faults::{Fault, Faults, FaultyLog, FaultyView};
 
-/// As gateways do: marks every reply that is shown, as soon as it is there.
-fn deliver(bench: &Bench) -> Vec<JoinHandle<()>> {
+/// What gateways send replies to.
+#[derive(Clone, Default)]
+struct Platforms {
+    /// Nothing arrives with this user.
+    away: Option<&'static str>,
+    /// What stands in this partition arrives late.
+    slow: Option<u32>,
+    shown: Arc<Mutex<Vec<Reply>>>,
+}
+
+impl Platforms {
+    async fn show(&self, partition: u32, reply: Reply) -> bool {
+        if self.away == Some(reply.account.user.as_str()) {
+            return false;
+        }
+        if self.slow == Some(partition) {
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.shown.lock().unwrap().push(reply);
+        true
+    }
+
+    /// The questions of a user, in the order in which answers were shown.
+    fn answered(&self, user: &str) -> Vec<String> {
+        let shown = self.shown.lock().unwrap();
+        let of_user = shown.iter().filter(|reply| reply.account.user == user);
+        of_user.map(|reply| reply.question.clone()).collect()
+    }
+}
+
+/// As gateways do: shows every reply and marks it, as soon as it is there.
+fn deliver_to(bench: &Bench, platforms: &Platforms) -> JoinSet<()> {
     let partitions = 0..bench.log.partitions();
     let delivering = partitions.map(|partition| {
-        let log = bench.log.clone();
-        tokio::spawn(async move {
+        let (log, platforms) = (bench.log.clone(), platforms.clone());
+        async move {
             let mut reader = Reader::new(log.as_ref(), partition, Checkpoint::default());
             loop {
                 let step = reader.next().await.unwrap();
                 let Some(Entry::Reply { reply, .. }) = step.entry else {
                     continue;
                 };
-                if step.counts && reply.is_shown() {
+                let is_shown = step.counts && reply.is_shown();
+                if is_shown && platforms.show(partition, reply).await {
                     mark(log.as_ref(), partition, step.position).await;
                 }
             }
-        })
+        }
     });
     delivering.collect()
+}
+
+fn deliver(bench: &Bench) -> JoinSet<()> {
+    deliver_to(bench, &Platforms::default())
 }
 
 async fn mark(log: &dyn Log, partition: u32, position: u64) {
@@ -209,6 +245,61 @@ async fn a_code_is_not_taken_before_earlier_answers_have_arrived() {
 }
 
 #[tokio::test]
+async fn whoever_links_or_leaves_waits_for_answers_to_them_and_for_nobody_s_else() {
+    let mut bench = Bench::new(4).await;
+    bench.limits.delivery_wait = Duration::from_millis(200);
+    let platforms = Platforms {
+        away: Some("phone"),
+        ..Platforms::default()
+    };
+    let _delivering = deliver_to(&bench, &platforms);
+    let worker = bench.worker();
+    let mut chat = Chat::new(&bench);
+    chat.link("page", "phone").await;
+    chat.link("mail", "page").await;
+    assert_eq!(chat.say("page", "1").await, "re: 1");
+    assert!(chat.say("page", "/unlink").await.contains("on its own"));
+    let code = chat.code("mail").await;
+    let told = chat.say("phone", &format!("/link {code}")).await;
+    assert!(told.contains("still on their way"), "{told}");
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_typed_without_waiting_is_answered_once_and_shown_in_order() {
+    for slow in 0..4 {
+        let bench = Bench::new(4).await;
+        let platforms = Platforms {
+            slow: Some(slow),
+            ..Platforms::default()
+        };
+        let _delivering = deliver_to(&bench, &platforms);
+        let worker = bench.worker();
+        let mut chat = Chat::new(&bench);
+        let (code, again) = (chat.code("phone").await, chat.code("phone").await);
+        let (code, again) = (format!("/link {code}"), format!("/link {again}"));
+        let texts = [
+            "a", &code, "b", &code, "/unlink", "c", "/unlink", "/unlink", "d", &again, "e",
+        ];
+        for text in texts {
+            let message = chat.message("page", text);
+            bench.put(message).await;
+        }
+        let all = || platforms.answered("page").len() >= texts.len();
+        crate::bench::eventually("all answers", async || all()).await;
+        bench.settled().await;
+        assert_eq!(
+            platforms.answered("page"),
+            texts,
+            "partition {slow} is slow"
+        );
+        let last = shown(&bench, message_id("web", &chat.asked.to_string())).await;
+        assert_eq!(last.answer, "re: b e", "of the phone's conversation");
+        worker.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn two_that_link_to_each_other_at_once_have_one_conversation() {
     let bench = Bench::new(4).await;
     let _delivering = deliver(&bench);
@@ -267,7 +358,10 @@ async fn strike_everywhere(fault: Fault) {
         let log = Arc::new(FaultyLog(bench.log.clone(), faults.clone()));
         let view = Arc::new(FaultyView(bench.view.clone(), faults.clone()));
         let mut worker = bench.worker_on(log, view);
-        let talking = talk(&bench);
+        let talking = async {
+            talk(&bench).await;
+            bench.settled().await;
+        };
         tokio::pin!(talking);
         tokio::select! {
             () = faults.struck.cancelled() => {
@@ -280,7 +374,6 @@ async fn strike_everywhere(fault: Fault) {
             }
             () = &mut talking => {}
         }
-        bench.settled().await;
         let shown = all_shown(&bench).await;
         assert!(
             shown.values().all(|replies| replies.len() == 1),

@@ -184,3 +184,38 @@ fn a_budget_is_watched() {
         assert_eq!(finding(&passing(world, 60)).reason, reason, "{budget}");
     }
 }
+
+#[test]
+fn an_exceeded_budget_is_not_hidden_by_what_has_no_price() {
+    let mut world = running_world();
+    let item = Item {
+        node_seconds: 36_000,
+        unpriced_node_seconds: 1,
+        spent_milli_seconds: 3600 * 50_000,
+        on_demand_milli_seconds: 3600 * 90_000,
+    };
+    world.memory.foresight.ledger = Some(Ledger {
+        month: "2026-11".to_owned(),
+        at: world.now,
+        items: [("inference/Spot".to_owned(), item)].into(),
+        running: BTreeMap::new(),
+    });
+    // Spent are 50.00 in nine days: the month will take more than three times as much.
+    for (budget, reason) in [
+        (Some(1_000), "BudgetExceeded"),
+        (Some(100_000), "BudgetAtRisk"),
+        (Some(1_000_000), "PricesMissing"),
+        (None, "PricesMissing"),
+    ] {
+        world.foresight.cost = Some(Cost {
+            monthly_budget_milli: budget,
+        });
+        let told = finding(&world);
+        assert_eq!(told.reason, reason, "{}", told.message);
+        assert!(
+            told.message.contains("without 1 s of node time"),
+            "{}",
+            told.message
+        );
+    }
+}

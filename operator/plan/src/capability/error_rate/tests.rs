@@ -186,3 +186,26 @@ fn a_revision_that_serves_alone_and_well_is_one_to_go_back_to() {
         Some("old")
     );
 }
+
+#[test]
+fn an_old_step_bounds_nothing_though_its_refusal_is_kept() {
+    for refused_revision in [None, Some("new".to_owned())] {
+        let mut world = failing(world_of(20), 300, 0, 0, 0);
+        world.memory.foresight.remedy = Some(Remedy {
+            at: world
+                .now
+                .saturating_sub(SignedDuration::from_hours(72))
+                .unwrap(),
+            floor: Some(5),
+            from: 4,
+            refused_revision: refused_revision.clone(),
+        });
+        assert_eq!(proposed(&world).1, Some(25), "{refused_revision:?}");
+        let remedy = remembered(world.clone()).memory.foresight.remedy.unwrap();
+        assert_eq!(remedy.refused_revision, refused_revision);
+        // What is over is remembered by nobody: training would reserve room for it for ever.
+        let calm = remembered(failing(world, 0, 0, 0, 0));
+        let remedy = calm.memory.foresight.remedy;
+        assert_eq!(remedy.and_then(|remedy| remedy.floor), None);
+    }
+}

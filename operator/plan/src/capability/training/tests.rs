@@ -282,3 +282,46 @@ fn jobs_that_were_last_seen_long_ago_are_left_alone() {
             .all(|decision| matches!(decision, Decision::Quota { .. }))
     );
 }
+
+#[test]
+fn whether_windows_overlap_does_not_depend_on_when_it_is_asked() {
+    let meeting: [&[(&str, &str, i64)]; 2] = [
+        &[("a", "0 * * * *", 10), ("b", "5 23 * * *", 30)],
+        &[("daily", "0 1 * * *", 60), ("monthly", "30 1 28 * *", 60)],
+    ];
+    for windows in meeting {
+        for at in [
+            "2026-11-10T01:05:00Z",
+            "2026-11-10T08:05:00Z",
+            "2026-11-20T22:50:00Z",
+        ] {
+            let mut world = idle(windows);
+            world.now = at.parse().unwrap();
+            assert_eq!(reason(&world), "OverlappingWindows", "{windows:?} {at}");
+        }
+    }
+    let apart = idle(&[("a", "0 * * * *", 10), ("b", "10 23 * * *", 30)]);
+    assert_eq!(reason(&apart), "WindowOpen");
+}
+
+#[test]
+fn a_name_is_given_once() {
+    for second in ["0 2 * * *", "0 5 * * *"] {
+        let world = idle(&[("x", "0 1 * * *", 120), ("x", second, 120)]);
+        assert_eq!(reason(&world), "InvalidSpec", "{second}");
+        assert_eq!(lent_cpu(&world), 0);
+    }
+}
+
+#[test]
+fn a_forecast_that_ends_before_the_cold_start_lends_nothing() {
+    let mut world = idle(&[]);
+    let learned = world.memory.foresight.learned.as_mut().unwrap();
+    learned.cold_start_seconds = Some(3 * 3600);
+    assert_eq!(lent_cpu(&world), 0);
+    let told = proposed(&world).findings.remove(0).message;
+    assert!(
+        told.contains("reaches 60 minutes, 185 are needed"),
+        "{told}"
+    );
+}

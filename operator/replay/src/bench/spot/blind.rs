@@ -4,8 +4,8 @@
 //! for another in the second in which one is taken, and lets an on-demand node go in the second in which a spot node
 //! can stand in for it. Instances move in no time. A node that is asked for is billed while it starts, and is of use
 //! after the cold start, as everywhere. Of all such pairs of numbers the cheapest is taken with which enough nodes are
-//! there for long enough: chosen in hindsight, so nobody can count on it. Less is possible only to somebody who knows
-//! when nodes are taken.
+//! there for long enough: chosen in hindsight, so nobody can count on it. It is a reference and no bound: a number
+//! that follows the market may cost less.
 
 use crate::fleet::{Fleet, Times, count};
 use crate::market::Market;
