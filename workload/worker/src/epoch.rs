@@ -2,7 +2,7 @@
 
 mod heads;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chatbot_message::{Account, Effect, Message};
@@ -80,6 +80,9 @@ pub(crate) struct Epoch {
     owing: HashMap<Offset, Head>,
     /// Lanes in which nothing begins before a message that was sent on has come back.
     held: HashMap<Lane, Uuid>,
+    /// Such messages while they are sent on, and those that have come back before that was known.
+    sending: HashSet<Uuid>,
+    back: HashMap<Uuid, Queued>,
     under_way: JoinSet<Ended>,
     writes: mpsc::UnboundedSender<(Option<Lane>, Entry)>,
     progress: watch::Sender<Option<Progress>>,
@@ -154,6 +157,8 @@ impl Epoch {
             owed: takeover.owed,
             owing: HashMap::new(),
             held: HashMap::new(),
+            sending: HashSet::new(),
+            back: HashMap::new(),
             under_way: JoinSet::new(),
             writes,
             progress,
@@ -257,13 +262,16 @@ impl Epoch {
                     metrics.messages.inc();
                     Lane::User(message.person().clone())
                 };
-                let comes_back = self.let_go(&lane, message.id);
+                let id = message.id;
+                let comes_back = self.let_go(&lane, id);
                 let queued = Queued {
                     offset,
                     message: *message,
                     owed: self.owed.remove(&offset),
                 };
-                if comes_back {
+                if self.sending.contains(&id) {
+                    self.back.insert(id, queued);
+                } else if comes_back {
                     self.begin_head(lane, queued);
                 } else if let Some(head) = self.lanes.push(&lane, queued) {
                     self.begin_head(lane, head);

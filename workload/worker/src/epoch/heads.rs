@@ -132,6 +132,9 @@ impl Epoch {
         let shared = Arc::clone(&self.shared);
         let partition = self.partition;
         let link = self.ways.link(&head.message, head.offset, &effect);
+        if self.ways.is_leaving(&head.message) {
+            self.sending.insert(head.message.id);
+        }
         self.under_way.spawn(async move {
             effects::perform(&shared, partition, &head.message, &effect, link.as_ref()).await;
             Ended::Performed(head, link)
@@ -143,8 +146,12 @@ impl Epoch {
             self.ways.take_in(link);
         }
         self.settled.settle(head.offset);
+        self.sending.remove(&head.message.id);
         if self.ways.is_leaving(&head.message) {
-            self.hold(head.lane, head.message.id);
+            match self.back.remove(&head.message.id) {
+                Some(queued) => self.begin_head(head.lane, queued),
+                None => self.hold(head.lane, head.message.id),
+            }
         } else {
             self.next_of(Some(&head.lane));
         }
