@@ -2,7 +2,7 @@
 
 mod heads;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chatbot_message::{Account, Effect, Message};
@@ -81,7 +81,7 @@ pub(crate) struct Epoch {
     /// Lanes in which nothing begins before a message that was sent on has come back.
     held: HashMap<Lane, Uuid>,
     /// Such messages while they are sent on, and those that have come back before that was known.
-    sending: HashSet<Uuid>,
+    sending: HashMap<Lane, Uuid>,
     back: HashMap<Uuid, Queued>,
     under_way: JoinSet<Ended>,
     writes: mpsc::UnboundedSender<(Option<Lane>, Entry)>,
@@ -157,7 +157,7 @@ impl Epoch {
             owed: takeover.owed,
             owing: HashMap::new(),
             held: HashMap::new(),
-            sending: HashSet::new(),
+            sending: HashMap::new(),
             back: HashMap::new(),
             under_way: JoinSet::new(),
             writes,
@@ -269,7 +269,7 @@ impl Epoch {
                     message: *message,
                     owed: self.owed.remove(&offset),
                 };
-                if self.sending.contains(&id) {
+                if self.sending.get(&lane) == Some(&id) {
                     self.back.insert(id, queued);
                 } else if comes_back {
                     self.begin_head(lane, queued);

@@ -133,7 +133,7 @@ impl Epoch {
         let partition = self.partition;
         let link = self.ways.link(&head.message, head.offset, &effect);
         if self.ways.is_leaving(&head.message) {
-            self.sending.insert(head.message.id);
+            self.sending.insert(head.lane.clone(), head.message.id);
         }
         self.under_way.spawn(async move {
             effects::perform(&shared, partition, &head.message, &effect, link.as_ref()).await;
@@ -146,7 +146,7 @@ impl Epoch {
             self.ways.take_in(link);
         }
         self.settled.settle(head.offset);
-        self.sending.remove(&head.message.id);
+        self.sending.remove(&head.lane);
         if self.ways.is_leaving(&head.message) {
             match self.back.remove(&head.message.id) {
                 Some(queued) => self.begin_head(head.lane, queued),
