@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod channels;
 pub(crate) mod engine;
 pub(crate) mod exposure;
+pub(crate) mod monitoring;
 mod pods;
 mod text;
 
@@ -33,8 +34,7 @@ pub(crate) const CHANNEL_NAME: &str = "must be a DNS label: lower-case letters, 
 pub(crate) const ONE_PLATFORM: &str = "exactly one platform must be set: webChat, whatsApp, telegram, slack, \
                                        discord, feishu, webhook, openAI";
 pub(crate) const ORIGIN: &str = "must be an origin such as 'https://shop.example.com' or 'https://shop.example.com:8443', without a path or wildcard";
-pub(crate) const URL: &str =
-    "must be an http or https URL without credentials in it: give those by Secret";
+pub(crate) const URL: &str = "must be an http or https URL such as 'https://api.example.com:8443', without credentials in it: give those by Secret";
 pub(crate) const ONE_PROMPT: &str = "`systemPrompt` and `systemPromptFrom` may not be set together";
 pub(crate) const TEMPERATURE: &str = "must be a decimal between '0' and '2' such as '0.7'";
 pub(crate) const DURATION: &str = "must be a duration such as '90s', '30m' or '24h'";
@@ -46,7 +46,8 @@ pub(crate) const ANNOTATION_KEYS: &str =
 pub(crate) const REQUEST_KEYS: &str = "keys must be 'cpu', 'memory' or 'ephemeral-storage'; a device such as \
                                        'nvidia.com/gpu' goes into `limits`";
 pub(crate) const LIMIT_KEYS: &str = "keys must be 'cpu', 'memory', 'ephemeral-storage' or a device such as \
-                                     'nvidia.com/gpu', of which there are whole numbers only";
+                                     'nvidia.com/gpu', of which there are whole numbers only; a device has at most \
+                                     244 characters before the '/', 63 after it";
 pub(crate) const QUANTITIES: &str = "every value must be a quantity from 0 to 1P";
 pub(crate) const LIMITS_ABOVE_0: &str = "`cpu`, `memory` and `ephemeral-storage` must be greater than 0: Kubernetes \
                                          takes a limit of 0 for none";
@@ -77,8 +78,10 @@ pub(crate) const NODE_CPU: &str =
 pub(crate) const NODE_MEMORY: &str =
     "`memory` must be a quantity greater than 0 and at most 1P, such as '32Gi'";
 pub(crate) const MIN_MAX: &str = "`minReplicas` must be less than or equal to `maxReplicas`";
-pub(crate) const MAP_KEYS: &str = "keys must be names such as 'team' or 'example.com/team'";
-pub(crate) const TAINT_KEY: &str = "must be a name such as 'dedicated' or 'example.com/dedicated'";
+pub(crate) const MAP_KEYS: &str = "keys must be names such as 'team' or 'example.com/team': at most 253 characters before \
+                                   the '/', 63 after it";
+pub(crate) const TAINT_KEY: &str = "must be a name such as 'dedicated' or 'example.com/dedicated': at most 253 characters \
+                                    before the '/', 63 after it";
 
 /// The message of a duration's bounds.
 pub(crate) fn between(shortest: &str, longest: &str) -> String {
@@ -177,6 +180,7 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
     broken.inference(&spec.inference);
     broken.backbone(spec);
     broken.cache(&spec.cache);
+    broken.monitoring(&spec.monitoring);
     broken.0
 }
 

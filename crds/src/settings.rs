@@ -3,6 +3,7 @@
 mod backbone;
 mod engine;
 mod exposure;
+mod monitoring;
 mod plain;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -19,6 +20,7 @@ use crate::{Faults, check, rules, spec};
 pub use backbone::{Kafka, Redis, prefix};
 pub use engine::{Engine, Rollout};
 pub use exposure::{Exposure, Route};
+pub use monitoring::{Monitoring, Prometheus};
 
 /// A resource that can be acted on.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +67,8 @@ pub struct Settings {
     pub kafka: Option<Kafka>,
     /// The store; absent: one for development, run by the operator.
     pub redis: Option<Redis>,
+    /// How the service is watched.
+    pub monitoring: Monitoring,
 }
 
 /// A way in.

@@ -73,7 +73,7 @@ pub fn pack(
 ) -> Result<OwnImages> {
     check_repository(repository)?;
     check_tools()?;
-    fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    create_folder(folder)?;
     let pack = |name: &str, program: &Path| {
         let archive = folder.join(format!("{name}.tar"));
         images::released(places, name, program, repository, &archive)
@@ -166,6 +166,10 @@ fn is_component(text: &str) -> bool {
         })
 }
 
+fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))
+}
+
 /// What packing needs and a machine may lack.
 fn check_tools() -> Result<()> {
     for tool in ["jq", "tar", "strip", "ldd", "sha256sum"] {
@@ -180,6 +184,7 @@ fn check_tools() -> Result<()> {
 /// The whole command.
 pub fn run(places: &Places, repository: &str, output: &Path, unpacked: bool) -> Result<String> {
     check_repository(repository)?;
+    create_folder(output)?;
     let mut plan = plan(places);
     let what = format!("pack them into {}", output.display());
     plan.push(Step::new("images", 0.1, what));
@@ -232,6 +237,19 @@ mod tests {
                 "{refused}"
             );
         }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_before_anything_is_built() {
+        let nowhere = PathBuf::from("/nowhere");
+        let places = Places {
+            repository: nowhere.clone(),
+            cache: nowhere.clone(),
+            state: nowhere.clone(),
+            binaries: nowhere,
+        };
+        let refused = run(&places, images::LOCAL, Path::new("/proc/x"), false).unwrap_err();
+        assert_eq!(refused.to_string(), "failed to create /proc/x");
     }
 
     #[test]

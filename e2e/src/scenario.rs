@@ -88,13 +88,7 @@ impl Namespace {
 
     /// A port of this machine that leads to a Service, by way of any node that is reachable.
     pub fn forward(&self, service: &str) -> Result<Forward> {
-        let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
-        let address = self.kubectl(&["get", "service", service, "--output", path])?;
-        let target: SocketAddr = address.parse().with_context(|| {
-            format!("failed to read the address of service {service}: {address}")
-        })?;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Forward::open(any, self.cluster.namespaces(), target)
+        forward(&self.cluster, &self.name, service)
     }
 
     /// Everything about this namespace that tells why something failed.
@@ -140,6 +134,19 @@ impl Drop for Namespace {
         // The cluster takes its time over it, in rounds of half a pod's grace; the next scenario need not wait.
         self.delete("--wait=false");
     }
+}
+
+/// A port of this machine that leads to a Service of any namespace.
+pub fn forward(cluster: &Cluster, namespace: &str, service: &str) -> Result<Forward> {
+    let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
+    let mut kubectl = cluster.kubectl();
+    kubectl.args(["--namespace", namespace, "get", "service", service]);
+    let address = command::output(kubectl.args(["--output", path]))?;
+    let target: SocketAddr = address
+        .parse()
+        .with_context(|| format!("failed to read the address of service {service}: {address}"))?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    Forward::open(any, cluster.namespaces(), target)
 }
 
 /// The newest image with this name on the nodes, such as `toolbox`.

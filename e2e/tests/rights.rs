@@ -57,6 +57,7 @@ fn surplus() -> Vec<Value> {
             json!({ "defaultBackend": { "service": { "name": "a", "port": { "number": 80 } } } }),
         ),
         of("gateway.networking.k8s.io/v1", "HTTPRoute", json!({})),
+        of("monitoring.coreos.com/v1", "PodMonitor", json!({})),
     ]
 }
 
@@ -183,7 +184,12 @@ fn every_right_of_the_operator_is_one_that_it_uses() {
     let accounts = audit::folder(&Places::find().unwrap());
     let mark = Mark::now(&accounts);
     let installed = Installed::new(1).unwrap();
-    installed.plane.apply(GATEWAY_API).unwrap();
+    for (group, kind) in [
+        ("gateway.networking.k8s.io", "HTTPRoute"),
+        ("monitoring.coreos.com", "PodMonitor"),
+    ] {
+        installed.plane.apply(&definition(group, kind)).unwrap();
+    }
     let mut operator = installed.operator(NEVER).unwrap();
     let _resources = live(&installed);
     operator.check().unwrap();
@@ -202,25 +208,26 @@ fn every_right_of_the_operator_is_one_that_it_uses() {
     .unwrap();
 }
 
-/// As much of it as the operator needs.
-const GATEWAY_API: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: httproutes.gateway.networking.k8s.io
-  annotations: { api-approved.kubernetes.io: unapproved }
-spec:
-  group: gateway.networking.k8s.io
-  scope: Namespaced
-  names: { kind: HTTPRoute, plural: httproutes, singular: httproute }
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      subresources: { status: {} }
-      schema:
-        openAPIV3Schema: { type: object, x-kubernetes-preserve-unknown-fields: true }
-";
+/// As much of a kind that is not Kubernetes' own as the operator needs.
+fn definition(group: &str, kind: &str) -> String {
+    let singular = kind.to_lowercase();
+    let plural = format!("{singular}s");
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let version = json!({ "name": "v1", "served": true, "storage": true, "subresources": { "status": {} },
+        "schema": { "openAPIV3Schema": schema } });
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": format!("{plural}.{group}"),
+            "annotations": { "api-approved.kubernetes.io": "unapproved" },
+        },
+        "spec": {
+            "group": group, "scope": "Namespaced", "versions": [version],
+            "names": { "kind": kind, "plural": plural, "singular": singular },
+        },
+    });
+    definition.to_string()
+}
 
 /// What `restricted` does not ask for and this project does.
 fn check_pod(name: &str, spec: &Value, uses_the_api: bool) {

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::project::fingerprint_of;
+use crate::prometheus::Prometheuses;
 use crate::serve::Metrics;
 use crate::state::Reports;
 use crate::watch::{Caches, Guarded};
@@ -29,6 +30,8 @@ pub struct Context {
     pub caches: Caches,
     /// What the pods report.
     pub reports: Reports,
+    /// What the Prometheuses that are named answer.
+    pub prometheuses: Prometheuses,
     /// The operator's release.
     pub release: Release,
     /// The events told lately.
@@ -92,6 +95,7 @@ impl Context {
             client: gate.guard(client),
             gate,
             caches,
+            prometheuses: Prometheuses::new(reports.http()),
             reports,
             release,
             events,
@@ -131,6 +135,7 @@ impl Context {
         self.desks().retain(|uid, _| known.contains(uid));
         let pods = self.caches.pod_uids();
         self.reports.forget(|uid| !pods.contains(uid));
+        self.prometheuses.forget();
     }
 
     fn desks(&self) -> MutexGuard<'_, HashMap<String, Desk>> {

@@ -19,6 +19,7 @@ pub mod peer;
 mod pods;
 mod presence;
 mod project;
+pub mod prometheus;
 pub mod refusal;
 pub mod report;
 pub mod run;

@@ -9,7 +9,8 @@ use chatbot_plan::foresight::Foresight;
 use chatbot_plan::kinds::{KINDS, Kind};
 use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
-    ClaimSeen, Identity, Leaving, NodeSeen, ObjectKey, Observed, PodSeen, Signal, Taint, World,
+    ClaimSeen, Identity, Leaving, NodeSeen, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal,
+    Taint, World,
 };
 use chatbot_plan::{facts, http_route, names, status};
 use jiff::Timestamp;
@@ -66,8 +67,9 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
             .map(|(key, object)| (key.name.clone(), object))
     };
     let memory = memory(&cluster, &children);
-    let (pods, nodes, claim, system_prompt) = futures::join!(
+    let (pods, prometheus, nodes, claim, system_prompt) = futures::join!(
         pods(&cluster, context),
+        prometheus(settings.as_ref().ok(), context),
         nodes(settings.as_ref().ok(), &memory, &status, context, now),
         claim(&cluster, settings.as_ref().ok(), &status, context, now),
         system_prompt(&cluster, settings.as_ref().ok(), &status, context, now),
@@ -92,6 +94,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         nodes: allowed(nodes, &mut forbidden)?,
         claim: allowed(claim, &mut forbidden)?,
         system_prompt: allowed(system_prompt, &mut forbidden)?,
+        prometheus,
         signals: Box::default(),
         leaving: leaving(resource),
         status,
@@ -259,6 +262,13 @@ async fn pods(cluster: &Identity, context: &Context) -> Vec<PodSeen> {
         }
     }
     pods
+}
+
+async fn prometheus(settings: Option<&Settings>, context: &Context) -> Signal<PrometheusSeen> {
+    match settings.and_then(|settings| settings.monitoring.prometheus.as_ref()) {
+        Some(named) => context.prometheuses.ask(&named.url).await,
+        None => Signal::Unknown(Reason::Pending),
+    }
 }
 
 async fn nodes(

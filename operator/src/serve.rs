@@ -178,3 +178,31 @@ async fn metrics(State(told): State<Told>) -> impl IntoResponse {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../ARCHITECTURE.md");
+
+    #[test]
+    fn every_metric_is_documented_and_nothing_else_is() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        // A family without a member is not exposed.
+        metrics.passed("done", Duration::ZERO);
+        metrics.wrote("Service");
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let exposed: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();
+        let documented: BTreeSet<_> = DOCUMENT
+            .split('`')
+            .filter_map(|word| word.split('{').next())
+            .filter(|word| word.starts_with("chatbot_operator_"))
+            .collect();
+        assert_eq!(documented, exposed);
+    }
+}

@@ -72,6 +72,12 @@ impl Reports {
         })
     }
 
+    /// What it asks with.
+    #[must_use]
+    pub fn http(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
     /// Asks the pods of one resource, each given by its identity and address. A pod that does not answer goes on
     /// being known by what it said last, with that time.
     pub async fn ask(&self, pods: Vec<(String, String)>) -> HashMap<String, Signal<State>> {

@@ -1,6 +1,8 @@
+{{- /* A release may have dots in its name, a Service may not. */}}
 {{- define "chatbot-operator.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}
+{{- $release := .Release.Name | replace "." "-" }}
+{{- if contains .Chart.Name $release }}{{ $release | trunc 50 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" $release .Chart.Name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::text::{is_object_name, is_word};
+use super::text::{is_key, is_object_name, is_server, is_word};
 use super::{Broken, DURATION, OBJECT_NAME, between, engine::SECRET_KEY};
 use crate::config::DEFAULT_PARTITIONS;
 use crate::spec::{BackboneTls, ChatBotClusterSpec, Kafka, Redis, RedisMode};
 
-pub(crate) const ADDRESS: &str = "must be 'host:port', without a scheme or credentials";
+pub(crate) const ADDRESS: &str =
+    "must be 'host:port' with a port from 1 to 65535, without a scheme or credentials";
 pub(crate) const TOPIC_PREFIX: &str =
     "must be the beginning of a topic's name: letters, digits, '-', '_' and '.'";
 pub(crate) const KEY_PREFIX: &str =
@@ -114,7 +115,7 @@ impl Broken {
     fn addresses(&mut self, path: &str, addresses: &[String]) {
         for (index, address) in addresses.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            self.unless(is_address(address), &path, address, ADDRESS);
+            self.unless(is_server(address), &path, address, ADDRESS);
         }
     }
 
@@ -127,8 +128,7 @@ impl Broken {
         if let Some(ca) = &tls.ca_secret_ref {
             let path = format!("{path}.caSecretRef");
             self.name(&format!("{path}.name"), &ca.name);
-            let good = ca.key.chars().all(is_word);
-            self.unless(good, &format!("{path}.key"), &ca.key, SECRET_KEY);
+            self.unless(is_key(&ca.key), &format!("{path}.key"), &ca.key, SECRET_KEY);
         }
         if let Some(certificate) = &tls.certificate_secret_ref {
             self.name(
@@ -137,13 +137,4 @@ impl Broken {
             );
         }
     }
-}
-
-fn is_address(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(host, port)| {
-        !host.is_empty()
-            && !host.contains(['/', '@', ' '])
-            && (1..=5).contains(&port.len())
-            && port.bytes().all(|digit| digit.is_ascii_digit())
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{is_label_value, is_qualified_name};
+use super::text::{is_device, is_label_value, is_qualified_name};
 use super::{
     Broken, LABEL_VALUE, LIMIT_KEYS, LIMITS_ABOVE_0, QUANTITIES, REQUEST_KEYS, TAINT_KEY,
     TOLERATION_OPERATOR, TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
@@ -66,10 +66,7 @@ impl Broken {
                 match field {
                     "requests" => self.unless(standard(key), &path, value, REQUEST_KEYS),
                     _ => self.unless(
-                        standard(key)
-                            || (is_qualified_name(key)
-                                && key.contains('/')
-                                && quantity.is_integer()),
+                        standard(key) || (is_device(key) && quantity.is_integer()),
                         &path,
                         value,
                         LIMIT_KEYS,

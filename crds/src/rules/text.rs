@@ -140,9 +140,26 @@ pub(super) fn is_origin(text: &str) -> bool {
         },
         None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
     };
-    let is_name = !host.is_empty() && !host.contains(['[', ']', '/', '@', '?', '#', '*', ' ']);
-    (is_name || rest.starts_with('['))
+    (is_server_name(host) || rest.starts_with('['))
         && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// Whether a text is `host:port`.
+pub(super) fn is_server(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(host, port)| is_server_name(host) && is_port(port))
+}
+
+/// Whether a text can stand for a server in an address: a name, or an address of version 4.
+fn is_server_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|character| is_visible(character) && !"[]:/@?#*".contains(character))
+}
+
+fn is_visible(character: char) -> bool {
+    character != ' ' && !character.is_ascii_control()
 }
 
 fn is_address(text: &str) -> bool {
@@ -157,13 +174,11 @@ fn is_port(text: &str) -> bool {
 
 /// Whether a text is an address of http or https that holds no credentials.
 pub(super) fn is_url(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        let host = rest.split('/').next().unwrap_or_default();
-        !host.is_empty() && !host.contains(['@', '?', '#']) && !rest.contains(' ')
-    })
+    let path = text
+        .match_indices('/')
+        .nth(2)
+        .map_or(text.len(), |(start, _)| start);
+    is_origin(&text[..path]) && text[path..].chars().all(is_visible)
 }
 
 pub(super) fn is_temperature(text: &str) -> bool {
@@ -188,4 +203,9 @@ pub(super) fn is_qualified_name(text: &str) -> bool {
         && name.len() <= 63
         && !name.is_empty()
         && is_label_value(name)
+}
+
+/// Whether a text can be a device's resource. Quotas put `requests.` before it.
+pub(super) fn is_device(text: &str) -> bool {
+    is_qualified_name(text) && text.find('/').is_some_and(|prefix| prefix <= 253 - 9)
 }

@@ -6,7 +6,7 @@ use super::backbone::{plain_kafka, plain_redis};
 use super::engine::{plain_engine, plain_rollout};
 use super::{
     Adapters, Autoscaling, Cache, Channel, Conversation, Exposure, Inference, ModelSource,
-    NodeCapacity, Platform, Resources, Service, Settings, SystemPrompt, Workers,
+    Monitoring, NodeCapacity, Platform, Resources, Service, Settings, SystemPrompt, Workers,
 };
 use crate::spec::{ChatBotCluster, PodAutoscaling};
 use crate::{Fault, rules, spec};
@@ -88,6 +88,7 @@ pub(super) fn plain(cluster: &ChatBotCluster) -> Result<Settings, Fault> {
             .state
             .as_ref()
             .map(|state| plain_redis(&state.redis, &namespace, &name)),
+        monitoring: Monitoring::of(&spec.monitoring, &namespace),
         name,
         namespace,
     })

@@ -12,6 +12,7 @@ mod engine;
 mod exposure;
 mod inference;
 mod messaging;
+mod monitoring;
 mod network_policy;
 mod pods;
 mod quantity;
@@ -37,6 +38,7 @@ pub use engine::{Engine, EnvSource, EnvVar};
 pub use exposure::{Exposure, ExposureTls, HttpRouteExposure, IngressExposure, ParentRef};
 pub use inference::{ClaimSource, Inference, Model, ModelSource, NodeCapacity};
 pub use messaging::{Kafka, Messaging, Sasl, SaslMechanism};
+pub use monitoring::{Monitoring, PodMonitors, Prometheus};
 pub use network_policy::{NetworkPolicy, NetworkPolicyMode};
 pub use pods::{PodMetadata, Resources, Toleration, TolerationEffect, TolerationOperator};
 pub use quantity::Quantity;
@@ -218,6 +220,10 @@ pub struct ChatBotClusterSpec {
     /// The store of sessions and routes. Absent: one pod that the operator runs, for development.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+
+    /// How the service is watched.
+    #[serde(default)]
+    pub monitoring: Monitoring,
 }
 
 /// When a node pulls the image.

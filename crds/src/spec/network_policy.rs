@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
     /// `Managed` keeps a `NetworkPolicy` for each part of the service: users reach the chat port, the adapters the
-    /// model, the operator what pods report, and nobody else anything. Policies add up: a further peer, such as one that
-    /// scrapes metrics, is a `NetworkPolicy` of your own. `None` keeps none.
+    /// model, the operator and the Prometheus that `monitoring` names what pods report, and nobody else anything.
+    /// Policies add up: a further peer is a `NetworkPolicy` of your own. `None` keeps none.
     #[serde(default)]
     pub mode: NetworkPolicyMode,
 }

@@ -42,9 +42,7 @@ pub struct CaSecretRef {
     /// The key.
     #[serde(default = "ca_key")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(crate::rules::engine::SECRET_KEY)
-    )]
+    #[x_kube(validation = shapes::key(crate::rules::engine::SECRET_KEY))]
     pub key: String,
 }
 

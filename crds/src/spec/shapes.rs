@@ -35,7 +35,7 @@ pub(crate) fn object_name() -> Rule {
 
 /// The rule that a string is an address without credentials.
 pub(crate) fn url() -> Rule {
-    Rule::new("self.matches('^https?://[^/@?# ]+(/[^ ]*)?$')").message(rules::URL)
+    Rule::new(format!("self.matches('^{}(/[^{UNSEEN}]*)?$')", origin())).message(rules::URL)
 }
 
 /// The rule that a string can be the reference of an image.
@@ -76,14 +76,20 @@ pub(super) fn arguments(_: &mut SchemaGenerator) -> Schema {
 /// A name with an optional prefix, as the key of a label, an annotation or a taint.
 const QUALIFIED: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
+/// That a string is such a name, with a prefix no longer than that: a regular expression cannot bound it as a whole.
+fn qualified(name: &str, prefix: u32) -> String {
+    format!("{name}.matches('{QUALIFIED}') && {name}.indexOf('/') <= {prefix}")
+}
+
 /// The rule that a string can be the key of a taint.
 pub(crate) fn taint_key() -> Rule {
-    Rule::new(format!("self.matches('{QUALIFIED}')")).message(rules::TAINT_KEY)
+    Rule::new(qualified("self", 253)).message(rules::TAINT_KEY)
 }
 
 /// The rule that every key of a map can be that of a label.
 fn map_keys() -> Value {
-    json!({ "rule": format!("self.all(k, k.matches('{QUALIFIED}'))"), "message": rules::MAP_KEYS })
+    let rule = format!("self.all(k, {})", qualified("k", 253));
+    json!({ "rule": rule, "message": rules::MAP_KEYS })
 }
 
 /// The rule that a pod asks for no more than it may use.
@@ -119,11 +125,22 @@ pub(crate) fn not_negative(field: &str, message: &str) -> Rule {
     .field_path(format!(".{field}"))
 }
 
-/// A host of an origin: a name, or an address of version 6 in brackets.
-const ORIGIN_HOST: &str = "([^][:/@?#* ]+|[[][0-9A-Fa-f:.]+[]])";
 /// A port from 1 to 65535.
 const PORT: &str =
     "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+
+/// What is in no address, in a class of characters: control characters and spaces.
+const UNSEEN: &str = "\\\\x00-\\\\x20\\\\x7f";
+
+/// A server in an address: its name, or its address of version 4.
+fn server() -> String {
+    format!("[^][:/@?#*{UNSEEN}]+")
+}
+
+/// An address without a path; one of version 6 is in brackets.
+fn origin() -> String {
+    format!("https?://({}|[[][0-9A-Fa-f:.]+[]])(:{PORT})?", server())
+}
 
 pub(super) fn origins(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -134,7 +151,7 @@ pub(super) fn origins(_: &mut SchemaGenerator) -> Schema {
             "type": "string",
             "maxLength": 255,
             "x-kubernetes-validations": [
-                { "rule": format!("self.matches('^https?://{ORIGIN_HOST}(:{PORT})?$')"), "message": rules::ORIGIN },
+                { "rule": format!("self.matches('^{}$')", origin()), "message": rules::ORIGIN },
             ],
         },
     })
@@ -151,7 +168,7 @@ pub(super) fn addresses(_: &mut SchemaGenerator) -> Schema {
             "type": "string",
             "maxLength": 255,
             "x-kubernetes-validations": [
-                { "rule": "self.matches('^[^:/@ ]+:[0-9]{1,5}$')", "message": rules::backbone::ADDRESS },
+                { "rule": format!("self.matches('^{}:{PORT}$')", server()), "message": rules::backbone::ADDRESS },
             ],
         },
     })
@@ -201,8 +218,9 @@ pub(super) fn limits(_: &mut SchemaGenerator) -> Schema {
     quantities(vec![
         rule(
             &format!(
-                "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || (k.contains('/') && k.matches('{QUALIFIED}') && \
-                 (!isQuantity(string(self[k])) || quantity(string(self[k])).isInteger())))"
+                "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || (k.contains('/') && {} && \
+                 (!isQuantity(string(self[k])) || quantity(string(self[k])).isInteger())))",
+                qualified("k", 244) // quotas put `requests.` before it
             ),
             rules::LIMIT_KEYS,
         ),

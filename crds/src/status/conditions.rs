@@ -69,6 +69,8 @@ names! {
         InferenceReady,
         /// A signal scales the instances.
         ScalingActive,
+        /// The pods are offered to be scraped, and the Prometheus that is named answers.
+        MonitoringReady,
     }
 }
 
@@ -233,6 +235,14 @@ names! {
         MetricsUnavailable,
         /// There is no autoscaler, or it says nothing.
         AutoscalerMissing,
+        /// A `PodMonitor` is in place.
+        Installed,
+        /// The pods carry annotations, and nothing else: the cluster has no `PodMonitor`.
+        AnnotationsOnly,
+        /// Nothing offers the pods to be scraped, as asked for.
+        MonitorsOff,
+        /// The Prometheus that is named does not answer.
+        PrometheusUnreachable,
     }
 }
 
@@ -314,6 +324,11 @@ impl ConditionType {
                 "none does",
                 "the autoscaler is silent",
             ],
+            Self::MonitoringReady => [
+                "what offers the pods to be scraped is in place, and the Prometheus that is named answers",
+                "that Prometheus does not; the service goes on",
+                "not looked yet",
+            ],
         }
     }
 
@@ -336,6 +351,7 @@ impl ConditionType {
                 | Self::ModelReady
                 | Self::InferenceReady
                 | Self::ScalingActive
+                | Self::MonitoringReady
         )
     }
 

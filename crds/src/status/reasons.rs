@@ -135,6 +135,13 @@ impl ConditionType {
                 R::AutoscalerMissing,
                 R::Halted,
             ],
+            Self::MonitoringReady => &[
+                R::Installed,
+                R::AnnotationsOnly,
+                R::MonitorsOff,
+                R::PrometheusUnreachable,
+                R::CredentialsRejected,
+            ],
             _ => &[],
         }
     }

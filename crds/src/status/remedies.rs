@@ -127,6 +127,13 @@ impl Reason {
                 "install metrics-server, or see why it has no figures: kubectl top pods"
             }
             Self::AutoscalerMissing => "see the HorizontalPodAutoscaler's events",
+            Self::AnnotationsOnly => {
+                "let Prometheus go by the annotations, or install the Prometheus operator: https://prometheus-operator.dev"
+            }
+            Self::MonitorsOff => "set monitoring.podMonitors to Auto to have the pods scraped",
+            Self::PrometheusUnreachable => {
+                "correct monitoring.prometheus.url, or see why the Prometheus does not answer the operator there"
+            }
             _ => return None,
         })
     }
@@ -165,7 +172,7 @@ impl Reason {
             }
             Self::SecretMissing => "make the Secret, with the key, that the message names",
             Self::CredentialsRejected => {
-                "correct the user name and the password in the Secret that the message names; they are read again by themselves"
+                "correct the user name and the password in the Secret that the message names; they are read again by themselves. Of monitoring: name an address that asks for none"
             }
             Self::TLSFailed => {
                 "name the authority that signed the server's certificate in tls.caSecretRef; the certificate must be for the address that is named"
@@ -205,6 +212,7 @@ mod tests {
             Reason::StoreReady,
             Reason::Published,
             Reason::WithinBounds,
+            Reason::Installed,
         ];
         let nothing_to_do: Vec<Reason> = nothing_to_do.copied().collect();
         assert_eq!(nothing_to_do.len(), well.len(), "{nothing_to_do:?}");

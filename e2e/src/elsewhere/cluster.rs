@@ -242,6 +242,11 @@ pub fn remove(access: &Access, chat: &str, say: impl Fn(&str)) -> Result<()> {
         return Ok(());
     }
     say("removing the operator, its definition and its priority classes");
+    // Before its rights: until it has ended it may give the Lease back.
+    let mut deployment = vec!["delete", "deployment", RELEASE, "--ignore-not-found"];
+    deployment.extend(["--namespace", OPERATOR_NAMESPACE]);
+    deployment.extend(["--cascade=foreground", "--timeout=120s"]);
+    access.ask(&deployment)?;
     let mut uninstall = access.helm();
     uninstall.args(["uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE]);
     uninstall.args(["--ignore-not-found", "--wait", "--timeout=120s"]);
@@ -255,13 +260,18 @@ pub fn remove(access: &Access, chat: &str, say: impl Fn(&str)) -> Result<()> {
     ])?;
     access.ask(&["delete", "priorityclass", &instance])?;
     access.ask(&["delete", "namespace", OPERATOR_NAMESPACE, "--timeout=120s"])?;
-    remove_lease(access)?;
-    say("nothing of it is left");
+    say(&match remove_lease(access)? {
+        None => "nothing of it is left".to_owned(),
+        Some(holder) => format!(
+            "nothing of it is left but the Lease chatbot-operator in kube-system, which {holder} holds: delete it when \
+             no other operator is installed"
+        ),
+    });
     Ok(())
 }
 
-/// The Lease stands outside the operator's namespace, and is another installation's when somebody holds it.
-fn remove_lease(access: &Access) -> Result<()> {
+/// The Lease stands outside the operator's namespace. When somebody holds it, it may be another installation's, and stays.
+fn remove_lease(access: &Access) -> Result<Option<String>> {
     let lease = [
         "lease",
         "chatbot-operator",
@@ -270,13 +280,12 @@ fn remove_lease(access: &Access) -> Result<()> {
         "--ignore-not-found",
     ];
     let holder = "--output=jsonpath={.spec.holderIdentity}";
-    if access
-        .ask(&[&["get"], &lease[..], &[holder]].concat())?
-        .is_empty()
-    {
-        access.ask(&[&["delete"], &lease[..]].concat())?;
+    let holder = access.ask(&[&["get"], &lease[..], &[holder]].concat())?;
+    if !holder.is_empty() {
+        return Ok(Some(holder));
     }
-    Ok(())
+    access.ask(&[&["delete"], &lease[..]].concat())?;
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod exposure;
 mod inference;
 mod messaging;
 mod model_store;
+mod monitoring;
 mod network_policy;
 mod prewarm;
 mod spot;
@@ -68,6 +69,10 @@ pub const ALL: &[Capability] = &[
     Capability {
         name: "model_store",
         propose: model_store::propose,
+    },
+    Capability {
+        name: "monitoring",
+        propose: monitoring::propose,
     },
     Capability {
         name: "network_policy",

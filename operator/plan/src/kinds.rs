@@ -72,6 +72,10 @@ pub const KINDS: &[Kind] = &[
         provider: Some("the Gateway API (https://gateway-api.sigs.k8s.io) and a controller of it"),
         ..owned("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
     },
+    Kind {
+        provider: Some("the Prometheus operator (https://prometheus-operator.dev)"),
+        ..owned("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
+    },
 ];
 
 /// What the operator reads or writes besides its own children.

@@ -25,6 +25,7 @@ pub mod nodes;
 mod object;
 pub mod outlook;
 mod pod;
+pub mod pod_monitor;
 pub mod proposal;
 pub mod recollection;
 pub mod render;

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::http_route::{self, HttpRoute};
+use crate::pod_monitor::{self, PodMonitor};
 use crate::proposal::Component;
 use crate::world::ObjectKey;
 
@@ -41,6 +42,8 @@ pub enum Manifest {
     Ingress(Box<Ingress>),
     /// A way in, by a Gateway.
     HttpRoute(Box<HttpRoute>),
+    /// What is scraped.
+    PodMonitor(Box<PodMonitor>),
 }
 
 impl Manifest {
@@ -56,6 +59,7 @@ impl Manifest {
             Self::NetworkPolicy(object) => ("NetworkPolicy", &object.metadata),
             Self::Ingress(object) => ("Ingress", &object.metadata),
             Self::HttpRoute(object) => (http_route::KIND, &object.metadata),
+            Self::PodMonitor(object) => (pod_monitor::KIND, &object.metadata),
         };
         ObjectKey {
             kind,
@@ -74,6 +78,7 @@ impl Manifest {
             Self::NetworkPolicy(object) => &mut object.metadata,
             Self::Ingress(object) => &mut object.metadata,
             Self::HttpRoute(object) => &mut object.metadata,
+            Self::PodMonitor(object) => &mut object.metadata,
         }
     }
 
@@ -88,6 +93,7 @@ impl Manifest {
             Self::NetworkPolicy(object) => serde_json::to_value(object),
             Self::Ingress(object) => serde_json::to_value(object),
             Self::HttpRoute(object) => serde_json::to_value(object),
+            Self::PodMonitor(object) => serde_json::to_value(object),
         }
     }
 }

@@ -43,8 +43,15 @@ pub const HASH_ANNOTATION: &str = "chatbot.dev/hash";
 /// The hash of the pod template, on every pod: which plan a pod was made from.
 pub const REVISION_ANNOTATION: &str = "chatbot.dev/revision";
 
+/// Whether a pod is to be scraped, as Prometheus is commonly configured to ask.
+pub const SCRAPE_ANNOTATION: &str = "prometheus.io/scrape";
+/// The port at which it is.
+pub const SCRAPE_PORT_ANNOTATION: &str = "prometheus.io/port";
+
 /// The container that runs the product's own image, in every pod.
 pub const CONTAINER: &str = "chatbot";
+/// What the port is called at which a pod tells about itself.
+pub const ADMIN_PORT_NAME: &str = "admin";
 /// Where the configuration is mounted; the folder of [`chatbot_crds::config::CONFIG_FILE`].
 pub const CONFIG_DIRECTORY: &str = "/config";
 /// The key of the configuration in its ConfigMap.
@@ -73,6 +80,12 @@ pub fn config(cluster: &Identity, component: Component, content: &str) -> String
 #[must_use]
 pub fn memory(cluster: &Identity) -> String {
     format!("{}-memory", cluster.name)
+}
+
+/// The name of the `PodMonitor`.
+#[must_use]
+pub fn monitor(cluster: &Identity) -> String {
+    cluster.name.clone()
 }
 
 /// The labels by which a component's Deployment and budget select pods.

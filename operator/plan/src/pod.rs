@@ -68,7 +68,10 @@ impl PodOf<'_> {
     }
 
     fn container(&self, world: &World) -> Container {
-        let ports = self.port.into_iter().chain([("admin", ADMIN_PORT)]);
+        let ports = self
+            .port
+            .into_iter()
+            .chain([(names::ADMIN_PORT_NAME, ADMIN_PORT)]);
         Container {
             name: names::CONTAINER.to_owned(),
             image: Some(image(world).to_owned()),
@@ -279,7 +282,7 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String("admin".to_owned()),
+            port: IntOrString::String(names::ADMIN_PORT_NAME.to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period_seconds),

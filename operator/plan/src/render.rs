@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chatbot_crds::config::ADMIN_PORT;
+use chatbot_crds::spec::PodMonitors;
 use chatbot_crds::{ChatBotCluster, Settings};
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -79,7 +81,8 @@ impl Rendering<'_> {
             | Manifest::PodDisruptionBudget(_)
             | Manifest::NetworkPolicy(_)
             | Manifest::Ingress(_)
-            | Manifest::HttpRoute(_) => {}
+            | Manifest::HttpRoute(_)
+            | Manifest::PodMonitor(_) => {}
         }
         let metadata = manifest.metadata_mut();
         metadata.namespace = Some(self.cluster.namespace.clone());
@@ -103,6 +106,21 @@ impl Rendering<'_> {
         })
     }
 
+    /// What offers the pod to be scraped, which does not depend on the kinds that the cluster has: a kind that comes
+    /// later replaces no pod. The user's own annotations go over it.
+    fn annotations(&self, pod: &PodSpec) -> BTreeMap<String, String> {
+        let mut annotations = BTreeMap::new();
+        if self.settings.monitoring.pod_monitors == PodMonitors::Auto && tells(pod) {
+            annotations.insert(names::SCRAPE_ANNOTATION.to_owned(), "true".to_owned());
+            annotations.insert(
+                names::SCRAPE_PORT_ANNOTATION.to_owned(),
+                ADMIN_PORT.to_string(),
+            );
+        }
+        annotations.extend(self.settings.pod_annotations.clone());
+        annotations
+    }
+
     fn fill_template(&self, deployment: &mut Deployment, component: Component) -> Option<String> {
         let pod = self.pods.get(&component)?;
         let mut labels = self.settings.pod_labels.clone();
@@ -111,7 +129,7 @@ impl Rendering<'_> {
         let mut template = PodTemplateSpec {
             metadata: Some(ObjectMeta {
                 labels: Some(labels),
-                annotations: Some(self.settings.pod_annotations.clone()),
+                annotations: Some(self.annotations(pod)),
                 ..ObjectMeta::default()
             }),
             spec: Some(pod.clone()),
@@ -131,6 +149,17 @@ impl Rendering<'_> {
         spec.template = template;
         Some(revision)
     }
+}
+
+/// Whether a pod tells about itself.
+fn tells(pod: &PodSpec) -> bool {
+    let ports = pod
+        .containers
+        .iter()
+        .flat_map(|one| one.ports.iter().flatten());
+    ports
+        .into_iter()
+        .any(|port| port.name.as_deref() == Some(names::ADMIN_PORT_NAME))
 }
 
 fn owner(cluster: &Identity) -> OwnerReference {

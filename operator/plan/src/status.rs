@@ -74,10 +74,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the API server, or whom it asks, has refused something.
+    /// Whether something could not be made: it is somebody else's, or the API server, or whom it asks, has refused it.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         [
+            &self.not_owned,
             &self.forbidden,
             &self.denied,
             &self.unasked,

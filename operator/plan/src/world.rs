@@ -123,12 +123,25 @@ pub struct Observed {
     /// The keys of the ConfigMap with the system prompt; `None` inside means that it does not exist. Looked up only
     /// when the spec names one.
     pub system_prompt: Signal<Option<BTreeSet<String>>>,
+    /// What the Prometheus that is named says to a question. Looked up only when one is named.
+    pub prometheus: Signal<PrometheusSeen>,
     /// What is measured.
     pub signals: Box<Signals>,
     /// Whether it is on its way out.
     pub leaving: Option<Leaving>,
     /// The status as it was last written.
     pub status: ChatBotClusterStatus,
+}
+
+/// How a Prometheus takes a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrometheusSeen {
+    /// It answers.
+    Answers,
+    /// It wants to know who asks; in its words.
+    Rejects(String),
+    /// It does not answer, or not as one does; why.
+    Unreachable(String),
 }
 
 /// What is being deleted.
@@ -319,6 +332,7 @@ impl Observed {
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),
             system_prompt: Signal::Unknown(Reason::Pending),
+            prometheus: Signal::Unknown(Reason::Pending),
             signals: Box::default(),
             leaving: None,
             status: ChatBotClusterStatus::default(),

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::channel::{Channel, Running};
 use crate::intake::{Accepted, Rejected};
+use crate::receive::trace_of;
 use crate::webhook::{Unanswerable, refused};
 use crate::{Gateway, body, locked, now_ms, resume};
 
@@ -97,9 +98,10 @@ async fn take(
 ) -> Result<Response, Unanswerable> {
     let running = channel.now().ok_or(Unanswerable::NotRunning)?;
     let deadline = Instant::now() + gateway.limits.exchange;
+    let trace = trace_of(request.headers());
     let message = read(gateway, channel, &running, path, request).await?;
     let awaited = gateway.exchanges.wait(message.id);
-    let accepted = gateway.intake.accept(&message).await;
+    let accepted = gateway.intake.accept(&message, trace).await;
     let accepted = accepted.map_err(Unanswerable::Rejected)?;
     channel.metrics.received(1);
     if let Accepted::Before {

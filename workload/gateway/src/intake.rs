@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chatbot_adapters::web_chat::Code;
-use chatbot_message::Message;
+use chatbot_message::{Message, Trace};
 use chatbot_queue::{Log, Offset, Topic};
+use chatbot_telemetry::log;
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tracing::{Instrument, debug};
 use uuid::Uuid;
 
 use crate::metrics::Metrics;
@@ -85,18 +87,40 @@ impl Intake {
         }
     }
 
-    /// Takes a message; returns when the log has it.
-    pub(crate) async fn accept(&self, message: &Message) -> Result<Accepted, Rejected> {
-        self.take(message, !message.synthetic).await
+    /// Takes a message, in the trace that it came with if it did; returns when the log has it.
+    pub(crate) async fn accept(
+        &self,
+        message: &Message,
+        trace: Option<Trace>,
+    ) -> Result<Accepted, Rejected> {
+        self.take(message, trace, !message.synthetic).await
     }
 
     /// Takes a message of a platform that keeps one order for all its users: one that is too fast would hold up the others
     /// until the log has what it sent, so that no user is too fast here.
     pub(crate) async fn accept_in_order(&self, message: &Message) -> Result<Accepted, Rejected> {
-        self.take(message, false).await
+        self.take(message, None, false).await
     }
 
-    async fn take(&self, message: &Message, is_bounded: bool) -> Result<Accepted, Rejected> {
+    async fn take(
+        &self,
+        message: &Message,
+        trace: Option<Trace>,
+        is_bounded: bool,
+    ) -> Result<Accepted, Rejected> {
+        let trace = trace.unwrap_or_else(|| Trace::of(message.id)).at("gateway");
+        let taking = self.take_in(message, trace, is_bounded);
+        taking
+            .instrument(log::message(trace.id(), message.id))
+            .await
+    }
+
+    async fn take_in(
+        &self,
+        message: &Message,
+        trace: Trace,
+        is_bounded: bool,
+    ) -> Result<Accepted, Rejected> {
         if let Some(seen) = locked(&self.known).messages.get(&message.id) {
             self.metrics.duplicates.inc();
             return Ok(Accepted::Before { reply: seen.reply });
@@ -111,11 +135,12 @@ impl Intake {
                 });
             }
         }
-        let appended = self.append(message).await;
+        let appended = self.append(message, trace).await;
         if appended.is_err() && is_bounded {
             locked(&self.rate).give_back(&message.account);
         }
-        appended?;
+        appended.inspect_err(|rejected| debug!("a message is not taken: {rejected}"))?;
+        debug!(channel = message.account.channel, "a message is taken");
         locked(&self.known).insert(message.id);
         if !message.synthetic {
             self.metrics.accepted.inc();
@@ -123,7 +148,7 @@ impl Intake {
         Ok(Accepted::Now)
     }
 
-    async fn append(&self, message: &Message) -> Result<(), Rejected> {
+    async fn append(&self, message: &Message, trace: Trace) -> Result<(), Rejected> {
         let failed = |reason: String| {
             self.metrics.rejected("queue");
             Rejected::Unavailable { reason }
@@ -135,7 +160,9 @@ impl Intake {
             return Err(Rejected::Overloaded);
         };
         let partition = message.account.partition(self.log.partitions());
-        let append = self.log.append(Topic::Inbound, partition, value);
+        let append = self
+            .log
+            .append_traced(Topic::Inbound, partition, value, Some(trace));
         match tokio::time::timeout(self.append, append).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failed(error.to_string())),

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use axum::http::HeaderMap;
 use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request, Transport};
-use chatbot_message::{Account, Message};
+use chatbot_message::{Account, Message, TRACEPARENT, Trace};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -46,7 +47,7 @@ pub(crate) async fn receive(
 ) -> Result<Received, NotReceived> {
     let parsed = running.adapter.parse_message(delivery)?;
     let begun = Instant::now();
-    let new = enqueue(gateway, delivery.via, &parsed.messages).await?;
+    let new = enqueue(gateway, delivery, &parsed.messages).await?;
     channel.metrics.received(parsed.messages.len());
     if !parsed.messages.is_empty() {
         channel.metrics.took(Phase::Enqueue, begun.elapsed());
@@ -67,7 +68,7 @@ pub(crate) async fn receive(
 /// those that are no copies.
 async fn enqueue<'m>(
     gateway: &Gateway,
-    via: Transport,
+    delivery: &Delivery<'_>,
     messages: &'m [Message],
 ) -> Result<Vec<&'m Message>, Rejected> {
     let mut accounts: HashMap<&Account, Vec<&Message>> = HashMap::new();
@@ -77,11 +78,15 @@ async fn enqueue<'m>(
     let enqueuing = accounts.into_values().map(|messages| async move {
         let mut new = Vec::new();
         for message in messages {
-            let accepted = match via {
+            let accepted = match delivery.via {
                 Transport::Polling | Transport::LongConnection => {
                     gateway.intake.accept_in_order(message).await?
                 }
-                _ => gateway.intake.accept(message).await?,
+                // A request belongs to the trace that it names; what comes on a connection has none of its own.
+                _ => {
+                    let trace = trace_of(delivery.headers);
+                    gateway.intake.accept(message, trace).await?
+                }
             };
             if accepted == Accepted::Now {
                 new.push(message);
@@ -92,6 +97,11 @@ async fn enqueue<'m>(
     let results = futures::future::join_all(enqueuing).await;
     let new: Result<Vec<_>, _> = results.into_iter().collect();
     Ok(new?.concat())
+}
+
+/// The trace that a request names; one that cannot be read is none.
+pub(crate) fn trace_of(headers: &HeaderMap) -> Option<Trace> {
+    headers.get(TRACEPARENT)?.to_str().ok()?.parse().ok()
 }
 
 impl Running {

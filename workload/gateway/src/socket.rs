@@ -208,7 +208,7 @@ impl Session<'_> {
         };
         for mut message in parsed.messages {
             message.synthetic = self.synthetic;
-            match self.gateway.intake.accept(&message).await {
+            match self.gateway.intake.accept(&message, None).await {
                 Ok(accepted) => {
                     line.send_text(String::from_utf8_lossy(&parsed.acknowledgement.body).as_ref())
                         .await?;

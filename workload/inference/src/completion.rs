@@ -10,6 +10,7 @@ use chatbot_engine::{Event, Finish, Usage};
 use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::admission::{Admission, Place};
@@ -39,6 +40,8 @@ pub(crate) struct Tracked {
     first: bool,
     /// Nothing for what is counted where it is told.
     outcome: Option<Outcome>,
+    /// What the request is done in: its pieces are made after its handler has ended.
+    span: Span,
 }
 
 impl Completion {
@@ -137,6 +140,7 @@ impl Tracked {
             since,
             first: true,
             outcome: Some(Outcome::cancelled),
+            span: Span::current(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Tracked {
     }
 
     fn saw(&mut self, event: &Event) {
+        let _of_the_request = self.span.clone().entered();
         if std::mem::take(&mut self.first) {
             self.metrics
                 .first_token

@@ -130,3 +130,20 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../operator/ARCHITECTURE.md");
+
+    #[test]
+    fn every_metric_is_documented_and_nothing_else_is() {
+        let telemetry = Telemetry::new();
+        // A family without a member is not exposed.
+        Metrics::register(&telemetry).ended(Outcome::answered);
+        telemetry
+            .is_documented("chatbot_inference_", DOCUMENT)
+            .unwrap();
+    }
+}

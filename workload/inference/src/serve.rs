@@ -8,17 +8,18 @@ use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chatbot_crds::config::{InferenceConfig, ModelState};
 use chatbot_engine::{Engine, Event, Options, Refused, Request, Role, Turn};
-use chatbot_telemetry::{Telemetry, shutdown};
+use chatbot_message::{TRACEPARENT, Trace};
+use chatbot_telemetry::{Telemetry, log, shutdown};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, Span, info, warn};
 
 use crate::admission::Admission;
 use crate::completion::{Completion, Tracked};
@@ -185,15 +186,24 @@ impl<E: Generate> Server<E> {
 
 async fn complete<E: Generate>(
     State(server): State<Server<E>>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let metrics = server.inner.metrics.clone();
-    server.answer(body).await.inspect_err(|error| match error {
+    let answering = server.answer(body).instrument(span_of(&headers));
+    answering.await.inspect_err(|error| match error {
         ApiError::Busy { .. } | ApiError::Loading => metrics.ended(Outcome::rejected),
         // Counted where it failed.
         ApiError::Engine(_) => {}
         _ => metrics.ended(Outcome::invalid),
     })
+}
+
+/// That of the trace that a request names; one that cannot be read is none.
+fn span_of(headers: &HeaderMap) -> Span {
+    let named = headers.get(TRACEPARENT);
+    let named = named.and_then(|value| value.to_str().ok()?.parse::<Trace>().ok());
+    named.map_or_else(Span::none, |trace| log::trace(trace.id()))
 }
 
 async fn models<E: Generate>(State(server): State<Server<E>>) -> Json<Value> {

@@ -4,9 +4,11 @@
 
 mod details;
 mod linking;
+mod trace;
 
 pub use details::{Attachment, AttachmentKind, Details, Turn};
 pub use linking::{Effect, Way};
+pub use trace::{NoTrace, TRACEPARENT, Trace};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

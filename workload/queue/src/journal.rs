@@ -10,7 +10,7 @@ mod reader;
 
 pub use checkpoint::Checkpoint;
 pub use entry::{Delivery, Entry, Fold};
-pub use reader::{Reader, Step, append, readable_end};
+pub use reader::{Reader, Step, append, append_traced, readable_end};
 
 /// The group whose progress says up to where a channel's replies have been delivered.
 #[must_use]

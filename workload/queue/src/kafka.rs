@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chatbot_message::Trace;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::Producer;
 
@@ -189,14 +190,15 @@ impl Log for KafkaLog {
         self.options.partitions.max(1)
     }
 
-    async fn append(
+    async fn append_traced(
         &self,
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
         self.appender
-            .append(&self.name(topic), partition, None, &value)
+            .append(&self.name(topic), partition, None, &value, trace)
             .await
     }
 
@@ -208,7 +210,7 @@ impl Log for KafkaLog {
         value: Vec<u8>,
     ) -> Result<Option<Offset>, Error> {
         self.appender
-            .append(&self.name(topic), partition, Some(key), &value)
+            .append(&self.name(topic), partition, Some(key), &value, None)
             .await
     }
 

@@ -14,7 +14,7 @@ pub mod memory;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use chatbot_message::Preview;
+use chatbot_message::{Preview, Trace};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -65,6 +65,8 @@ pub struct Record {
     pub appended_at: i64,
     /// Its content, JSON of the types of the room that wrote it.
     pub value: Vec<u8>,
+    /// The trace that it belongs to, if it came with one.
+    pub trace: Option<Trace>,
 }
 
 /// Progress of a group in one partition: the next offset to read, and a checkpoint that rides with it.
@@ -113,6 +115,16 @@ pub trait Log: Send + Sync {
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        self.append_traced(topic, partition, value, None).await
+    }
+    /// As [`Log::append`], with the trace that the record belongs to, in its header.
+    async fn append_traced(
+        &self,
+        topic: Topic,
+        partition: u32,
+        value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error>;
     /// Appends to a compacted topic. Of several records with one key the last to be appended stays.
     async fn append_keyed(

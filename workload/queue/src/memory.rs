@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use chatbot_message::Preview;
+use chatbot_message::{Preview, Trace};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::{broadcast, watch};
@@ -172,7 +172,13 @@ impl Inner {
         })
     }
 
-    fn put(&self, place: Place, key: Option<&str>, value: Vec<u8>) -> Result<Offset, Error> {
+    fn put(
+        &self,
+        place: Place,
+        key: Option<&str>,
+        value: Vec<u8>,
+        trace: Option<Trace>,
+    ) -> Result<Offset, Error> {
         let mut state = self.state();
         let State { bytes, slots, .. } = &mut *state;
         let added = value.len() + size_of::<Record>();
@@ -198,6 +204,7 @@ impl Inner {
             offset,
             appended_at: now(),
             value,
+            trace,
         });
         *bytes += added;
         // Nobody passes these, so the oldest make room for the newest.
@@ -307,13 +314,14 @@ impl Log for MemoryLog {
         self.0.partitions
     }
 
-    async fn append(
+    async fn append_traced(
         &self,
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
-        self.0.put((topic, partition), None, value).map(Some)
+        self.0.put((topic, partition), None, value, trace).map(Some)
     }
 
     async fn append_keyed(
@@ -323,7 +331,8 @@ impl Log for MemoryLog {
         key: &str,
         value: Vec<u8>,
     ) -> Result<Option<Offset>, Error> {
-        self.0.put((topic, partition), Some(key), value).map(Some)
+        let place = (topic, partition);
+        self.0.put(place, Some(key), value, None).map(Some)
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {

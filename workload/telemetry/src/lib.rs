@@ -10,6 +10,7 @@ pub mod log;
 pub mod shutdown;
 pub mod termination;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chatbot_crds::config::State;
@@ -65,6 +66,33 @@ impl Telemetry {
             report(&mut state);
         }
         state
+    }
+
+    /// Compares the metrics that begin so with those that a document names. A family without a member is not exposed.
+    pub fn is_documented(&self, prefix: &str, document: &str) -> Result<(), String> {
+        let text = self.metrics().map_err(|error| error.to_string())?;
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let exposed: BTreeSet<&str> = types
+            .filter_map(|line| line.split(' ').next())
+            .filter(|name| name.starts_with(prefix))
+            .collect();
+        let documented: BTreeSet<&str> = document
+            .split('`')
+            .filter_map(|word| word.split('{').next())
+            .filter(|word| word.starts_with(prefix))
+            .collect();
+        if exposed == documented {
+            return Ok(());
+        }
+        let only = |one: &BTreeSet<&str>, other: &BTreeSet<&str>| {
+            let only: Vec<_> = one.difference(other).copied().collect();
+            only.join(", ")
+        };
+        Err(format!(
+            "not documented: {}; documented alone: {}",
+            only(&exposed, &documented),
+            only(&documented, &exposed)
+        ))
     }
 
     /// Metrics in the `OpenMetrics` text format.

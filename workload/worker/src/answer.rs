@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chatbot_message::{Message, Outcome, Reply};
+use chatbot_message::{Message, Outcome, Reply, Trace};
 use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_store::Turn;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -12,6 +12,7 @@ use crate::Shared;
 use crate::backoff::Backoff;
 use crate::context::{self, Entry};
 use crate::inference::Failure;
+use crate::metrics::Phase;
 use crate::preview::Show;
 use crate::prompt;
 use crate::view::Link;
@@ -24,6 +25,8 @@ pub(crate) struct Question {
     pub(crate) own: Vec<Turn>,
     /// The view must have come this far to know everything else.
     pub(crate) need: u64,
+    /// The message's trace.
+    pub(crate) trace: Trace,
 }
 
 /// How often the model itself may refuse a request.
@@ -36,14 +39,17 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
         message,
         own,
         need,
+        trace,
     } = question;
     let began = Instant::now();
     let turns = if message.synthetic {
         Vec::new()
     } else {
-        context::merge(session(shared, link, partition, &message, need).await, own)
+        let session = session(shared, link, partition, &message, need).await;
+        shared.metrics.took(Phase::Context, began.elapsed());
+        context::merge(session, own)
     };
-    let asking = ask_until_settled(shared, &message, &turns);
+    let asking = ask_until_settled(shared, &message, trace, &turns);
     let settled = if message.synthetic {
         // Nobody waits for a synthetic conversation that is over.
         let ended = timeout(shared.limits.synthetic_patience, asking).await;
@@ -77,7 +83,7 @@ pub(crate) async fn give_up(
         let letter = DeadLetter::unanswered(&message, reason, now_ms());
         let mut backoff = Backoff::new(&shared.limits);
         while let Err(error) = letter.append(shared.log.as_ref(), partition).await {
-            warn!(message_id = %message.id, "a dead letter waits: {error}");
+            warn!("a dead letter waits: {error}");
             sleep(backoff.next()).await;
         }
     }
@@ -95,10 +101,13 @@ fn now_ms() -> i64 {
 /// The reply with the fallback text; the log says why. A synthetic conversation is told the reason itself.
 fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
     let text = if message.synthetic {
-        debug!(message_id = %message.id, "a synthetic conversation failed: {reason}");
+        debug!("a synthetic conversation failed: {reason}");
         reason.to_owned()
     } else {
-        warn!(message_id = %message.id, channel = message.account.channel, "sending the fallback text: {reason}");
+        warn!(
+            channel = message.account.channel,
+            "sending the fallback text: {reason}"
+        );
         shared.config.fallback_message.clone()
     };
     reply(message, text, Outcome::Fallback)
@@ -139,7 +148,10 @@ async fn session(
         }
         if Instant::now() >= deadline {
             shared.metrics.without_history.inc();
-            warn!(partition, message_id = %message.id, "answering without history: the session store is behind");
+            warn!(
+                partition,
+                "answering without history: the session store is behind"
+            );
             return Vec::new();
         }
         let pause = shared.limits.context_wait / 20;
@@ -151,6 +163,7 @@ async fn session(
 async fn ask_until_settled(
     shared: &Shared,
     message: &Message,
+    trace: Trace,
     turns: &[Turn],
 ) -> Result<String, String> {
     let system_prompt = prompt::ready(&mut shared.prompt.subscribe()).await;
@@ -171,7 +184,7 @@ async fn ask_until_settled(
         {
             return Ok(answer);
         }
-        let pause = match ask(shared, message, &entries).await {
+        let pause = match ask(shared, message, trace, &entries).await {
             // One token may be blank, or no text at all: that it came is the answer.
             Ok(answer) if message.synthetic => return Ok(answer.trim().to_owned()),
             Ok(answer) if answer.trim().is_empty() => {
@@ -195,7 +208,7 @@ async fn ask_until_settled(
                 } else {
                     0
                 };
-                info!(message_id = %message.id, "asking again with less history: {failure}");
+                info!("asking again with less history: {failure}");
                 backoff.next()
             }
             Err(Failure::Busy { retry_after }) => {
@@ -205,7 +218,7 @@ async fn ask_until_settled(
                 backoff.next().max(asked)
             }
             Err(failure @ Failure::Away(_)) => {
-                info!(message_id = %message.id, "asking again: {failure}");
+                info!("asking again: {failure}");
                 backoff.next()
             }
         };
@@ -215,15 +228,27 @@ async fn ask_until_settled(
 }
 
 /// Asks once. Real conversations share a bounded number of places; a place is given back while waiting to ask again.
-async fn ask(shared: &Shared, message: &Message, entries: &[Entry]) -> Result<String, Failure> {
+async fn ask(
+    shared: &Shared,
+    message: &Message,
+    trace: Trace,
+    entries: &[Entry],
+) -> Result<String, Failure> {
     let (_place, max_tokens) = if message.synthetic {
         (None, 1)
     } else {
+        let waiting = Instant::now();
         let place = shared.places.acquire().await;
+        shared.metrics.took(Phase::Place, waiting.elapsed());
         (Some(place), shared.config.max_answer_tokens)
     };
     let mut show = Show::new(shared, message);
-    let answer = shared.inference.ask(entries, max_tokens, &mut show).await;
+    let asking = shared.inference.ask(entries, max_tokens, trace, &mut show);
+    let began = Instant::now();
+    let answer = asking.await;
+    if !message.synthetic {
+        shared.metrics.took(Phase::Model, began.elapsed());
+    }
     noted(shared, answer)
 }
 

@@ -1,7 +1,7 @@
 //! What follows from replies that count, done before their messages are settled. Anything here may be done twice: a message
 //! that is sent on twice is a copy there, and a link written twice is the same link.
 
-use chatbot_message::{Effect, Message};
+use chatbot_message::{Effect, Message, Trace};
 use chatbot_queue::identity::{self, Link, Links};
 use chatbot_queue::{Error, Topic};
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 pub(crate) async fn perform(
     shared: &Shared,
     partition: u32,
-    message: &Message,
+    (message, trace): (&Message, Trace),
     effect: &Effect,
     link: Option<&Link>,
 ) {
@@ -22,7 +22,7 @@ pub(crate) async fn perform(
     let mut backoff = Backoff::new(&shared.limits);
     if let Some(link) = link {
         while let Err(error) = link.append(log, partition).await {
-            warn!(message_id = %message.id, "a link waits to be written: {error}");
+            warn!("a link waits to be written: {error}");
             sleep(backoff.next()).await;
         }
     }
@@ -30,8 +30,9 @@ pub(crate) async fn perform(
         let links = matches!(effect, Effect::Link { .. });
         let partition = to.partition(log.partitions());
         let value = serde_json::to_vec(&message.sent_on(to, links)).unwrap_or_default();
-        while let Err(error) = log.append(Topic::Inbound, partition, value.clone()).await {
-            warn!(message_id = %message.id, "a message waits to be sent on: {error}");
+        let append = || log.append_traced(Topic::Inbound, partition, value.clone(), Some(trace));
+        while let Err(error) = append().await {
+            warn!("a message waits to be sent on: {error}");
             sleep(backoff.next()).await;
         }
         shared.metrics.forwarded.inc();

@@ -5,7 +5,7 @@ mod heads;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chatbot_message::{Account, Effect, Message};
+use chatbot_message::{Account, Effect, Message, Trace};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
 use chatbot_queue::{Offset, Topic};
 use tokio::sync::{mpsc, watch};
@@ -48,6 +48,7 @@ pub(crate) enum Lane {
 struct Queued {
     offset: Offset,
     message: Message,
+    trace: Trace,
     /// What follows from its reply, if an earlier owner wrote one that counts.
     owed: Option<Effect>,
 }
@@ -84,7 +85,7 @@ pub(crate) struct Epoch {
     sending: HashMap<Lane, Uuid>,
     back: HashMap<Uuid, Queued>,
     under_way: JoinSet<Ended>,
-    writes: mpsc::UnboundedSender<(Option<Lane>, Entry)>,
+    writes: mpsc::UnboundedSender<(Option<Lane>, Entry, Trace)>,
     progress: watch::Sender<Option<Progress>>,
 }
 
@@ -254,8 +255,8 @@ impl Epoch {
         self.shared.handle.set_read(self.partition, self.next);
         let metrics = &self.shared.metrics;
         match kind {
-            Kind::Message(_) if self.settled.contains(offset) => {}
-            Kind::Message(message) => {
+            Kind::Message(..) if self.settled.contains(offset) => {}
+            Kind::Message(message, trace) => {
                 let lane = if message.synthetic {
                     Lane::Synthetic(offset)
                 } else {
@@ -267,6 +268,7 @@ impl Epoch {
                 let queued = Queued {
                     offset,
                     message: *message,
+                    trace,
                     owed: self.owed.remove(&offset),
                 };
                 if self.sending.get(&lane) == Some(&id) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chatbot_crds::config::WorkerConfig;
+use chatbot_message::{TRACEPARENT, Trace};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,7 @@ impl Inference {
         &self,
         messages: &[Entry],
         max_tokens: u32,
+        trace: Trace,
         show: &mut Show<'_>,
     ) -> Result<String, Failure> {
         let request = Request {
@@ -115,7 +117,12 @@ impl Inference {
             stream: true,
         };
         let asked_at = Instant::now();
-        let sending = self.client.post(&self.url).json(&request).send();
+        let sending = self
+            .client
+            .post(&self.url)
+            .header(TRACEPARENT, trace.at("inference").to_string())
+            .json(&request)
+            .send();
         let response = match timeout(self.first_token, sending).await {
             Ok(sent) => sent.map_err(|error| away(&error))?,
             Err(_) => return Err(silent(self.first_token)),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use chatbot_message::Message;
+use chatbot_message::{Message, Trace};
 use chatbot_queue::{Error, Log, Offset, Record, Records, Topic};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
@@ -18,7 +18,7 @@ pub(crate) struct Taken {
 }
 
 pub(crate) enum Kind {
-    Message(Box<Message>),
+    Message(Box<Message>, Trace),
     Duplicate,
     /// Written by nobody who keeps the contract; there is nobody to answer.
     Unreadable,
@@ -103,7 +103,8 @@ impl Intake<'_> {
             .seen
             .is_first(record.appended_at, record.offset, message.key());
         Ok(if first {
-            Kind::Message(Box::new(message))
+            let trace = record.trace.unwrap_or_else(|| Trace::of(message.id));
+            Kind::Message(Box::new(message), trace.at("worker"))
         } else {
             Kind::Duplicate
         })

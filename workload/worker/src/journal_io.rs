@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use chatbot_message::Trace;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader, Step};
 use chatbot_queue::{Commit, Error, Offset, Topic};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::Shared;
 use crate::backoff::Backoff;
 use crate::epoch::Lane;
-use crate::metrics::Partition;
+use crate::metrics::{Partition, Phase};
 
 /// What has become of a reply.
 pub(crate) enum Written {
@@ -60,12 +61,18 @@ pub(crate) async fn tail(
 pub(crate) async fn write(
     shared: &Shared,
     partition: u32,
-    mut writes: mpsc::UnboundedReceiver<(Option<Lane>, Entry)>,
+    mut writes: mpsc::UnboundedReceiver<(Option<Lane>, Entry, Trace)>,
     written: mpsc::Sender<Written>,
 ) {
-    while let Some((lane, entry)) = writes.recv().await {
-        let result = match append(shared, partition, &entry).await {
-            Ok(()) => Written::Done(lane),
+    while let Some((lane, entry, trace)) = writes.recv().await {
+        let began = Instant::now();
+        let result = match append(shared, partition, &entry, trace).await {
+            Ok(()) => {
+                if !is_synthetic(&entry) {
+                    shared.metrics.took(Phase::Journal, began.elapsed());
+                }
+                Written::Done(lane)
+            }
             Err(error) => {
                 warn!(partition, "giving up this epoch: {error}");
                 Written::Unknown
@@ -78,11 +85,16 @@ pub(crate) async fn write(
     }
 }
 
+fn is_synthetic(entry: &Entry) -> bool {
+    matches!(entry, Entry::Reply { reply, .. } if reply.synthetic)
+}
+
 /// What was certainly not written is written again.
-async fn append(shared: &Shared, partition: u32, entry: &Entry) -> Result<(), Error> {
+async fn append(shared: &Shared, partition: u32, entry: &Entry, trace: Trace) -> Result<(), Error> {
     let mut backoff = Backoff::new(&shared.limits);
     loop {
-        match journal::append(shared.log.as_ref(), partition, entry).await {
+        let log = shared.log.as_ref();
+        match journal::append_traced(log, partition, entry, Some(trace)).await {
             Ok(_) => return Ok(()),
             Err(error @ Error::Refused { .. }) => {
                 warn!(partition, "{error}, trying again");

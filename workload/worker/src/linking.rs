@@ -106,7 +106,7 @@ async fn on(shared: &Shared, message: Message, to: Account, links: bool) -> Repl
         match shared.log.end(Topic::Response, partition).await {
             Ok(end) => break end,
             Err(error) => {
-                debug!(message_id = %message.id, "a message waits to be sent on: {error}");
+                debug!("a message waits to be sent on: {error}");
                 sleep(backoff.next()).await;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatbot_message::{Outcome, Reply};
 use chatbot_store::View;
@@ -35,6 +36,24 @@ pub(crate) struct Looked {
     cache: Cache,
 }
 
+/// What a message's time in a worker is spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Phase {
+    /// The session is read.
+    Context,
+    /// A place among the requests to inference is waited for.
+    Place,
+    /// The model is asked, once.
+    Model,
+    /// The reply is written to the journal.
+    Journal,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Took {
+    phase: Phase,
+}
+
 /// Synthetic conversations are in none of these but `retries`.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -50,6 +69,7 @@ pub(crate) struct Metrics {
     pub(crate) takeovers: Counter,
     pub(crate) answer_seconds: Histogram,
     pub(crate) first_token_seconds: Histogram,
+    phases: Family<Took, Histogram, fn() -> Histogram>,
     pub(crate) in_flight: Gauge,
     pub(crate) lag: Family<Partition, Gauge>,
     pub(crate) cache_hits: Family<Looked, Counter>,
@@ -59,6 +79,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(telemetry: &Telemetry, view: &Arc<dyn View>) -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.05, 2.0, 12));
+        let phase: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 4.0, 9));
         let metrics = Self {
             messages: Counter::default(),
             duplicates: Counter::default(),
@@ -72,6 +93,7 @@ impl Metrics {
             takeovers: Counter::default(),
             answer_seconds: seconds(),
             first_token_seconds: seconds(),
+            phases: Family::new_with_constructor(phase),
             in_flight: Gauge::default(),
             lag: Family::default(),
             cache_hits: Family::default(),
@@ -107,6 +129,12 @@ impl Metrics {
             // When it has been sent on.
             Outcome::Forwarded => return,
         };
+    }
+
+    /// Measures a phase.
+    pub(crate) fn took(&self, phase: Phase, time: Duration) {
+        let histogram = self.phases.get_or_create(&Took { phase });
+        histogram.observe(time.as_secs_f64());
     }
 
     fn enter(&self, registry: &mut Registry) {
@@ -176,6 +204,12 @@ impl Metrics {
         for (name, help, histogram) in histograms {
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         }
+        registry.register_with_unit(
+            "phase",
+            "What a message's time is spent on",
+            Unit::Seconds,
+            self.phases.clone(),
+        );
         registry.register(
             "in_flight",
             "Messages being answered",
@@ -236,5 +270,33 @@ impl Collector for Near {
             counter.encode(metric)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatbot_store::memory::{Keep, MemoryView};
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../operator/ARCHITECTURE.md");
+
+    #[test]
+    fn every_metric_is_documented_and_nothing_else_is() {
+        let telemetry = Telemetry::new();
+        let view: Arc<dyn View> = Arc::new(MemoryView::new(Keep {
+            timeout: Duration::from_mins(1),
+            turns: 1,
+        }));
+        let metrics = Metrics::register(&telemetry, &view);
+        // A family without a member is not exposed.
+        for found in [true, false] {
+            metrics.looked_up(Cache::Results, found);
+        }
+        metrics.took(Phase::Context, Duration::ZERO);
+        drop(metrics.lag.get_or_create(&Partition { partition: 0 }));
+        telemetry
+            .is_documented("chatbot_worker_", DOCUMENT)
+            .unwrap();
     }
 }

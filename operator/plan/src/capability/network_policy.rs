@@ -5,6 +5,7 @@
 //! - workers → inference API: egress of the one, ingress of the other;
 //! - adapters and workers → broker and store: to the operator's own for development, or to whatever address is named;
 //! - operator → `/state` of adapters, workers and inference: by its namespace and labels;
+//! - the Prometheus that is named → metrics of adapters and workers: by its namespace;
 //! - any pod of the cluster → metrics of inference, which hold nothing of anybody;
 //! - adapters and workers → DNS; adapters → platforms, where a channel's platform is called;
 //! - kubelet → probes, volumes, logs, port-forward: a node always reaches its own pods, or reaches them from inside;
@@ -70,10 +71,8 @@ fn policies(world: &World) -> Vec<Object> {
 }
 
 fn adapters(world: &World) -> Object {
-    let ingress = vec![
-        allowed_in(None, &[HTTP_PORT]),
-        allowed_in(operator(&world.release), &[ADMIN_PORT]),
-    ];
+    let mut ingress = vec![allowed_in(None, &[HTTP_PORT])];
+    ingress.extend(observers(world));
     let mut egress = backbone(world);
     let channels = world.settings.channels.iter();
     let called: BTreeSet<u16> = channels
@@ -87,13 +86,26 @@ fn adapters(world: &World) -> Object {
 }
 
 fn workers(world: &World) -> Object {
-    let ingress = vec![allowed_in(operator(&world.release), &[ADMIN_PORT])];
+    let ingress = observers(world);
     let mut egress = backbone(world);
     egress.push(allowed_out(
         Some(pods_of(world, Component::Inference)),
         vec![port("TCP", inference_port(world))],
     ));
     policy(world, Component::Workers, ingress, egress)
+}
+
+/// Who may ask a pod about itself: the operator, and the pods beside the Prometheus that is named.
+fn observers(world: &World) -> Vec<NetworkPolicyIngressRule> {
+    let prometheus = world.settings.monitoring.prometheus.as_ref();
+    let namespace = prometheus.and_then(|named| named.namespace.clone());
+    let beside = namespace.map(|namespace| NetworkPolicyPeer {
+        namespace_selector: Some(matching([(NAMESPACE_LABEL.to_owned(), namespace)])),
+        ..NetworkPolicyPeer::default()
+    });
+    let operator = allowed_in(operator(&world.release), &[ADMIN_PORT]);
+    let beside = beside.map(|peer| allowed_in(Some(peer), &[ADMIN_PORT]));
+    [operator].into_iter().chain(beside).collect()
 }
 
 /// To broker and store. Those that are named may be anywhere, and tell of further addresses of theirs, which may have
@@ -402,6 +414,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_prometheus_that_is_named_may_scrape_every_part_and_nothing_else() {
+        let named = world_with(|yaml| {
+            yaml + "  monitoring: { prometheus: { url: \"http://prometheus.monitoring:9090\" } }\n"
+        });
+        let scraper = pod("monitoring", labels(&[("app", "prometheus")]));
+        for component in REPORTING {
+            assert!(lets_in(&named, component, &scraper, ADMIN_PORT));
+            let elsewhere = pod("other", labels(&[("app", "prometheus")]));
+            let open = component == Component::Inference;
+            assert_eq!(lets_in(&named, component, &elsewhere, ADMIN_PORT), open);
+            assert_eq!(lets_in(&world(), component, &scraper, ADMIN_PORT), open);
+        }
+        assert!(!lets_in(
+            &named,
+            Component::Inference,
+            &scraper,
+            INFERENCE_PORT
+        ));
     }
 
     #[test]

@@ -244,6 +244,8 @@ mod tests {
                 not_owned: objects.iter().map(|object| (*object).to_owned()).collect(),
                 ..Outcome::default()
             };
+            // What follows from the memory is not done without it, also when it is somebody else's.
+            assert!(outcome.is_refused());
             let status = compose(&world, &plan(&world), &outcome);
             find(&status, ConditionType::Stalled)
                 .unwrap()

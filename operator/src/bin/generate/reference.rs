@@ -262,7 +262,7 @@ fn labels(text: &mut String) {
         (names::CLUSTER_LABEL, "label: the resource it belongs to"),
         (
             names::COMPONENT_LABEL,
-            "label: its part, `adapters` or `inference`",
+            "label: its part, `adapters`, `workers`, `inference`, `broker` or `store`",
         ),
         (
             names::SLOT_LABEL,

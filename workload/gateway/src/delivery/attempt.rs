@@ -7,9 +7,10 @@ use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_queue::journal::{self, Delivery, Entry};
 use chatbot_queue::lease::Lease;
 use chatbot_queue::{Error, Offset};
+use chatbot_telemetry::log;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 use super::Place;
 use super::lanes::Waiting;
@@ -54,6 +55,11 @@ impl Sender<'_> {
         position: Offset,
         waiting: &Waiting,
     ) -> Result<Ended, Error> {
+        let span = log::message(waiting.trace.id(), waiting.reply.message_id);
+        self.deliver_parts(position, waiting).instrument(span).await
+    }
+
+    async fn deliver_parts(&self, position: Offset, waiting: &Waiting) -> Result<Ended, Error> {
         let parts = self
             .running
             .adapter
@@ -78,6 +84,7 @@ impl Sender<'_> {
             }
         }
         metrics.delivered();
+        debug!(channel = self.place.channel.name, "a reply is delivered");
         Ok(Ended::Done)
     }
 
@@ -259,7 +266,6 @@ impl Sender<'_> {
         let reply = &part.waiting.reply;
         warn!(
             channel = channel.name,
-            message_id = %reply.message_id,
             part = part.number,
             "a reply is given up: {reason}"
         );
@@ -282,11 +288,11 @@ impl Sender<'_> {
             last: part.is_last || !accepted,
             delivery,
         };
-        let log = self.place.gateway.log.as_ref();
+        let (to, trace) = (self.place.gateway.log.as_ref(), Some(part.waiting.trace));
         let mut backoff = Backoff::new(self.place.gateway.limits.retry_first, MARK_AGAIN);
         let mut last_tries = LAST_TRIES;
         loop {
-            let marking = journal::append(log, self.place.partition(), &entry);
+            let marking = journal::append_traced(to, self.place.partition(), &entry, trace);
             let Err(error) = marking.await else {
                 return Ok(());
             };

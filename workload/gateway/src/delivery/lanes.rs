@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use chatbot_message::Reply;
+use chatbot_message::{Reply, Trace};
 use chatbot_queue::Offset;
 use chatbot_queue::journal::Checkpoint;
 
@@ -20,6 +20,8 @@ pub(super) struct Waiting {
     pub(super) chat: String,
     /// Parts of it that are marked.
     pub(super) sent: u32,
+    /// The trace of its message.
+    pub(super) trace: Trace,
 }
 
 #[derive(Default)]
@@ -106,6 +108,7 @@ pub(super) mod tests {
             }),
             chat: chat.to_owned(),
             sent: 0,
+            trace: Trace::of(Uuid::nil()),
         }
     }
 

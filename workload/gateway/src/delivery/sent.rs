@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chatbot_message::Trace;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader, Step};
 use chatbot_queue::{Error, Offset, Suggested};
 use futures::future::{BoxFuture, OptionFuture};
@@ -237,7 +238,9 @@ impl<'a> Acquisition<'a> {
         match step.entry {
             Some(Entry::Reply { reply, .. }) if step.counts && self.place.delivers(&reply) => {
                 let chat = self.running.adapter.chat(&reply.origin).to_owned();
+                let trace = step.trace.unwrap_or_else(|| Trace::of(reply.message_id));
                 let waiting = Waiting {
+                    trace: trace.at("delivery"),
                     at,
                     appended_at: step.appended_at,
                     reply: Arc::new(reply),

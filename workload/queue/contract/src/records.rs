@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chatbot_message::Account;
+use chatbot_message::{Account, Trace};
 use chatbot_queue::identity::{self, Link};
 use chatbot_queue::{Log, Offset, Records, Topic};
 use futures::FutureExt;
@@ -46,6 +46,9 @@ pub(crate) fn promises() -> Vec<Promise> {
             "the newest link of an account holds, whatever comes late",
             |bench| linked(bench).boxed(),
         ),
+        ("a record keeps the trace that it came with", |bench| {
+            traced(bench).boxed()
+        }),
     ]
 }
 
@@ -196,6 +199,23 @@ async fn large(bench: &dyn Bench) {
     assert!(first[0].value == value);
     let second = within("the next is read", records.next(1)).await.unwrap();
     assert_eq!(second[0].value, b"small");
+}
+
+async fn traced(bench: &dyn Bench) {
+    let log = bench.log().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let traces: [Option<Trace>; 2] = [trace.parse().ok(), None];
+    for trace in traces {
+        let appending = log.append_traced(Topic::Inbound, 1, b"one".to_vec(), trace);
+        within("a record acknowledged", appending).await.unwrap();
+    }
+    let mut records = log.reader(Topic::Inbound, 1, 0);
+    let mut read = Vec::new();
+    while read.len() < traces.len() {
+        read.extend(within("a record read", records.next(2)).await.unwrap());
+    }
+    let read: Vec<_> = read.iter().map(|record| record.trace).collect();
+    assert_eq!(read, traces);
 }
 
 async fn apart(bench: &dyn Bench) {

@@ -2,6 +2,7 @@
 
 use super::{Checkpoint, Entry, Fold};
 use crate::{Error, Log, Offset, Records, Topic};
+use chatbot_message::Trace;
 use std::collections::VecDeque;
 
 /// One record of the journal as a reader meets it.
@@ -15,6 +16,8 @@ pub struct Step {
     pub entry: Option<Entry>,
     /// Whether it is a reply that counts.
     pub counts: bool,
+    /// The trace that it belongs to, if it came with one.
+    pub trace: Option<Trace>,
     /// The fold before it: together with `position`, a checkpoint.
     pub before: Fold,
 }
@@ -79,6 +82,7 @@ impl Reader {
             appended_at: record.appended_at,
             entry,
             counts,
+            trace: record.trace,
             before,
         })
     }
@@ -89,10 +93,21 @@ const BATCH: usize = 512;
 
 /// Appends one record to `response[p]`. Gives its position as [`Log::append`] does.
 pub async fn append(log: &dyn Log, partition: u32, entry: &Entry) -> Result<Option<Offset>, Error> {
+    append_traced(log, partition, entry, None).await
+}
+
+/// As [`append`], with the trace that the record belongs to.
+pub async fn append_traced(
+    log: &dyn Log,
+    partition: u32,
+    entry: &Entry,
+    trace: Option<Trace>,
+) -> Result<Option<Offset>, Error> {
     let value = serde_json::to_vec(entry).map_err(|error| Error::Refused {
         reason: format!("the record cannot be serialised: {error}"),
     })?;
-    log.append(Topic::Response, partition, value).await
+    log.append_traced(Topic::Response, partition, value, trace)
+        .await
 }
 
 /// Up to where `response[p]` can be read without waiting: its end, or 0 when retention has left nothing before it.

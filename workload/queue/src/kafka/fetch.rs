@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chatbot_message::{TRACEPARENT, Trace};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -282,7 +283,15 @@ fn take(seat: &Seat, next: Offset, limit: usize) -> Result<Vec<Record>, String> 
             offset,
             appended_at: message.timestamp().to_millis().unwrap_or_default(),
             value: message.payload().unwrap_or_default().to_vec(),
+            trace: trace_of(&message),
         });
     }
     Ok(records)
+}
+
+/// The trace in a record's header; one that cannot be read is none.
+fn trace_of(message: &BorrowedMessage<'_>) -> Option<Trace> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == TRACEPARENT)?;
+    std::str::from_utf8(header.value?).ok()?.parse().ok()
 }

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chatbot_message::{TRACEPARENT, Trace};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
@@ -43,6 +44,7 @@ impl Appender {
         partition: u32,
         key: Option<&str>,
         value: &[u8],
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
         let weight = value.len().saturating_add(OVERHEAD);
         let room = u32::try_from(weight)
@@ -62,6 +64,12 @@ impl Appender {
                 .payload(value);
         if let Some(key) = key {
             record = record.key(key);
+        }
+        if let Some(trace) = trace {
+            record = record.headers(OwnedHeaders::new().insert(Header {
+                key: TRACEPARENT,
+                value: Some(&trace.to_string()),
+            }));
         }
         if let Err((error, _)) = producer.send(record) {
             self.renew_if_fatal(&producer);

@@ -3,13 +3,15 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use chatbot_message::{Effect, Message, Outcome, Reply};
+use chatbot_message::{Effect, Message, Outcome, Reply, Trace};
 use chatbot_queue::Offset;
 use chatbot_queue::identity::Link as AccountLink;
 use chatbot_queue::journal::Entry;
 use chatbot_store::Turn;
+use chatbot_telemetry::log;
 use futures::FutureExt;
 use tokio::time::sleep;
+use tracing::{Instrument, Span, debug};
 use uuid::Uuid;
 
 use super::{Epoch, Lane, Queued};
@@ -26,6 +28,14 @@ pub(super) struct Head {
     lane: Lane,
     offset: Offset,
     message: Message,
+    trace: Trace,
+}
+
+impl Head {
+    /// For what is logged of it.
+    fn span(&self) -> Span {
+        log::message(self.trace.id(), self.message.id)
+    }
 }
 
 /// What has become of it.
@@ -42,12 +52,14 @@ impl Epoch {
         let Queued {
             offset,
             message,
+            trace,
             owed,
         } = queued;
         let head = Head {
             lane,
             offset,
             message,
+            trace,
         };
         match owed {
             Some(effect) => self.perform(head, effect),
@@ -70,8 +82,10 @@ impl Epoch {
             own: self.own.of(head.message.person()),
             need: self.own.need(),
             message: head.message.clone(),
+            trace: head.trace,
         };
-        self.under_way.spawn(async move {
+        let span = head.span();
+        let answering = async move {
             let _in_flight = InFlight::new(&shared.metrics);
             let message = || head.message.clone();
             let reply = if deadly {
@@ -86,8 +100,10 @@ impl Epoch {
                     }
                 }
             };
+            debug!(outcome = ?reply.outcome, "a message is answered");
             Ended::Answered(head, reply)
-        });
+        };
+        self.under_way.spawn(answering.instrument(span));
     }
 
     /// W7: to the one writer, in order.
@@ -118,13 +134,14 @@ impl Epoch {
             inbound: head.offset,
             reply,
         };
+        let trace = head.trace;
         if lane.is_none() {
             self.owing.insert(head.offset, head);
         }
         self.seq += 1;
         self.unread += 1;
         // The writer ends only after it has said that an outcome is unknown, and that ends this epoch.
-        let _ended = self.writes.send((lane, entry));
+        let _ended = self.writes.send((lane, entry, trace));
     }
 
     /// Does what follows from a reply that counts, in a task of its own.
@@ -135,10 +152,20 @@ impl Epoch {
         if self.ways.is_leaving(&head.message) {
             self.sending.insert(head.lane.clone(), head.message.id);
         }
-        self.under_way.spawn(async move {
-            effects::perform(&shared, partition, &head.message, &effect, link.as_ref()).await;
+        let span = head.span();
+        let performing = async move {
+            let Head { message, trace, .. } = &head;
+            effects::perform(
+                &shared,
+                partition,
+                (message, *trace),
+                &effect,
+                link.as_ref(),
+            )
+            .await;
             Ended::Performed(head, link)
-        });
+        };
+        self.under_way.spawn(performing.instrument(span));
     }
 
     pub(super) fn performed(&mut self, head: Head, link: Option<AccountLink>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
-use chatbot_message::{Account, Details, Message, Reply, Way, message_id};
+use chatbot_message::{Account, Details, Message, Reply, Trace, Way, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Topic, dead_letter};
@@ -141,10 +141,14 @@ impl Bench {
     }
 
     pub async fn put(&self, message: Message) -> Uuid {
+        self.put_traced(message, None).await
+    }
+
+    pub async fn put_traced(&self, message: Message, trace: Option<Trace>) -> Uuid {
         let partition = message.account.partition(self.log.partitions());
         let value = serde_json::to_vec(&message).unwrap();
         self.log
-            .append(Topic::Inbound, partition, value)
+            .append_traced(Topic::Inbound, partition, value, trace)
             .await
             .unwrap();
         message.id

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbot_message::Account;
+use chatbot_message::{Account, Trace};
 use chatbot_queue::lease::Lease;
 use chatbot_queue::memory::MemoryLog;
 use chatbot_queue::{Commit, Error, Log, Member, Offset, Record, Records, Suggested, Topic};
@@ -144,6 +144,7 @@ impl FaultyLog {
 struct Written {
     key: Option<String>,
     value: Vec<u8>,
+    trace: Option<Trace>,
 }
 
 impl Written {
@@ -153,9 +154,11 @@ impl Written {
         topic: Topic,
         partition: u32,
     ) -> Result<Option<Offset>, Error> {
-        match self.key {
-            Some(key) => log.append_keyed(topic, partition, &key, self.value).await,
-            None => log.append(topic, partition, self.value).await,
+        let Self { key, value, trace } = self;
+        if let Some(key) = key {
+            log.append_keyed(topic, partition, &key, value).await
+        } else {
+            log.append_traced(topic, partition, value, trace).await
         }
     }
 }
@@ -182,14 +185,19 @@ impl Log for FaultyLog {
         self.0.partitions()
     }
 
-    async fn append(
+    async fn append_traced(
         &self,
         topic: Topic,
         partition: u32,
         value: Vec<u8>,
+        trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
-        self.write((topic, partition), Written { key: None, value })
-            .await
+        let record = Written {
+            key: None,
+            value,
+            trace,
+        };
+        self.write((topic, partition), record).await
     }
 
     async fn append_keyed(
@@ -199,8 +207,12 @@ impl Log for FaultyLog {
         key: &str,
         value: Vec<u8>,
     ) -> Result<Option<Offset>, Error> {
-        let key = Some(key.to_owned());
-        self.write((topic, partition), Written { key, value }).await
+        let record = Written {
+            key: Some(key.to_owned()),
+            value,
+            trace: None,
+        };
+        self.write((topic, partition), record).await
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {

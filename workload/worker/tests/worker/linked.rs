@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatbot_message::{Account, Details, Message, Outcome, Reply, message_id};
+use chatbot_message::{Account, Details, Message, Outcome, Reply, Trace, message_id};
 use chatbot_queue::journal::{self, Checkpoint, Delivery, Entry, Reader};
 use chatbot_queue::{Log, Topic};
 use tokio::task::JoinSet;
@@ -168,6 +168,30 @@ async fn linked_accounts_have_one_conversation_and_each_question_is_answered_whe
         assert_eq!(chat.say("mail", "6").await, "re: 1 2 3 4 5 6");
         worker.end().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_message_that_is_sent_on_stays_in_the_trace_that_it_came_with() {
+    let bench = Bench::new(4).await;
+    let _delivering = deliver(&bench);
+    let worker = bench.worker();
+    let mut chat = Chat::new(&bench);
+    chat.link("page", "phone").await;
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let given: Trace = given.parse().unwrap();
+    let asked = chat.message("page", "1");
+    let (id, partition) = (asked.id, message("phone", "").account.partition(4));
+    bench.put_traced(asked, Some(given)).await;
+    shown(&bench, id).await;
+    let mut reader = Reader::new(bench.log.as_ref(), partition, Checkpoint::default());
+    let replied = loop {
+        let step = reader.next().await.unwrap();
+        if matches!(&step.entry, Some(Entry::Reply { reply, .. }) if reply.message_id == id) {
+            break step.trace;
+        }
+    };
+    assert_eq!(replied.unwrap().id(), given.id());
+    worker.end().await.unwrap();
 }
 
 #[tokio::test]

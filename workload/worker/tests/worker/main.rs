@@ -10,3 +10,4 @@ mod faults;
 mod kills;
 mod linked;
 mod model;
+mod traces;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use chatbot_message::TRACEPARENT;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ pub enum Behaviour {
 pub struct Model {
     script: Arc<Mutex<VecDeque<Behaviour>>>,
     requests: Arc<Mutex<Vec<Value>>>,
+    traces: Arc<Mutex<Vec<String>>>,
 }
 
 impl Model {
@@ -49,6 +51,11 @@ impl Model {
 
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// The traces that the requests named.
+    pub fn traces(&self) -> Vec<String> {
+        self.traces.lock().unwrap().clone()
     }
 
     pub async fn listen(&self) -> (SocketAddr, JoinHandle<()>) {
@@ -65,8 +72,14 @@ impl Model {
     }
 }
 
-async fn complete(State(model): State<Model>, Json(request): Json<Value>) -> Response {
+async fn complete(
+    State(model): State<Model>,
+    headers: HeaderMap,
+    Json(request): Json<Value>,
+) -> Response {
     let echo = echo(&request);
+    let trace = headers.get(TRACEPARENT).unwrap().to_str().unwrap();
+    model.traces.lock().unwrap().push(trace.to_owned());
     model.requests.lock().unwrap().push(request);
     let behaviour = model.script.lock().unwrap().pop_front();
     let half =
