@@ -38,13 +38,21 @@ pub(crate) enum Accepted {
     Before { reply: Option<Place> },
 }
 
-/// Why a message was not taken. The sender repeats it, with the same id.
+/// The most bytes that a message has in the log. A broker takes a tenth more, so that it can be sent on to a linked account,
+/// and kept as a dead letter.
+const LARGEST: usize = 900_000;
+
+/// Why a message was not taken. The sender repeats it, with the same id, unless it is too long.
 #[derive(Debug, Error)]
 pub(crate) enum Rejected {
     #[error("that was a lot at once: at most {limit} messages a minute can be sent")]
     TooManyMessages { limit: u32, retry_after: Duration },
     #[error("too many messages are waiting to be taken; this one was not")]
     Overloaded,
+    #[error(
+        "the message has {bytes} bytes with all that came with it, more than the {LARGEST} that can be stored; send less"
+    )]
+    TooLong { bytes: usize },
     #[error("the message could not be stored: {reason}")]
     Unavailable { reason: String },
 }
@@ -54,14 +62,17 @@ impl Rejected {
         match self {
             Self::TooManyMessages { .. } => Code::TooManyMessages,
             Self::Overloaded => Code::Overloaded,
+            Self::TooLong { .. } => Code::TooLong,
             Self::Unavailable { .. } => Code::Unavailable,
         }
     }
 
-    pub(crate) fn retry_after(&self) -> Duration {
+    /// After how long it may be taken; never, if it is the message itself that cannot be.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyMessages { retry_after, .. } => *retry_after,
-            Self::Overloaded | Self::Unavailable { .. } => Duration::from_secs(2),
+            Self::TooManyMessages { retry_after, .. } => Some(*retry_after),
+            Self::Overloaded | Self::Unavailable { .. } => Some(Duration::from_secs(2)),
+            Self::TooLong { .. } => None,
         }
     }
 }
@@ -154,6 +165,10 @@ impl Intake {
             Rejected::Unavailable { reason }
         };
         let value = serde_json::to_vec(message).map_err(|error| failed(error.to_string()))?;
+        if value.len() > LARGEST {
+            self.metrics.rejected("too_long");
+            return Err(Rejected::TooLong { bytes: value.len() });
+        }
         let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
         let Ok(_waiting) = self.unacknowledged.try_acquire_many(bytes) else {
             self.metrics.rejected("overload");

@@ -215,11 +215,13 @@ impl Session<'_> {
                     self.after_accepting(line, &message, accepted).await?;
                 }
                 Err(rejected) => {
+                    let again = rejected.retry_after();
                     line.send(&Frame::Refused {
                         id: Some(message.origin),
                         code: rejected.code(),
                         message: rejected.to_string(),
-                        retry_after_ms: u64::try_from(rejected.retry_after().as_millis()).ok(),
+                        retry_after_ms: again
+                            .and_then(|again| u64::try_from(again.as_millis()).ok()),
                     })
                     .await?;
                 }
