@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use crate::web_chat::{Page, random_id};
@@ -129,15 +129,26 @@ impl Conversation {
         Ok(count)
     }
 
-    /// Reads the conversation as a page just opened does: every answer is there once, and as it was shown.
-    pub fn check_history(&self) -> Result<()> {
+    /// The gateway is reached elsewhere from now on.
+    pub fn moves_to(&mut self, address: SocketAddr) {
+        self.address = address;
+        self.lose(&anyhow!("the gateway has moved"));
+    }
+
+    /// The turns that a page just opened shows.
+    pub fn history(&self) -> Result<Vec<Value>> {
         let end = Instant::now() + WHOLE;
-        let turns = loop {
+        loop {
             if let Some(turns) = self.read_history()? {
-                break turns;
+                return Ok(turns);
             }
             ensure!(Instant::now() < end, "the history does not become whole");
-        };
+        }
+    }
+
+    /// Reads the conversation as a page just opened does: every answer is there once, and as it was shown.
+    pub fn check_history(&self) -> Result<()> {
+        let turns = self.history()?;
         ensure!(
             turns.len() <= self.ledger.replies.len(),
             "the history has turns that were not seen: {turns:?}"

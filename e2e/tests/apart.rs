@@ -1,6 +1,8 @@
 //! Gateways and workers as processes of their own, with a real broker and a real store between them.
 #![allow(clippy::unwrap_used)] // A step of a test fails as the test does.
 
+#[path = "apart/linked.rs"]
+mod linked;
 #[path = "chat/model.rs"]
 mod model;
 #[path = "chat/network.rs"]

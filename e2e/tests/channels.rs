@@ -2,59 +2,19 @@
 //! signed request is answered by one.
 #![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
 
+#[path = "receiver/mod.rs"]
+mod receiver;
 #[path = "signed/mod.rs"]
 mod signed;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::ensure;
 use chatbot_e2e::conversation::Conversation;
 use chatbot_e2e::resource::{CHANNEL, Resource};
-use chatbot_e2e::scenario::{self, Namespace, PATIENCE, wait_until};
-use serde_json::{Value, json};
+use chatbot_e2e::scenario::{self, PATIENCE, wait_until};
+use serde_json::json;
 
 const KEY: &str = "a signing key of at least 24 bytes";
 const PROGRAM: &str = "program";
-/// Where the receiver keeps what it was sent.
-const REPLIES: &str = "/tmp/replies";
-
-/// A program that takes replies: one file for each id, so that a copy is one reply.
-fn receive_replies(space: &Namespace) {
-    let image = scenario::image(&space.cluster, "toolbox").unwrap().name;
-    let script = format!(
-        "mkdir -p /tmp/www/cgi-bin {REPLIES} && cd /tmp/www/cgi-bin && \
-         printf '#!/bin/sh\\ncat > {REPLIES}/$HTTP_WEBHOOK_ID\\nprintf \"Status: 200 OK\\\\r\\\\n\\\\r\\\\n\"\\n' > reply && \
-         chmod +x reply && exec httpd -f -p 8080 -h /tmp/www"
-    );
-    let restricted = json!({
-        "allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65532,
-        "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
-    });
-    let pod = json!({ "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "receiver", "labels": { "app": "receiver" } },
-        "spec": { "containers": [{
-            "name": "receiver", "image": image, "securityContext": restricted,
-            "command": ["sh", "-c", script],
-            "readinessProbe": { "tcpSocket": { "port": 8080 }, "periodSeconds": 1 },
-        }] },
-    });
-    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "receiver" },
-        "spec": { "selector": { "app": "receiver" }, "ports": [{ "port": 8080 }] } });
-    space.apply(&format!("{pod}\n---\n{service}")).unwrap();
-    let ready = [
-        "wait",
-        "pod/receiver",
-        "--for=condition=Ready",
-        "--timeout=60s",
-    ];
-    space.kubectl(&ready).unwrap();
-}
-
-/// What the program was sent, each once.
-fn replies(space: &Namespace) -> Result<Vec<Value>> {
-    let all = format!("cat {REPLIES}/* 2>/dev/null || true");
-    let text = space.exec("receiver", &["sh", "-c", &all])?;
-    let replies = serde_json::Deserializer::from_str(&text).into_iter();
-    replies.map(|reply| reply.context("no JSON")).collect()
-}
 
 fn asks_the_web_chat(resource: &Resource) {
     let entrance = resource.open().unwrap();
@@ -67,8 +27,8 @@ fn asks_the_web_chat(resource: &Resource) {
 #[ignore = "needs the cluster: cargo e2e test"]
 fn a_channel_waits_for_its_secret_and_then_answers_signed_requests_by_signed_requests() {
     let space = scenario::namespace("e2e-channels").unwrap();
-    receive_replies(&space);
-    let url = format!("http://receiver.{}.svc:8080/cgi-bin/reply", space.name);
+    receiver::start(&space);
+    let url = receiver::url(&space);
     let channels = json!([
         { "name": CHANNEL, "webChat": {} },
         { "name": PROGRAM, "webhook": { "replyURL": url, "secretRef": { "name": "signing" } } },
@@ -96,12 +56,12 @@ fn a_channel_waits_for_its_secret_and_then_answers_signed_requests_by_signed_req
     assert_eq!(post(KEY, "q-1"), 200);
     assert_eq!(post(KEY, "q-1"), 200, "a copy is taken as what it is");
     wait_until("the reply", PATIENCE, || {
-        let replies = replies(&resource.space)?;
+        let replies = receiver::replies(&resource.space)?;
         ensure!(!replies.is_empty());
         Ok(true)
     })
     .unwrap();
-    let [reply] = &replies(&resource.space).unwrap()[..] else {
+    let [reply] = &receiver::replies(&resource.space).unwrap()[..] else {
         unreachable!("one question has one answer");
     };
     assert_eq!(

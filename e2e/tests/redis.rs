@@ -12,7 +12,7 @@ use chatbot_message::Preview;
 use chatbot_queue::Previews;
 use chatbot_store::contract::{self, KEEP, account, turn, update};
 use chatbot_store::redis::{
-    COMMANDS, Connection, Mode, Options, Reason, RedisAnswers, RedisPreviews, RedisView,
+    COMMANDS, Connection, Mode, Options, Reason, RedisAnswers, RedisCodes, RedisPreviews, RedisView,
 };
 use chatbot_store::{Answers, Applied, Lookups, Routes, Socket, View};
 use futures::StreamExt;
@@ -20,20 +20,25 @@ use uuid::Uuid;
 
 use store::{Certificates, GENEROUS, PREFIX, Put, becomes, of, of_cluster, secret};
 
+/// What is promised of everything that is kept there.
+async fn check(options: Options, flush: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    contract::check(&Put::new(options.clone(), flush)).await;
+    contract::check_codes(&RedisCodes::new(Connection::open(options)?)).await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts Redis servers"]
 async fn the_contract_holds_on_one_server() -> Result<()> {
     let server = Server::start()?;
-    contract::check(&Put::new(of(&server), || server.flush())).await;
-    Ok(())
+    check(of(&server), || server.flush()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts Redis servers"]
 async fn the_contract_holds_on_a_cluster_of_three() -> Result<()> {
     let cluster = Cluster::start(3)?;
-    contract::check(&Put::new(of_cluster(&cluster), || cluster.flush())).await;
-    Ok(())
+    check(of_cluster(&cluster), || cluster.flush()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +62,7 @@ async fn a_user_with_the_rights_that_are_documented_needs_no_others() -> Result<
         credentials: Some(folder.path().to_owned()),
         ..of(&server)
     };
-    contract::check(&Put::new(options.clone(), || server.flush())).await;
+    check(options.clone(), || server.flush()).await?;
     let connection = Connection::open(options)?;
     becomes(&connection, Reason::StoreReady).await;
     previews_arrive(&connection, &connection).await;
@@ -139,7 +144,7 @@ async fn tls_is_spoken_with_certificates_on_both_sides_and_its_faults_are_told()
         tls: Some(certificates.tls()),
         ..of(&server)
     };
-    contract::check(&Put::new(options.clone(), || server.flush())).await;
+    check(options.clone(), || server.flush()).await?;
 
     let others = Certificates::new()?;
     let mut untrusted = certificates.tls();

@@ -13,6 +13,7 @@ use chatbot_crds::config::{
 };
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Previews};
+use chatbot_store::MemoryCodes;
 use chatbot_store::View;
 use chatbot_store::memory::{Keep, MemoryView};
 use chatbot_telemetry::Telemetry;
@@ -121,6 +122,7 @@ impl Hub {
                 log: Arc::clone(&log),
                 view: Arc::clone(&view),
                 previews: Arc::clone(&previews),
+                codes: Arc::new(MemoryCodes::default()),
                 answers: None,
                 telemetry: telemetry.clone(),
                 handle: Handle::default(),

@@ -8,11 +8,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
 use chatbot_e2e::kafka::Broker;
-use chatbot_message::{Account, Details, Message, message_id};
+use chatbot_message::{Account, Details, Message, Way, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::MemoryPreviews;
 use chatbot_queue::{Log, Topic};
 use chatbot_queue_contract::within;
+use chatbot_store::MemoryCodes;
 use chatbot_store::memory::{Keep, MemoryView};
 use chatbot_telemetry::Telemetry;
 use chatbot_worker::{Handle, Limits, Surroundings};
@@ -61,6 +62,7 @@ impl Workers {
             log: Arc::new(connect(options(&self.address, "work", PARTITIONS)).await),
             view: self.view.clone(),
             previews: Arc::new(MemoryPreviews::default()),
+            codes: Arc::new(MemoryCodes::default()),
             answers: None,
             telemetry: telemetry.clone(),
             handle: handle.clone(),
@@ -119,6 +121,7 @@ fn message(user: &str, number: usize) -> Message {
         sent_at: None,
         synthetic: false,
         details: Details::default(),
+        way: Way::default(),
     }
 }
 

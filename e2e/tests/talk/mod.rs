@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use axum::routing::post;
 use axum::{Json, Router};
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
-use chatbot_message::{Account, Details, Message, message_id};
+use chatbot_message::{Account, Details, Message, Way, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Topic};
+use chatbot_store::MemoryCodes;
 use chatbot_store::redis::{Options, RedisView};
 use chatbot_store::{Keep, View};
 use chatbot_telemetry::Telemetry;
@@ -90,6 +91,7 @@ impl Talk {
             log: self.log.clone(),
             view: self.view.clone(),
             previews: Arc::new(MemoryPreviews::default()),
+            codes: Arc::new(MemoryCodes::default()),
             answers: None,
             telemetry: Telemetry::new(),
             handle: Handle::default(),
@@ -122,6 +124,7 @@ impl Talk {
             sent_at: None,
             synthetic: false,
             details: Details::default(),
+            way: Way::default(),
         };
         let began = Instant::now();
         let value = serde_json::to_vec(&message).unwrap();

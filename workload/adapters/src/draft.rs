@@ -1,6 +1,6 @@
 //! From what a platform says to a canonical message.
 
-use chatbot_message::{Account, Details, Message, message_id};
+use chatbot_message::{Account, Details, Message, Way, message_id};
 
 use crate::text;
 use crate::{Delivery, Event, Parsed};
@@ -46,6 +46,7 @@ impl Draft {
             sent_at: self.sent_at,
             synthetic: false,
             details: self.details,
+            way: Way::default(),
         })
     }
 }

@@ -62,7 +62,7 @@ pub use frames::{Ask, AskKind, Code, Frame, Hello, HelloKind, PastTurn};
 use std::sync::Arc;
 
 use chatbot_crds::config::PlatformConfig;
-use chatbot_message::{Account, Details, Message, Outcome, Reply, message_id};
+use chatbot_message::{Account, Details, Message, Outcome, Reply, Way, message_id};
 
 use crate::{
     Answer, Delivery, Fault, Parsed, Platform, ProtocolAdapter, Refusal, Request, Transport,
@@ -162,6 +162,7 @@ impl ProtocolAdapter for WebChat {
             sent_at: Some(delivery.received_at - ask.age.clamp(0, MAX_AGE)),
             synthetic: false,
             details: Details::default(),
+            way: Way::default(),
         };
         let acknowledgement = Frame::Ack {
             id: ask.id,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chatbot_crds::config::HubConfig;
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
+use chatbot_store::MemoryCodes;
 use chatbot_store::memory::{Keep, MemoryView};
 use chatbot_telemetry::Telemetry;
 use chatbot_worker::{Handle, Limits, Surroundings};
@@ -38,6 +39,7 @@ pub async fn serve(
     let surroundings = Surroundings {
         log: log.clone(),
         view: view.clone(),
+        codes: Arc::new(MemoryCodes::default()),
         previews: previews.clone(),
         // There are no other workers.
         answers: None,

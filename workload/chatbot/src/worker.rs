@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chatbot_crds::config::WorkersConfig;
-use chatbot_store::redis::RedisAnswers;
+use chatbot_store::redis::{RedisAnswers, RedisCodes};
 use chatbot_worker::{Handle, Limits, Surroundings};
 
 use crate::backbone::{self, Backbone, Role};
@@ -28,9 +28,11 @@ pub async fn worker(path: &Path, admin_port: u16) -> Result<()> {
             return Ok(());
         };
         let answers = RedisAnswers::new(view.connection().clone(), life);
+        let codes = RedisCodes::new(view.connection().clone());
         let surroundings = Surroundings {
             log,
             view,
+            codes: Arc::new(codes),
             previews,
             answers: Some(Arc::new(answers)),
             telemetry,

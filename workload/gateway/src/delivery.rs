@@ -21,13 +21,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatbot_queue::journal::Checkpoint;
-use chatbot_queue::{Commit, Error, Member, Suggested, Topic};
+use chatbot_message::Reply;
+use chatbot_queue::journal::{self, Checkpoint};
+use chatbot_queue::{Commit, Error, Member, Offset, Suggested, Topic};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::channel::{Channel, Kind};
 use crate::{Gateway, locked};
@@ -132,7 +134,7 @@ async fn deliver<F>(
 }
 
 async fn join(gateway: &Gateway, channel: &Channel) -> Box<dyn Member> {
-    let group = format!("gateway-{}", channel.name);
+    let group = journal::delivery_group(&channel.name);
     loop {
         match gateway.log.join(&group, Topic::Response).await {
             Ok(member) => return member,
@@ -161,6 +163,17 @@ async fn share(gateway: &Gateway, channel: &Channel, mut suggested: watch::Recei
 impl Place {
     fn partition(&self) -> u32 {
         self.consumer.partition
+    }
+
+    /// Whether a reply is for this channel's users, rather than a note that it stands in another partition.
+    fn delivers(&self, reply: &Reply) -> bool {
+        reply.is_shown() && reply.account.channel == self.channel.name
+    }
+
+    /// A message has its reply here; how long ago it was taken by this gateway, if it was.
+    fn answered(&self, message: Uuid, position: Offset) -> Option<Duration> {
+        let place = (self.partition(), position);
+        self.gateway.intake.answered(message, place)
     }
 
     fn is_in(&self, suggested: &Suggested) -> bool {

@@ -105,11 +105,10 @@ async fn take(
     let accepted = accepted.map_err(Unanswerable::Rejected)?;
     channel.metrics.received(1);
     if let Accepted::Before {
-        reply: Some(position),
+        reply: Some((partition, position)),
     } = accepted
     {
         let log = gateway.log.as_ref();
-        let partition = message.account.partition(log.partitions());
         let recorded = resume::reply_at(log, partition, position).await;
         let recorded = recorded.map_err(|error| {
             Unanswerable::Rejected(Rejected::Unavailable {

@@ -267,14 +267,14 @@ impl<'a> Holding<'a> {
                     }
                     return Some(received);
                 }
-                Err(NotReceived::Refused(refusal)) => {
-                    channel.metrics.refused("malformed");
-                    warn!(channel = channel.name, %refusal, "a delivery cannot be read, and is passed over");
-                    return None;
-                }
-                Err(NotReceived::Rejected(rejected)) => {
+                Err(NotReceived::Rejected(rejected)) if rejected.retry_after().is_some() => {
                     warn!(channel = channel.name, %rejected, "a delivery waits");
                     sleep(backoff.next()).await;
+                }
+                Err(not) => {
+                    channel.metrics.refused("malformed");
+                    warn!(channel = channel.name, reason = %not, "a delivery cannot be taken, and is passed over");
+                    return None;
                 }
             }
         }

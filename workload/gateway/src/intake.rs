@@ -35,16 +35,24 @@ pub(crate) enum Accepted {
     /// From now on.
     Now,
     /// Already, with the position of its reply if there is one.
-    Before { reply: Option<Offset> },
+    Before { reply: Option<Place> },
 }
 
-/// Why a message was not taken. The sender repeats it, with the same id.
+/// The most bytes that a message has in the log. A broker takes a tenth more, so that it can be sent on to a linked account,
+/// and kept as a dead letter.
+const LARGEST: usize = 900_000;
+
+/// Why a message was not taken. The sender repeats it, with the same id, unless it is too long.
 #[derive(Debug, Error)]
 pub(crate) enum Rejected {
     #[error("that was a lot at once: at most {limit} messages a minute can be sent")]
     TooManyMessages { limit: u32, retry_after: Duration },
     #[error("too many messages are waiting to be taken; this one was not")]
     Overloaded,
+    #[error(
+        "the message has {bytes} bytes with all that came with it, more than the {LARGEST} that can be stored; send less"
+    )]
+    TooLong { bytes: usize },
     #[error("the message could not be stored: {reason}")]
     Unavailable { reason: String },
 }
@@ -54,17 +62,23 @@ impl Rejected {
         match self {
             Self::TooManyMessages { .. } => Code::TooManyMessages,
             Self::Overloaded => Code::Overloaded,
+            Self::TooLong { .. } => Code::TooLong,
             Self::Unavailable { .. } => Code::Unavailable,
         }
     }
 
-    pub(crate) fn retry_after(&self) -> Duration {
+    /// After how long it may be taken; never, if it is the message itself that cannot be.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyMessages { retry_after, .. } => *retry_after,
-            Self::Overloaded | Self::Unavailable { .. } => Duration::from_secs(2),
+            Self::TooManyMessages { retry_after, .. } => Some(*retry_after),
+            Self::Overloaded | Self::Unavailable { .. } => Some(Duration::from_secs(2)),
+            Self::TooLong { .. } => None,
         }
     }
 }
+
+/// Where a reply stands: partition and position.
+pub(crate) type Place = (u32, Offset);
 
 impl Intake {
     pub(crate) fn new(
@@ -151,6 +165,10 @@ impl Intake {
             Rejected::Unavailable { reason }
         };
         let value = serde_json::to_vec(message).map_err(|error| failed(error.to_string()))?;
+        if value.len() > LARGEST {
+            self.metrics.rejected("too_long");
+            return Err(Rejected::TooLong { bytes: value.len() });
+        }
         let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
         let Ok(_waiting) = self.unacknowledged.try_acquire_many(bytes) else {
             self.metrics.rejected("overload");
@@ -168,7 +186,7 @@ impl Intake {
     }
 
     /// Learns that a message was answered; returns how long ago it was taken here, if it was.
-    pub(crate) fn answered(&self, message: Uuid, reply: Offset) -> Option<Duration> {
+    pub(crate) fn answered(&self, message: Uuid, reply: Place) -> Option<Duration> {
         locked(&self.known).answered(message, reply)
     }
 }
@@ -182,7 +200,7 @@ struct Known {
 
 struct Seen {
     at: Instant,
-    reply: Option<Offset>,
+    reply: Option<Place>,
 }
 
 impl Known {
@@ -213,7 +231,7 @@ impl Known {
         );
     }
 
-    fn answered(&mut self, id: Uuid, reply: Offset) -> Option<Duration> {
+    fn answered(&mut self, id: Uuid, reply: Place) -> Option<Duration> {
         let taken_here = self.messages.contains_key(&id);
         self.insert(id);
         let seen = self.messages.get_mut(&id)?;
@@ -242,9 +260,9 @@ mod tests {
     fn a_reply_seen_before_its_acknowledgement_is_remembered() {
         let mut known = Known::new(2);
         let id = Uuid::from_u128(1);
-        assert_eq!(known.answered(id, 7), None);
+        assert_eq!(known.answered(id, (0, 7)), None);
         known.insert(id);
-        assert_eq!(known.messages[&id].reply, Some(7));
-        assert!(known.answered(id, 7).is_some());
+        assert_eq!(known.messages[&id].reply, Some((0, 7)));
+        assert!(known.answered(id, (0, 7)).is_some());
     }
 }

@@ -29,6 +29,7 @@ mod channel;
 mod client;
 mod connect;
 mod delivery;
+mod elsewhere;
 mod exchange;
 mod hold;
 mod http;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_adapters::web_chat::{Frame, PastTurn};
-use chatbot_message::Account;
+use chatbot_message::{Account, Reply};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
 use chatbot_store::Session;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::Gateway;
+use crate::elsewhere::Elsewhere;
 
 /// Records read between two chances for other tasks.
 const YIELD_EVERY: usize = 512;
@@ -71,9 +72,9 @@ pub(crate) async fn begin(
 /// A reply found by [`Replay`].
 pub(crate) struct Found {
     pub(crate) position: Offset,
-    pub(crate) reply: chatbot_message::Reply,
-    /// The checkpoint after it.
-    pub(crate) after: Checkpoint,
+    pub(crate) reply: Reply,
+    /// The checkpoint after it; of a reply in the page's own partition, and while none is awaited in another.
+    pub(crate) after: Option<Checkpoint>,
 }
 
 /// The counting replies to one account, from a checkpoint to the end of the log as it was at the beginning. Whoever has
@@ -83,6 +84,10 @@ pub(crate) struct Replay<'a> {
     account: &'a Account,
     end: Offset,
     read: usize,
+    /// Found in the account's own partition, and to be given next.
+    here: Option<(Offset, Reply)>,
+    elsewhere: Elsewhere,
+    log: &'a dyn Log,
 }
 
 impl<'a> Replay<'a> {
@@ -97,31 +102,61 @@ impl<'a> Replay<'a> {
             reader: Reader::new(log, partition, from),
             account,
             read: 0,
+            here: None,
+            elsewhere: Elsewhere::default(),
+            log,
         })
     }
 
-    /// The next reply; none at the end.
+    /// The next reply; none at the end. What the account was answered elsewhere comes before what it is answered here
+    /// after that.
     pub(crate) async fn next(&mut self) -> Result<Option<Found>, Error> {
+        if self.here.is_none() {
+            self.here = self.next_here().await?;
+        }
+        if let Some(found) = self.elsewhere.next(self.log, self.account).await? {
+            return Ok(Some(found));
+        }
+        let after = self.elsewhere.is_empty();
+        let after = after.then(|| self.reader.checkpoint());
+        Ok(self.here.take().map(|(position, reply)| Found {
+            position,
+            reply,
+            after,
+        }))
+    }
+
+    /// The next reply in the account's own partition.
+    async fn next_here(&mut self) -> Result<Option<(Offset, Reply)>, Error> {
         while self.reader.checkpoint().position < self.end {
             let step = self.reader.next().await?;
             self.read += 1;
             if self.read.is_multiple_of(YIELD_EVERY) {
                 tokio::task::yield_now().await;
             }
+            let at = step.checkpoint();
             match step.entry {
                 Some(Entry::Reply { reply, .. })
                     if step.counts && reply.account == *self.account =>
                 {
-                    return Ok(Some(Found {
-                        position: step.position,
-                        reply,
-                        after: self.reader.checkpoint(),
-                    }));
+                    if reply.is_shown() {
+                        self.elsewhere.no_longer_await(reply.message_id);
+                        return Ok(Some((step.position, reply)));
+                    }
+                    let partitions = self.log.partitions();
+                    self.elsewhere.await_reply(at, &reply, partitions);
                 }
                 _ => {}
             }
         }
         Ok(None)
+    }
+
+    /// From where the page is to begin next time: whatever is awaited from another partition is looked for again.
+    pub(crate) fn next_time(&self) -> Checkpoint {
+        self.elsewhere
+            .first_awaited()
+            .unwrap_or_else(|| self.reader.checkpoint())
     }
 
     /// Where it is.
@@ -168,7 +203,7 @@ pub(crate) async fn reply_at(
     log: &dyn Log,
     partition: u32,
     position: Offset,
-) -> Result<Option<chatbot_message::Reply>, Error> {
+) -> Result<Option<Reply>, Error> {
     if position >= journal::readable_end(log, partition).await? {
         return Ok(None);
     }

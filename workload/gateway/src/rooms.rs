@@ -15,8 +15,9 @@ use crate::locked;
 /// Something that every socket of an account is told.
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
-    /// A reply, and the cursor after it.
+    /// A reply, and the cursor after it in its partition.
     Reply {
+        partition: u32,
         position: Offset,
         message: Uuid,
         frame: Arc<str>,
@@ -187,6 +188,7 @@ mod tests {
             text: "abc".to_owned(),
         });
         let reply = Push::Reply {
+            partition: 0,
             position: 0,
             message,
             frame: "x".into(),

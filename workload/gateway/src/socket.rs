@@ -102,13 +102,18 @@ impl Session<'_> {
         let from = resume::begin(gateway, self.partition, hello.cursor, seen)
             .await
             .map_err(|error| unavailable(&error))?;
-        let at = self.replay(line, from).await?;
-        self.replayed = at.position;
-        let cursor = Cursor::new(gateway.log.as_ref(), at).value();
+        let (to, next) = self.replay(line, from).await?;
+        self.replayed = to.position;
+        let cursor = Cursor::new(gateway.log.as_ref(), next).value();
         line.send(&Frame::Ready { cursor }).await
     }
 
-    async fn replay(&self, line: &mut Line<'_>, from: Checkpoint) -> Ending<Checkpoint> {
+    /// Sends what a page has missed; gives up to where, and from where the page is to begin next time.
+    async fn replay(
+        &self,
+        line: &mut Line<'_>,
+        from: Checkpoint,
+    ) -> Ending<(Checkpoint, Checkpoint)> {
         let log = self.gateway.log.as_ref();
         let _one_of_few = self
             .gateway
@@ -121,10 +126,12 @@ impl Session<'_> {
             .map_err(|error| unavailable(&error))?;
         while let Some(found) = replay.next().await.map_err(|error| unavailable(&error))? {
             self.send_reply(line, found.position, &found.reply).await?;
-            let cursor = Cursor::new(log, found.after).frame();
-            line.send_text(&*cursor).await?;
+            if let Some(after) = found.after {
+                let cursor = Cursor::new(log, after).frame();
+                line.send_text(&*cursor).await?;
+            }
         }
-        Ok(replay.at())
+        Ok((replay.at(), replay.next_time()))
     }
 
     async fn send_reply(
@@ -175,6 +182,10 @@ impl Session<'_> {
 
     async fn forward(&mut self, line: &mut Line<'_>, push: Option<Push>) -> Ending<()> {
         match push.ok_or(End::Gone)? {
+            // Of a linked account: the page's cursor is one of its own partition.
+            Push::Reply {
+                partition, frame, ..
+            } if partition != self.partition => line.send_text(&*frame).await,
             Push::Reply { position, .. } if position < self.replayed => Ok(()),
             Push::Reply { frame, cursor, .. } => {
                 line.send_text(&*frame).await?;
@@ -204,11 +215,13 @@ impl Session<'_> {
                     self.after_accepting(line, &message, accepted).await?;
                 }
                 Err(rejected) => {
+                    let again = rejected.retry_after();
                     line.send(&Frame::Refused {
                         id: Some(message.origin),
                         code: rejected.code(),
                         message: rejected.to_string(),
-                        retry_after_ms: u64::try_from(rejected.retry_after().as_millis()).ok(),
+                        retry_after_ms: again
+                            .and_then(|again| u64::try_from(again.as_millis()).ok()),
                     })
                     .await?;
                 }
@@ -239,10 +252,10 @@ impl Session<'_> {
             }
             Accepted::Before { reply: None } => Ok(()),
             Accepted::Before {
-                reply: Some(position),
+                reply: Some((partition, position)),
             } => {
                 let log = self.gateway.log.as_ref();
-                let reply = resume::reply_at(log, self.partition, position)
+                let reply = resume::reply_at(log, partition, position)
                     .await
                     .map_err(|error| unavailable(&error))?;
                 match reply {

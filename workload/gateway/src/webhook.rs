@@ -55,6 +55,7 @@ impl Unanswerable {
             },
             Self::Rejected(Rejected::TooManyMessages { .. }) => "rate",
             Self::Rejected(Rejected::Overloaded) => "overload",
+            Self::Rejected(Rejected::TooLong { .. }) => "too_long",
             Self::Rejected(Rejected::Unavailable { .. }) => "queue",
             Self::Late => "late",
         }
@@ -76,9 +77,10 @@ impl Unanswerable {
             Self::Rejected(rejected) => {
                 let status = match rejected {
                     Rejected::TooManyMessages { .. } => StatusCode::TOO_MANY_REQUESTS,
+                    Rejected::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                     _ => StatusCode::SERVICE_UNAVAILABLE,
                 };
-                (status, rejected.to_string(), Some(rejected.retry_after()))
+                (status, rejected.to_string(), rejected.retry_after())
             }
             Self::Late => (
                 StatusCode::GATEWAY_TIMEOUT,

@@ -3,9 +3,11 @@
 //! Nothing here does input or output.
 
 mod details;
+mod linking;
 mod trace;
 
 pub use details::{Attachment, AttachmentKind, Details, Turn};
+pub use linking::{Effect, Way};
 pub use trace::{NoTrace, TRACEPARENT, Trace};
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,9 @@ pub struct Message {
     /// What the platform says of it besides; absent in records of earlier releases.
     #[serde(default, skip_serializing_if = "Details::is_empty")]
     pub details: Details,
+    /// How it got from its own partition to this one; empty as long as no worker has sent it on.
+    #[serde(default, skip_serializing_if = "Way::is_empty")]
+    pub way: Way,
 }
 
 /// How a message was settled.
@@ -63,6 +68,10 @@ pub enum Outcome {
     Answered,
     /// The fallback text was sent, and the reason is in the dead letter or the log.
     Fallback,
+    /// The hub itself answered, such as a command: no turn of a conversation.
+    Told,
+    /// It is answered in another partition: this is no reply for its user.
+    Forwarded,
 }
 
 /// A reply to one message, as it stands in `response`.
@@ -83,9 +92,39 @@ pub struct Reply {
     /// Copied from the message.
     #[serde(default)]
     pub synthetic: bool,
+    /// For whom its message was sent on, in this order; it belongs to the conversation of the last of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub way: Vec<Account>,
+    /// What has to be done before the message is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Box<Effect>>,
 }
 
 impl Reply {
+    /// Whose conversation it belongs to.
+    #[must_use]
+    pub fn person(&self) -> &Account {
+        self.way.last().unwrap_or(&self.account)
+    }
+
+    /// Whether its message came from an account, or by way of it.
+    #[must_use]
+    pub fn came_by(&self, account: &Account) -> bool {
+        self.account == *account || self.way.contains(account)
+    }
+
+    /// Whether its user is to see it.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.outcome != Outcome::Forwarded
+    }
+
+    /// Whether it is a turn of its person's conversation.
+    #[must_use]
+    pub fn is_turn(&self) -> bool {
+        !self.synthetic && matches!(self.outcome, Outcome::Answered | Outcome::Fallback)
+    }
+
     /// `UUIDv5(message id, "reply")`: the idempotency key towards platforms that take one.
     #[must_use]
     pub fn id(&self) -> Uuid {

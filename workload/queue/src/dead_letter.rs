@@ -109,10 +109,13 @@ impl DeadLetter {
                 sent_at: None,
                 synthetic: false,
                 details: chatbot_message::Details::default(),
+                way: chatbot_message::Way::default(),
             },
             Content::Unanswered { message } => Message {
                 id,
                 sent_at: None,
+                // Into its own partition, from where it is sent on if need be.
+                way: chatbot_message::Way::default(),
                 ..message.clone()
             },
         }

@@ -11,3 +11,9 @@ mod reader;
 pub use checkpoint::Checkpoint;
 pub use entry::{Delivery, Entry, Fold};
 pub use reader::{Reader, Step, append, append_traced, readable_end};
+
+/// The group whose progress says up to where a channel's replies have been delivered.
+#[must_use]
+pub fn delivery_group(channel: &str) -> String {
+    format!("gateway-{channel}")
+}

@@ -53,6 +53,7 @@ pub struct KafkaLog {
     response: Arc<str>,
     dead_letter: Arc<str>,
     cursor: Arc<str>,
+    identity_topic: Arc<str>,
     told: Told,
     appender: Arc<Appender>,
     pool: Arc<Pool>,
@@ -82,6 +83,7 @@ impl KafkaLog {
             response: options.topic(Topic::Response).into(),
             dead_letter: options.topic(Topic::DeadLetter).into(),
             cursor: options.topic(Topic::Cursor).into(),
+            identity_topic: options.topic(Topic::Identity).into(),
             appender: Arc::new(Appender::new(&options, &told)?),
             pool: Arc::new(Pool::new(options.consumer(READERS), told.clone())),
             lookers: Mutex::default(),
@@ -117,6 +119,7 @@ impl KafkaLog {
             Topic::Response => &self.response,
             Topic::DeadLetter => &self.dead_letter,
             Topic::Cursor => &self.cursor,
+            Topic::Identity => &self.identity_topic,
         })
     }
 
@@ -195,7 +198,19 @@ impl Log for KafkaLog {
         trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
         self.appender
-            .append(&self.name(topic), partition, &value, trace)
+            .append(&self.name(topic), partition, None, &value, trace)
+            .await
+    }
+
+    async fn append_keyed(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        self.appender
+            .append(&self.name(topic), partition, Some(key), &value, None)
             .await
     }
 

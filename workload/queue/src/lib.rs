@@ -5,6 +5,7 @@
 //! truth is in the logs (see the message guarantee in `ARCHITECTURE.md`).
 
 pub mod dead_letter;
+pub mod identity;
 pub mod journal;
 pub mod kafka;
 pub mod lease;
@@ -34,16 +35,25 @@ pub enum Topic {
     /// Where a channel that asks its platform for messages goes on. It has no records: the progress of one group per
     /// channel is what it keeps, so that who holds the channel and how far it has come are one thing.
     Cursor,
+    /// Which accounts are one person: of each account the latest record, by its key.
+    Identity,
 }
 
 impl Topic {
     /// Every one.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Inbound,
         Self::Response,
         Self::DeadLetter,
         Self::Cursor,
+        Self::Identity,
     ];
+
+    /// Whether records have keys, and only the latest of each key is sure to be kept.
+    #[must_use]
+    pub fn is_compacted(self) -> bool {
+        self == Self::Identity
+    }
 }
 
 /// A record as read.
@@ -115,6 +125,14 @@ pub trait Log: Send + Sync {
         partition: u32,
         value: Vec<u8>,
         trace: Option<Trace>,
+    ) -> Result<Option<Offset>, Error>;
+    /// Appends to a compacted topic. Of several records with one key the last to be appended stays.
+    async fn append_keyed(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        value: Vec<u8>,
     ) -> Result<Option<Offset>, Error>;
     /// A reader that begins at `from`; where retention has removed that, at [`Log::start`].
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records>;

@@ -10,8 +10,9 @@
 
 mod group;
 mod member;
+mod slot;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +28,7 @@ use crate::journal::Checkpoint;
 use crate::{Commit, Error, Log, Member, Offset, Previews, Record, Records, Topic};
 use group::Group;
 use member::MemoryMember;
+use slot::Slot;
 
 /// Dead letters kept of each partition.
 const DEAD_LETTERS: usize = 256;
@@ -67,39 +69,6 @@ struct State {
     bytes: usize,
     slots: HashMap<Place, Slot>,
     groups: HashMap<(String, Topic), Group>,
-}
-
-/// One partition of one topic.
-#[derive(Default)]
-struct Slot {
-    start: Offset,
-    records: VecDeque<Record>,
-    groups: HashMap<String, Commit>,
-}
-
-impl Slot {
-    fn end(&self) -> Offset {
-        self.start + self.records.len() as Offset
-    }
-
-    /// Drops the oldest record if every group has passed it; says how many bytes that freed.
-    fn trim(&mut self) -> Option<usize> {
-        let passed = self.groups.values().map(|commit| commit.offset).min()?;
-        if self.start >= passed {
-            return None;
-        }
-        self.drop_first()
-    }
-
-    fn drop_first(&mut self) -> Option<usize> {
-        let record = self.records.pop_front()?;
-        self.start = record.offset + 1;
-        Some(size(&record))
-    }
-}
-
-fn size(record: &Record) -> usize {
-    record.value.len() + size_of::<Record>()
 }
 
 impl MemoryLog {
@@ -203,7 +172,13 @@ impl Inner {
         })
     }
 
-    fn put(&self, place: Place, value: Vec<u8>, trace: Option<Trace>) -> Result<Offset, Error> {
+    fn put(
+        &self,
+        place: Place,
+        key: Option<&str>,
+        value: Vec<u8>,
+        trace: Option<Trace>,
+    ) -> Result<Offset, Error> {
         let mut state = self.state();
         let State { bytes, slots, .. } = &mut *state;
         let added = value.len() + size_of::<Record>();
@@ -212,10 +187,19 @@ impl Inner {
                 reason: format!("the log is full: {bytes} bytes are not settled yet"),
             });
         }
+        if place.0.is_compacted() && key.is_none() {
+            return Err(Error::Refused {
+                reason: format!("a record of {:?} has a key", place.0),
+            });
+        }
         let slot = slots.get_mut(&place).ok_or_else(|| Error::Refused {
             reason: self.unknown(place.1),
         })?;
-        let offset = slot.end();
+        let offset = slot.end;
+        slot.end += 1;
+        if let Some(key) = key {
+            *bytes = bytes.saturating_sub(slot.supersede(key, offset));
+        }
         slot.records.push_back(Record {
             offset,
             appended_at: now(),
@@ -298,9 +282,7 @@ impl Records for MemoryRecords {
         loop {
             end.wait_for(|end| *end > self.from).await.map_err(closed)?;
             let records: Vec<Record> = self.log.slot(topic, partition, |slot| {
-                let skipped = self.from.saturating_sub(slot.start);
-                let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-                let records = slot.records.iter().skip(skipped);
+                let records = slot.records.iter().skip(slot.place(self.from));
                 records.take(limit.max(1)).cloned().collect()
             })?;
             // All of it may have been dropped meanwhile.
@@ -339,7 +321,18 @@ impl Log for MemoryLog {
         value: Vec<u8>,
         trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
-        self.0.put((topic, partition), value, trace).map(Some)
+        self.0.put((topic, partition), None, value, trace).map(Some)
+    }
+
+    async fn append_keyed(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        let place = (topic, partition);
+        self.0.put(place, Some(key), value, None).map(Some)
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {
@@ -355,7 +348,7 @@ impl Log for MemoryLog {
     }
 
     async fn end(&self, topic: Topic, partition: u32) -> Result<Offset, Error> {
-        self.0.slot(topic, partition, |slot| slot.end())
+        self.0.slot(topic, partition, |slot| slot.end)
     }
 
     async fn join(&self, group: &str, topic: Topic) -> Result<Box<dyn Member>, Error> {

@@ -111,6 +111,8 @@ fn reply(epoch: Offset, seq: u64, inbound: Offset) -> Entry {
             answer: String::new(),
             outcome: Outcome::Answered,
             synthetic: false,
+            way: Vec::new(),
+            effect: None,
         },
     }
 }

@@ -33,6 +33,8 @@ fn reply(epoch: u64, seq: u64, inbound: u64) -> Entry {
         answer: "!".to_owned(),
         outcome: Outcome::Answered,
         synthetic: false,
+        way: Vec::new(),
+        effect: None,
     };
     Entry::Reply {
         epoch,

@@ -12,7 +12,7 @@ use chatbot_message::Account;
 use uuid::Uuid;
 
 use crate::route::{SOCKET_LIFE, Socket};
-use crate::{Applied, Keep, Route, Routes, Turn, Update, View, millis};
+use crate::{ATTEMPTS, Applied, Codes, Keep, Route, Routes, Taken, Turn, Update, View, millis};
 
 /// What the sessions of a subject keep.
 pub const KEEP: Keep = Keep {
@@ -46,6 +46,29 @@ pub async fn check(subject: &dyn Subject) {
     a_reply_never_takes_the_route_from_a_socket(subject).await;
     a_socket_whose_gateway_died_is_not_given(subject).await;
     a_flushed_store_is_filled_again_from_the_beginning(subject).await;
+}
+
+/// What every implementation of [`Codes`] must hold to.
+pub async fn check_codes(codes: &dyn Codes) {
+    let message = Uuid::from_u128;
+    let taken = async |code: &str, number| codes.take(code, message(number)).await.unwrap();
+    assert_eq!(taken("NONE", 1).await, Taken::Unknown);
+    codes.offer("ONE", &account("u v")).await.unwrap();
+    codes.offer("TWO", &account("w")).await.unwrap();
+    for _ in 0..2 {
+        // Whoever does the same again after a crash is given the same.
+        assert_eq!(taken("ONE", 1).await, Taken::For(account("u v")));
+    }
+    assert_eq!(taken("ONE", 2).await, Taken::Used);
+    assert_eq!(taken("TWO", 2).await, Taken::For(account("w")));
+    let (guesser, other) = (account("guesser"), account("other"));
+    let tried = async |who: &Account, number| codes.attempt(1, who, message(number)).await.unwrap();
+    let most = u128::try_from(ATTEMPTS).unwrap();
+    for number in (0..most).chain([0]) {
+        assert!(tried(&guesser, number).await, "attempt {number}");
+    }
+    assert!(!tried(&guesser, most).await);
+    assert!(tried(&other, most).await, "each account has its own");
 }
 
 /// A user of the web chat.

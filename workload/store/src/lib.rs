@@ -5,6 +5,7 @@
 //! own, so losing them costs a replay; a socket's route is announced by the gateway that holds the socket.
 
 mod answers;
+mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod memory;
@@ -20,6 +21,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use answers::{Answers, MemoryAnswers};
+pub use codes::{ATTEMPTS, CODE_LIFE, Codes, MemoryCodes, Taken};
 pub use route::{ANNOUNCE_EVERY, Route, Routes, SOCKET_LIFE, Socket};
 
 /// What a session keeps.

@@ -8,6 +8,8 @@
 //! | `{<prefix><partition>}:s:<channel>:<user>` | list | turns of a session, oldest first: `<position> <at> <JSON>` |
 //! | `{<prefix><partition>}:r:<channel>:<user>` | hash | routes by channel: `<epoch> <announced> <instance or -> <origin>` |
 //! | `<prefix>a:<key>` | string | an answer kept for those who ask the same, until it expires |
+//! | `<prefix>c:<code>` | string | a code to link accounts by: `<taken until> <message that took it, or -> <account>` |
+//! | `{<prefix><partition>}:t:<channel>:<user>` | hash | messages with which an account has tried codes |
 //! | `<prefix>previews` | channel | previews of answers under way, JSON |
 //!
 //! An update of a partition is one script, which compares the position before it changes anything. So a flush, a
@@ -18,6 +20,7 @@
 //! commands of [`COMMANDS`].
 
 mod answers;
+mod codes;
 mod connect;
 mod connection;
 mod keys;
@@ -30,6 +33,7 @@ mod state;
 mod view;
 
 pub use answers::RedisAnswers;
+pub use codes::RedisCodes;
 pub use connection::Connection;
 pub use options::{Invalid, Mode, Options, Timeouts, Tls};
 pub use previews::RedisPreviews;

@@ -113,7 +113,7 @@ fn fallback(shared: &Shared, message: Message, reason: &str) -> Reply {
     reply(message, text, Outcome::Fallback)
 }
 
-fn reply(message: Message, answer: String, outcome: Outcome) -> Reply {
+pub(crate) fn reply(message: Message, answer: String, outcome: Outcome) -> Reply {
     Reply {
         message_id: message.id,
         account: message.account,
@@ -122,6 +122,8 @@ fn reply(message: Message, answer: String, outcome: Outcome) -> Reply {
         answer,
         outcome,
         synthetic: message.synthetic,
+        way: message.way.to,
+        effect: None,
     }
 }
 
@@ -137,7 +139,7 @@ async fn session(
     let deadline = Instant::now() + shared.limits.context_wait;
     let mut at = link.at.subscribe();
     loop {
-        let asked = shared.view.session(partition, &message.account);
+        let asked = shared.view.session(partition, message.person());
         match timeout_at(deadline, asked).await {
             Ok(Ok(session)) if session.at >= need => return session.turns,
             Ok(Ok(_)) => link.look.notify_one(),

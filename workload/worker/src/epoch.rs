@@ -1,29 +1,31 @@
 //! Owning a partition (W4 to W11): from its inbound records to replies that count.
 
-use std::panic::AssertUnwindSafe;
+mod heads;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chatbot_message::{Account, Message, Outcome, Reply, Trace};
+use chatbot_message::{Account, Effect, Message, Trace};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
 use chatbot_queue::{Offset, Topic};
-use chatbot_store::Turn;
-use chatbot_telemetry::log;
-use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
 use crate::Shared;
-use crate::answer::{self, Question};
+use crate::effects;
 use crate::intake::{self, Kind, Taken};
 use crate::journal_io::{self, Progress, Written};
 use crate::lanes::Lanes;
 use crate::own::Own;
 use crate::settled::Settled;
-use crate::takeover::{self, Takeover};
+use crate::takeover::Takeover;
 use crate::view::Link;
+use crate::ways::Ways;
+use heads::{Ended, Head};
 
 /// Why a partition is not owned any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +49,12 @@ struct Queued {
     offset: Offset,
     message: Message,
     trace: Trace,
-}
-
-struct Answered {
-    lane: Lane,
-    offset: Offset,
-    reply: Reply,
-    trace: Trace,
+    /// What follows from its reply, if an earlier owner wrote one that counts.
+    owed: Option<Effect>,
 }
 
 /// Owners in a row that died at a message before it is answered alone.
 const DEATHS_ALONE: u32 = 2;
-/// Owners in a row that died at a message before it gets the fallback text.
-const DEATHS_FALLBACK: u32 = 4;
 /// Records judged ahead of being taken.
 const AHEAD: usize = 64;
 
@@ -79,8 +74,18 @@ pub(crate) struct Epoch {
     unread: usize,
     /// The message that owners die of, if one is suspected, and how many did.
     suspect: Option<(Offset, u32)>,
-    answers: JoinSet<Answered>,
-    writes: mpsc::UnboundedSender<(Lane, Entry, Trace)>,
+    ways: Ways,
+    /// What follows from replies of earlier owners.
+    owed: BTreeMap<Offset, Effect>,
+    /// Messages whose replies were written, and from which something follows once they are read back.
+    owing: HashMap<Offset, Head>,
+    /// Lanes in which nothing begins before a message that was sent on has come back.
+    held: HashMap<Lane, Uuid>,
+    /// Such messages while they are sent on, and those that have come back before that was known.
+    sending: HashMap<Lane, Uuid>,
+    back: HashMap<Uuid, Queued>,
+    under_way: JoinSet<Ended>,
+    writes: mpsc::UnboundedSender<(Option<Lane>, Entry, Trace)>,
     progress: watch::Sender<Option<Progress>>,
 }
 
@@ -133,6 +138,8 @@ impl Epoch {
         tasks.spawn(async move { journal_io::write(&with, partition, to_write, to_written).await });
         let with = Arc::clone(shared);
         tasks.spawn(async move { journal_io::commit(&with, partition, committing).await });
+        let with = Arc::clone(shared);
+        tasks.spawn(async move { effects::mend(&with, partition).await });
         let keep = usize::try_from(shared.config.history_turns).unwrap_or(usize::MAX);
         let epoch = Self {
             shared: Arc::clone(shared),
@@ -147,7 +154,13 @@ impl Epoch {
             unread: 0,
             suspect: (takeover.deaths >= DEATHS_ALONE).then_some((from, takeover.deaths)),
             settled: takeover.settled,
-            answers: JoinSet::new(),
+            ways: Ways::new(takeover.links),
+            owed: takeover.owed,
+            owing: HashMap::new(),
+            held: HashMap::new(),
+            sending: HashMap::new(),
+            back: HashMap::new(),
+            under_way: JoinSet::new(),
             writes,
             progress,
         };
@@ -166,7 +179,7 @@ impl Epoch {
         let mut leave_at: Option<Instant> = None;
         loop {
             let leaving = leave_at.is_some();
-            if leaving && self.lanes.is_empty() && self.unread == 0 {
+            if leaving && self.lanes.count() == self.held.len() && self.unread == 0 {
                 return End::Left;
             }
             let patience = async {
@@ -182,12 +195,16 @@ impl Epoch {
                     }
                 }
                 Some(taken) = feeds.taken.recv(), if !leaving && self.may_take() => self.take(taken),
-                Some(answered) = self.answers.join_next(), if !self.answers.is_empty() => match answered {
-                    Ok(answered) => self.write(answered),
+                Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => match ended {
+                    Ok(Ended::Answered(head, reply)) => self.write(head, reply),
+                    Ok(Ended::Performed(head, link)) => self.performed(head, link),
+                    Ok(Ended::Away(lane, message)) => if self.let_go(&lane, message) {
+                        self.next_of(Some(&lane));
+                    },
                     Err(error) => error!(partition = self.partition, "failed to answer a message: {error}"),
                 },
                 Some(written) = feeds.written.recv() => match written {
-                    Written::Done(lane) => self.next_of(&lane),
+                    Written::Done(lane) => self.next_of(lane.as_ref()),
                     Written::Unknown => return End::Unknown,
                 },
                 _ = commit.tick() => self.report(),
@@ -202,16 +219,22 @@ impl Epoch {
         }
     }
 
-    /// W8: a reply that counts settles its message; a later owner ends this epoch.
+    /// W8: a reply that counts settles its message, once what follows from it is done; a later owner ends this epoch.
     fn fenced_by(&mut self, step: &Step, reader: Checkpoint) -> bool {
         self.reader = reader;
-        takeover::note(&mut self.settled, step);
         match &step.entry {
             Some(Entry::Owner { .. }) => return true,
-            Some(Entry::Reply { reply, .. }) if step.counts => {
+            Some(Entry::Reply { inbound, reply, .. }) if step.counts => {
                 self.unread = self.unread.saturating_sub(1);
                 self.own
-                    .read_back(&reply.account, reply.message_id, step.position);
+                    .read_back(reply.person(), reply.message_id, step.position);
+                match (&reply.effect, self.owing.remove(inbound)) {
+                    (Some(effect), Some(head)) => {
+                        self.settled.replied(*inbound, step.checkpoint());
+                        self.perform(head, (**effect).clone());
+                    }
+                    _ => self.settled.settle_by_reply(*inbound, step.checkpoint()),
+                }
             }
             _ => {}
         }
@@ -238,16 +261,22 @@ impl Epoch {
                     Lane::Synthetic(offset)
                 } else {
                     metrics.messages.inc();
-                    Lane::User(message.account.clone())
+                    Lane::User(message.person().clone())
                 };
-                let message = *message;
+                let id = message.id;
+                let comes_back = self.let_go(&lane, id);
                 let queued = Queued {
                     offset,
-                    message,
+                    message: *message,
                     trace,
+                    owed: self.owed.remove(&offset),
                 };
-                if let Some(head) = self.lanes.push(&lane, queued) {
-                    self.answer(lane, head);
+                if self.sending.get(&lane) == Some(&id) {
+                    self.back.insert(id, queued);
+                } else if comes_back {
+                    self.begin_head(lane, queued);
+                } else if let Some(head) = self.lanes.push(&lane, queued) {
+                    self.begin_head(lane, head);
                 }
             }
             Kind::Duplicate => {
@@ -262,97 +291,6 @@ impl Epoch {
                 metrics.unreadable.inc();
                 self.settled.settle(offset);
             }
-        }
-    }
-
-    /// W6, in a task of its own.
-    fn answer(&mut self, lane: Lane, head: Queued) {
-        let Queued {
-            offset,
-            message,
-            trace,
-        } = head;
-        let span = log::message(trace.id(), message.id);
-        let shared = Arc::clone(&self.shared);
-        let link = Arc::clone(&self.link);
-        let deadly = self
-            .suspect
-            .is_some_and(|(suspect, deaths)| suspect == offset && deaths >= DEATHS_FALLBACK);
-        let partition = self.partition;
-        let question = Question {
-            partition,
-            own: self.own.of(&message.account),
-            need: self.own.need(),
-            message: message.clone(),
-            trace,
-        };
-        let answering = async move {
-            let _in_flight = InFlight::new(&shared);
-            let reply = if deadly {
-                answer::give_up(&shared, partition, message, "workers die at this message").await
-            } else {
-                let answering = AssertUnwindSafe(answer::answer(&shared, &link, question));
-                match answering.catch_unwind().await {
-                    Ok(reply) => reply,
-                    Err(_panic) => {
-                        let reason = "answering it panicked";
-                        answer::give_up(&shared, partition, message, reason).await
-                    }
-                }
-            };
-            debug!(outcome = ?reply.outcome, "a message is answered");
-            Answered {
-                lane,
-                offset,
-                reply,
-                trace,
-            }
-        };
-        self.answers.spawn(answering.instrument(span));
-    }
-
-    /// W7: to the one writer, in order.
-    fn write(&mut self, answered: Answered) {
-        let Answered {
-            lane,
-            offset,
-            reply,
-            trace,
-        } = answered;
-        let fallback = reply.outcome == Outcome::Fallback;
-        if !reply.synthetic {
-            let metrics = &self.shared.metrics;
-            if fallback {
-                &metrics.fallbacks
-            } else {
-                &metrics.answers
-            }
-            .inc();
-            let turn = Turn {
-                position: 0,
-                at: 0,
-                message_id: reply.message_id,
-                question: reply.question.clone(),
-                answer: reply.answer.clone(),
-                fallback,
-            };
-            self.own.add(&reply.account, turn);
-        }
-        let entry = Entry::Reply {
-            epoch: self.began,
-            seq: self.seq,
-            inbound: offset,
-            reply,
-        };
-        self.seq += 1;
-        self.unread += 1;
-        // The writer ends only after it has said that an outcome is unknown, and that ends this epoch.
-        let _ended = self.writes.send((lane, entry, trace));
-    }
-
-    fn next_of(&mut self, lane: &Lane) {
-        if let Some(next) = self.lanes.done(lane) {
-            self.answer(lane.clone(), next);
         }
     }
 
@@ -376,7 +314,7 @@ impl Epoch {
 
     /// W11. What fails here costs the next owner a little reading.
     async fn leave(&mut self) {
-        self.answers.shutdown().await;
+        self.under_way.shutdown().await;
         let progress = self.progress_now();
         let (shared, partition) = (self.shared.as_ref(), self.partition);
         let leaving = async {
@@ -397,21 +335,5 @@ impl Epoch {
                 Topic::Response
             ),
         }
-    }
-}
-
-/// Counts a message as being answered for as long as it lives.
-struct InFlight<'a>(&'a Shared);
-
-impl<'a> InFlight<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.metrics.in_flight.inc();
-        Self(shared)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
     }
 }

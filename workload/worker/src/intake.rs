@@ -101,7 +101,7 @@ impl Intake<'_> {
         }
         let first = self
             .seen
-            .is_first(record.appended_at, record.offset, message.id);
+            .is_first(record.appended_at, record.offset, message.key());
         Ok(if first {
             let trace = record.trace.unwrap_or_else(|| Trace::of(message.id));
             Kind::Message(Box::new(message), trace.at("worker"))
@@ -125,7 +125,7 @@ impl Intake<'_> {
         let ids = found.iter().map(|record| {
             let id = serde_json::from_slice::<Message>(&record.value)
                 .ok()
-                .map(|message| message.id);
+                .map(|message| message.key());
             (record.appended_at, record.offset, id)
         });
         self.seen.extend_back(from, from <= start, ids);

@@ -16,8 +16,8 @@ use crate::metrics::{Partition, Phase};
 
 /// What has become of a reply.
 pub(crate) enum Written {
-    /// It is in the log: the next of its lane may begin.
-    Done(Lane),
+    /// It is in the log: the next of its lane may begin. Nothing of it while something follows from the reply.
+    Done(Option<Lane>),
     /// Nobody knows.
     Unknown,
 }
@@ -61,14 +61,14 @@ pub(crate) async fn tail(
 pub(crate) async fn write(
     shared: &Shared,
     partition: u32,
-    mut writes: mpsc::UnboundedReceiver<(Lane, Entry, Trace)>,
+    mut writes: mpsc::UnboundedReceiver<(Option<Lane>, Entry, Trace)>,
     written: mpsc::Sender<Written>,
 ) {
     while let Some((lane, entry, trace)) = writes.recv().await {
         let began = Instant::now();
         let result = match append(shared, partition, &entry, trace).await {
             Ok(()) => {
-                if matches!(lane, Lane::User(_)) {
+                if !is_synthetic(&entry) {
                     shared.metrics.took(Phase::Journal, began.elapsed());
                 }
                 Written::Done(lane)
@@ -83,6 +83,10 @@ pub(crate) async fn write(
             return;
         }
     }
+}
+
+fn is_synthetic(entry: &Entry) -> bool {
+    matches!(entry, Entry::Reply { reply, .. } if reply.synthetic)
 }
 
 /// What was certainly not written is written again.

@@ -6,7 +6,10 @@
 mod answer;
 mod backoff;
 mod cache;
+mod command;
 mod context;
+mod delivered;
+mod effects;
 mod epoch;
 mod handle;
 mod inference;
@@ -14,6 +17,7 @@ mod intake;
 mod journal_io;
 mod lanes;
 mod limits;
+mod linking;
 mod membership;
 mod metrics;
 mod own;
@@ -25,6 +29,7 @@ mod settled;
 mod sse;
 mod takeover;
 mod view;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -34,7 +39,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chatbot_crds::config::{SystemPrompt, WorkerConfig};
 use chatbot_queue::{Log, Member, Previews, Topic};
-use chatbot_store::{Answers, View};
+use chatbot_store::{Answers, Codes, View};
 use chatbot_telemetry::{Health, Telemetry};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -54,6 +59,8 @@ pub struct Surroundings {
     pub log: Arc<dyn Log>,
     /// The sessions.
     pub view: Arc<dyn View>,
+    /// Codes to link accounts by.
+    pub codes: Arc<dyn Codes>,
     /// Where answers under way are shown.
     pub previews: Arc<dyn Previews>,
     /// Where answers are kept for other workers; used only if the configuration gives them a time to live.
@@ -74,6 +81,7 @@ pub(crate) struct Shared {
     /// Its place among the workers.
     member: Box<dyn Member>,
     view: Arc<dyn View>,
+    codes: Arc<dyn Codes>,
     previews: Arc<dyn Previews>,
     known: cache::Known,
     inference: inference::Inference,
@@ -93,6 +101,7 @@ pub async fn run(
     let Surroundings {
         log,
         view,
+        codes,
         previews,
         answers,
         telemetry,
@@ -114,6 +123,7 @@ pub async fn run(
         log,
         member,
         view,
+        codes,
         previews,
         handle,
     });

@@ -19,6 +19,10 @@ pub struct Limits {
     pub last_words: Duration,
     /// For the view to come far enough, before answering without history.
     pub context_wait: Duration,
+    /// For what somebody was answered to be delivered, before they are linked or apart.
+    pub delivery_wait: Duration,
+    /// Between looks at the links of a partition.
+    pub mend_interval: Duration,
     /// After which a synthetic conversation has failed.
     pub synthetic_patience: Duration,
     /// To connect to inference.
@@ -52,6 +56,8 @@ impl Default for Limits {
             drain: Duration::from_secs(20),
             last_words: Duration::from_secs(2),
             context_wait: Duration::from_secs(2),
+            delivery_wait: Duration::from_secs(15),
+            mend_interval: Duration::from_hours(1),
             synthetic_patience: Duration::from_secs(20),
             connect: Duration::from_secs(1),
             keepalive: Duration::from_secs(1),

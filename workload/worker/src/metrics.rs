@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatbot_message::{Outcome, Reply};
 use chatbot_store::View;
 use chatbot_telemetry::Telemetry;
 use prometheus_client::collector::Collector;
@@ -61,6 +62,8 @@ pub(crate) struct Metrics {
     pub(crate) unreadable: Counter,
     pub(crate) answers: Counter,
     pub(crate) fallbacks: Counter,
+    pub(crate) commands: Counter,
+    pub(crate) forwarded: Counter,
     pub(crate) without_history: Counter,
     pub(crate) retries: Counter,
     pub(crate) takeovers: Counter,
@@ -83,6 +86,8 @@ impl Metrics {
             unreadable: Counter::default(),
             answers: Counter::default(),
             fallbacks: Counter::default(),
+            commands: Counter::default(),
+            forwarded: Counter::default(),
             without_history: Counter::default(),
             retries: Counter::default(),
             takeovers: Counter::default(),
@@ -110,6 +115,20 @@ impl Metrics {
             &self.cache_misses
         };
         counters.get_or_create(&Looked { cache }).inc();
+    }
+
+    /// Counts what a message has led to.
+    pub(crate) fn replied(&self, reply: &Reply) {
+        if reply.synthetic {
+            return;
+        }
+        match reply.outcome {
+            Outcome::Answered => self.answers.inc(),
+            Outcome::Fallback => self.fallbacks.inc(),
+            Outcome::Told => self.commands.inc(),
+            // When it has been sent on.
+            Outcome::Forwarded => return,
+        };
     }
 
     /// Measures a phase.
@@ -140,6 +159,16 @@ impl Metrics {
                 "fallbacks",
                 "Replies with the fallback text",
                 &self.fallbacks,
+            ),
+            (
+                "commands",
+                "Replies of the hub itself, to what accounts are linked by",
+                &self.commands,
+            ),
+            (
+                "forwarded",
+                "Messages sent on to the partition of a linked account",
+                &self.forwarded,
             ),
             (
                 "without_history",
@@ -197,6 +226,22 @@ impl Metrics {
             "Answers not found in a cache",
             self.cache_misses.clone(),
         );
+    }
+}
+
+/// Counts a message as being answered for as long as it lives.
+pub(crate) struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    pub(crate) fn new(metrics: &'a Metrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
     }
 }
 

@@ -36,11 +36,16 @@ impl Settled {
 
     /// A message whose counting reply a reader meets first at `checkpoint`.
     pub(crate) fn settle_by_reply(&mut self, offset: Offset, checkpoint: Checkpoint) {
+        self.replied(offset, checkpoint);
+        self.settle(offset);
+    }
+
+    /// A message has a counting reply, from which something follows that is not done yet.
+    pub(crate) fn replied(&mut self, offset: Offset, checkpoint: Checkpoint) {
         if offset >= self.lowest {
             self.replies
                 .insert(checkpoint.position, (offset, checkpoint));
         }
-        self.settle(offset);
     }
 
     pub(crate) fn contains(&self, offset: Offset) -> bool {

@@ -1,12 +1,17 @@
 //! Taking a partition over (W1 to W3): announce, and read what is settled already.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail};
+use chatbot_message::Effect;
+use chatbot_queue::identity::Links;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader, Step};
 use chatbot_queue::{Offset, Topic};
 use tracing::info;
 use uuid::Uuid;
 
 use crate::Shared;
+use crate::effects;
 use crate::settled::Settled;
 
 /// A partition taken over.
@@ -17,6 +22,10 @@ pub(crate) struct Takeover {
     pub(crate) settled: Settled,
     /// Where the tail goes on.
     pub(crate) reader: Checkpoint,
+    /// What follows from counting replies, and may not have been done, by offset of the message.
+    pub(crate) owed: BTreeMap<Offset, Effect>,
+    /// The links of its accounts.
+    pub(crate) links: Links,
     /// Owners in a row that died at the lowest unsettled offset.
     pub(crate) deaths: u32,
 }
@@ -28,10 +37,11 @@ pub(crate) async fn take_over(shared: &Shared, partition: u32) -> anyhow::Result
     let checkpoint = Checkpoint::decode(&commit.metadata);
     check_same_logs(shared, partition, commit.offset, checkpoint).await?;
     let mut settled = Settled::new(commit.offset);
+    let mut owed = BTreeMap::new();
     let mut reader = Reader::new(log, partition, checkpoint);
     let end = journal::readable_end(log, partition).await?;
     while reader.checkpoint().position < end {
-        note(&mut settled, &reader.next().await?);
+        note(&mut settled, &mut owed, &reader.next().await?);
     }
     let lowest_unsettled = settled.lowest();
     let fold = reader.checkpoint().fold;
@@ -57,21 +67,31 @@ pub(crate) async fn take_over(shared: &Shared, partition: u32) -> anyhow::Result
             );
             return Ok(Takeover {
                 epoch: step.position,
+                links: effects::links(shared, partition).await?,
                 settled,
+                owed,
                 reader: reader.checkpoint(),
                 deaths,
             });
         }
-        note(&mut settled, &step);
+        note(&mut settled, &mut owed, &step);
     }
 }
 
-/// Notes a reply that counts.
-pub(crate) fn note(settled: &mut Settled, step: &Step) {
-    if let Some(Entry::Reply { inbound, .. }) = &step.entry
-        && step.counts
-    {
-        settled.settle_by_reply(*inbound, step.checkpoint());
+/// Notes a reply that counts. One from which something follows settles its message only when that is done.
+fn note(settled: &mut Settled, owed: &mut BTreeMap<Offset, Effect>, step: &Step) {
+    let Some(Entry::Reply { inbound, reply, .. }) = &step.entry else {
+        return;
+    };
+    if !step.counts || settled.contains(*inbound) {
+        return;
+    }
+    match &reply.effect {
+        None => settled.settle_by_reply(*inbound, step.checkpoint()),
+        Some(effect) => {
+            settled.replied(*inbound, step.checkpoint());
+            owed.insert(*inbound, (**effect).clone());
+        }
     }
 }
 

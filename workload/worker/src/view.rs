@@ -111,7 +111,18 @@ fn take_in(step: Step, update: &mut Update) {
     let Some(Entry::Reply { reply, .. }) = step.entry else {
         return;
     };
-    if !step.counts || reply.synthetic {
+    if !step.counts || reply.synthetic || !reply.is_shown() {
+        return;
+    }
+    let person = reply.person().clone();
+    let route = Route {
+        channel: reply.account.channel.clone(),
+        origin: reply.origin.clone(),
+        instance: None,
+        epoch: step.position,
+    };
+    update.routes.push((person.clone(), route));
+    if !reply.is_turn() {
         return;
     }
     let turn = Turn {
@@ -122,12 +133,5 @@ fn take_in(step: Step, update: &mut Update) {
         answer: reply.answer,
         fallback: reply.outcome == Outcome::Fallback,
     };
-    let route = Route {
-        channel: reply.account.channel.clone(),
-        origin: reply.origin,
-        instance: None,
-        epoch: step.position,
-    };
-    update.routes.push((reply.account.clone(), route));
-    update.turns.push((reply.account, turn));
+    update.turns.push((person, turn));
 }

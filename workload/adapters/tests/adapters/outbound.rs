@@ -45,6 +45,8 @@ pub fn reply(platform: &str, origin: &str, answer: &str) -> Reply {
         answer: answer.to_owned(),
         outcome: Outcome::Answered,
         synthetic: false,
+        way: Vec::new(),
+        effect: None,
     }
 }
 

@@ -66,10 +66,12 @@ impl Sender<'_> {
             .format_response(&waiting.reply, position);
         let metrics = &self.place.channel.metrics;
         let sent = usize::try_from(waiting.sent).unwrap_or(usize::MAX);
+        let last = parts.len().saturating_sub(1);
         for (number, request) in parts.into_iter().enumerate().skip(sent) {
             let part = Part {
                 position,
                 number: u32::try_from(number).unwrap_or(u32::MAX),
+                is_last: number == last,
                 waiting,
             };
             match self.send(&part, &request).await? {
@@ -282,6 +284,8 @@ impl Sender<'_> {
         let entry = Entry::Delivered {
             position: part.position,
             part: part.number,
+            // A reply that was refused once is given up as a whole.
+            last: part.is_last || !accepted,
             delivery,
         };
         let (to, trace) = (self.place.gateway.log.as_ref(), Some(part.waiting.trace));
@@ -316,6 +320,8 @@ const LAST_TRIES: u32 = 3;
 struct Part<'a> {
     position: Offset,
     number: u32,
+    /// Nothing of the reply follows it.
+    is_last: bool,
     waiting: &'a Waiting,
 }
 

@@ -103,6 +103,8 @@ pub(super) mod tests {
                 answer: String::new(),
                 outcome: Outcome::Answered,
                 synthetic: false,
+                way: Vec::new(),
+                effect: None,
             }),
             chat: chat.to_owned(),
             sent: 0,

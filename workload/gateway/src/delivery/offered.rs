@@ -55,12 +55,12 @@ async fn remember(place: &Place) -> Result<(), Error> {
     while reader.checkpoint().position < end {
         let step = reader.next().await?;
         match step.entry {
-            Some(Entry::Reply { reply, .. }) if reply.account.channel == place.channel.name => {
+            Some(Entry::Reply { reply, .. }) if place.delivers(&reply) => {
                 replies.insert(step.position, reply.message_id);
             }
             Some(Entry::Delivered { position, .. }) => {
                 if let Some(message) = replies.remove(&position) {
-                    let _ = place.gateway.intake.answered(message, position);
+                    let _ = place.answered(message, position);
                 }
             }
             _ => {}
@@ -137,9 +137,7 @@ impl Consumption<'_> {
     fn take_in(&mut self, step: Step) {
         let at = step.checkpoint();
         match step.entry {
-            Some(Entry::Reply { reply, .. })
-                if step.counts && reply.account.channel == self.place.channel.name =>
-            {
+            Some(Entry::Reply { reply, .. }) if step.counts && self.place.delivers(&reply) => {
                 let after = self.reader.checkpoint();
                 self.pending
                     .insert(step.position, Pending { at, after, reply });
@@ -147,11 +145,7 @@ impl Consumption<'_> {
             Some(Entry::Delivered { position, .. }) => {
                 if let Some(pending) = self.pending.remove(&position) {
                     // Who asks for it again is given it all the same.
-                    let _ = self
-                        .place
-                        .gateway
-                        .intake
-                        .answered(pending.reply.message_id, position);
+                    let _ = self.place.answered(pending.reply.message_id, position);
                 }
             }
             _ => {}
@@ -168,6 +162,7 @@ impl Consumption<'_> {
                     position,
                     part: 0,
                     delivery: Delivery::Accepted { platform_id: None },
+                    last: true,
                 };
                 let log = self.place.gateway.log.as_ref();
                 journal::append(log, self.place.partition(), &delivered).await?;
@@ -180,13 +175,14 @@ impl Consumption<'_> {
     fn offer(&self, position: Offset, pending: &Pending) {
         let Pending { after, reply, .. } = pending;
         let (gateway, channel) = (&self.place.gateway, &self.place.channel);
-        let taken_ago = gateway.intake.answered(reply.message_id, position);
+        let taken_ago = self.place.answered(reply.message_id, position);
         if channel.kind == Kind::Exchange {
             gateway.exchanges.answer(reply);
         } else {
             let cursor = Cursor::new(gateway.log.as_ref(), *after).frame();
             for part in channel.adapter.format_response(reply, position) {
                 let push = Push::Reply {
+                    partition: self.place.partition(),
                     position,
                     message: reply.message_id,
                     frame: String::from_utf8_lossy(&part.body).into(),

@@ -236,9 +236,7 @@ impl<'a> Acquisition<'a> {
         let at = step.checkpoint();
         let position = step.position;
         match step.entry {
-            Some(Entry::Reply { reply, .. })
-                if step.counts && reply.account.channel == self.place.channel.name =>
-            {
+            Some(Entry::Reply { reply, .. }) if step.counts && self.place.delivers(&reply) => {
                 let chat = self.running.adapter.chat(&reply.origin).to_owned();
                 let trace = step.trace.unwrap_or_else(|| Trace::of(reply.message_id));
                 let waiting = Waiting {
@@ -255,6 +253,7 @@ impl<'a> Acquisition<'a> {
                 position,
                 part,
                 delivery,
+                ..
             }) => {
                 if let Some(catch_up) = &mut self.catch_up {
                     let adapter = &self.running.adapter;
@@ -312,7 +311,7 @@ impl Place {
     fn heard_of(&self, position: Offset, waiting: &Waiting) {
         let (gateway, reply) = (&self.gateway, &waiting.reply);
         gateway.typing.ends(reply.message_id);
-        let taken_ago = gateway.intake.answered(reply.message_id, position);
+        let taken_ago = self.answered(reply.message_id, position);
         if reply.synthetic {
             return;
         }

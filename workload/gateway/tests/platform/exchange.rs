@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answerer::Answerer;
 use crate::hub::Hub;
-use crate::site::{Site, code, eventually, limits, post, running};
+use crate::site::{Site, code, eventually, limits, metric, post, running};
 
 const TOKEN: &str = "token-of-the-shop";
 
@@ -90,6 +90,32 @@ async fn what_is_wrong_is_told_as_the_api_tells_it() {
     assert_eq!(code(&answer), 404);
     assert_eq!(body(&answer)["error"]["type"], "invalid_request_error");
     assert_eq!(site.enqueued().await, 0);
+}
+
+#[tokio::test]
+async fn more_than_the_log_takes_is_refused_at_once_and_counted() {
+    let (site, _answerer, hub) = site().await;
+    let turns = |bytes: usize| {
+        let said = "x".repeat(bytes / 10);
+        let turn = |role: &str| json!({ "role": role, "content": said });
+        let turns = (0..5).flat_map(|_| [turn("user"), turn("assistant")]);
+        let question = json!({ "role": "user", "content": "hello" });
+        let messages: Vec<_> = turns.chain([question]).collect();
+        json!({ "model": "any", "messages": messages }).to_string()
+    };
+    let head = format!(
+        "POST /channels/api/v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+    );
+    let answer = post(hub.address, &head, turns(900_000).as_bytes()).await;
+    assert_eq!(code(&answer), 413);
+    let said = body(&answer)["error"]["message"].to_string();
+    assert!(said.contains("send less"), "{said}");
+    assert!(!answer.contains("retry-after"), "{answer}");
+    assert_eq!(site.enqueued().await, 0);
+    let counted = "chatbot_gateway_messages_rejected_total{reason=\"too_long\"}";
+    assert_eq!(metric(&hub, counted), 1);
+    let answer = post(hub.address, &head, turns(890_000).as_bytes()).await;
+    assert_eq!(content(&answer), "answer to hello");
 }
 
 #[tokio::test]

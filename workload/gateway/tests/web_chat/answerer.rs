@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use chatbot_message::{Message, Outcome, Preview, Reply};
+use chatbot_message::{Account, Effect, Message, Outcome, Preview, Reply};
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Offset, Topic};
 use chatbot_store::{Applied, Turn, Update};
@@ -89,23 +89,55 @@ impl Answerer {
         } else {
             Outcome::Answered
         };
+        let partition = message.account.partition(self.backing.log.partitions());
+        let reply = reply_to(message, answer, outcome);
+        self.append(epoch, partition, inbound, reply).await;
+    }
+
+    async fn append(&self, epoch: Offset, partition: u32, inbound: Offset, reply: Reply) {
         let entry = Entry::Reply {
             epoch,
             seq: self.seq.fetch_add(1, Ordering::SeqCst),
             inbound,
-            reply: Reply {
-                message_id: message.id,
-                account: message.account.clone(),
-                origin: message.origin.clone(),
-                question: message.text.clone(),
-                answer: answer.to_owned(),
-                outcome,
-                synthetic: message.synthetic,
-            },
+            reply,
         };
         let log = self.backing.log.as_ref();
-        let partition = message.account.partition(log.partitions());
         journal::append(log, partition, &entry).await.unwrap();
+    }
+
+    /// Says that a message is answered for somebody else, in that one's partition.
+    pub async fn send_on(&self, message: &Message, to: &Account) {
+        self.send_on_from(message, &message.account, to).await;
+    }
+
+    /// As above, from the partition of somebody for whom it was sent on before.
+    pub async fn send_on_from(&self, message: &Message, from: &Account, to: &Account) {
+        let log = self.backing.log.as_ref();
+        let there = to.partition(log.partitions());
+        let after = log.end(Topic::Response, there).await.unwrap();
+        let note = Reply {
+            effect: Some(Box::new(Effect::Forward {
+                to: to.clone(),
+                after,
+            })),
+            ..reply_to(message, "", Outcome::Forwarded)
+        };
+        let here = from.partition(log.partitions());
+        self.append(self.epoch(here), here, 0, note).await;
+    }
+
+    /// Answers a message that was sent on.
+    pub async fn answer_for(&self, message: &Message, to: &Account, answer: &str) {
+        let reply = Reply {
+            way: vec![to.clone()],
+            ..reply_to(message, answer, Outcome::Answered)
+        };
+        let there = to.partition(self.backing.log.partitions());
+        self.append(self.epoch(there), there, 0, reply).await;
+    }
+
+    fn epoch(&self, partition: u32) -> Offset {
+        self.epochs.lock().unwrap()[&partition]
     }
 
     async fn follow(&self, partition: u32) {
@@ -124,7 +156,7 @@ impl Answerer {
                         .send_modify(|met| met.push((record.offset, message.clone())));
                 }
                 answering.wait_for(|answering| *answering).await.unwrap();
-                let epoch = self.epochs.lock().unwrap()[&partition];
+                let epoch = self.epoch(partition);
                 let answer = format!("answer to {}", message.text);
                 self.reply(epoch, &message, record.offset, &answer).await;
             }
@@ -137,7 +169,7 @@ impl Answerer {
             let from = reader.checkpoint().position;
             let step = reader.next().await.unwrap();
             let turns = match step.entry {
-                Some(Entry::Reply { reply, .. }) if step.counts && !reply.synthetic => vec![(
+                Some(Entry::Reply { reply, .. }) if step.counts && reply.is_turn() => vec![(
                     reply.account,
                     Turn {
                         position: step.position,
@@ -160,5 +192,19 @@ impl Answerer {
             let applied = self.backing.view.apply(partition, update).await.unwrap();
             assert_eq!(applied, Applied::Done);
         }
+    }
+}
+
+fn reply_to(message: &Message, answer: &str, outcome: Outcome) -> Reply {
+    Reply {
+        message_id: message.id,
+        account: message.account.clone(),
+        origin: message.origin.clone(),
+        question: message.text.clone(),
+        answer: answer.to_owned(),
+        outcome,
+        synthetic: message.synthetic,
+        way: Vec::new(),
+        effect: None,
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod answerer;
+mod elsewhere;
 mod entrance;
 mod hub;
 mod page;

@@ -1,8 +1,10 @@
 //! Appending and reading.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chatbot_message::Trace;
+use chatbot_message::{Account, Trace};
+use chatbot_queue::identity::{self, Link};
 use chatbot_queue::{Log, Offset, Records, Topic};
 use futures::FutureExt;
 use tokio::time::timeout;
@@ -36,6 +38,14 @@ pub(crate) fn promises() -> Vec<Promise> {
         ("partitions and topics are apart", |bench| {
             apart(bench).boxed()
         }),
+        (
+            "of a compacted topic the latest record of each key is there, and a record without a key is refused",
+            |bench| compacted(bench).boxed(),
+        ),
+        (
+            "the newest link of an account holds, whatever comes late",
+            |bench| linked(bench).boxed(),
+        ),
         ("a record keeps the trace that it came with", |bench| {
             traced(bench).boxed()
         }),
@@ -232,4 +242,71 @@ async fn apart(bench: &dyn Bench) {
     assert!(within("an answer", refused).await.is_err());
     assert_eq!(log.partitions(), crate::PARTITIONS);
     assert_eq!(log.identity(), bench.log().await.identity());
+}
+
+async fn compacted(bench: &dyn Bench) {
+    let (log, other) = (bench.log().await, bench.log().await);
+    for number in 0..20 {
+        for key in ["a", "b:c"] {
+            let value = format!("{key} {number}").into_bytes();
+            let appending = log.append_keyed(Topic::Identity, 1, key, value);
+            within("a record acknowledged", appending).await.unwrap();
+        }
+    }
+    let refused = log.append(Topic::Identity, 1, Vec::new());
+    assert!(within("an answer", refused).await.is_err());
+    assert_eq!(other.end(Topic::Identity, 1).await.unwrap(), 40);
+    assert_eq!(other.end(Topic::Identity, 2).await.unwrap(), 0);
+    let mut records = other.reader(Topic::Identity, 1, 0);
+    let mut latest = BTreeMap::new();
+    let mut next = 0;
+    while next < 40 {
+        for (offset, text) in read(records.as_mut(), 1).await {
+            assert!(offset >= next, "{offset} comes after {next}");
+            next = offset + 1;
+            let (key, number) = text.split_once(' ').unwrap();
+            latest.insert(key.to_owned(), number.to_owned());
+        }
+    }
+    let expected = ["a", "b:c"].map(|key| (key.to_owned(), "19".to_owned()));
+    assert_eq!(latest, BTreeMap::from(expected));
+}
+
+async fn linked(bench: &dyn Bench) {
+    let (log, other) = (bench.log().await, bench.log().await);
+    let account = |user: &str| Account {
+        channel: "web".to_owned(),
+        user: user.to_owned(),
+    };
+    let link = |version, main: Option<&str>| Link {
+        account: account("a: b"),
+        version,
+        main: main.map(account),
+        channels: BTreeSet::from(["phone".to_owned()]),
+    };
+    let look = async || {
+        let looking = identity::read(other.as_ref(), 3);
+        within("the links", looking).await.unwrap()
+    };
+    let (links, hidden) = look().await;
+    assert_eq!((links.of(&account("a: b")), hidden), (None, Vec::new()));
+    let newest = link(7, Some("m"));
+    for link in [&link(3, None), &newest, &link(5, None)] {
+        within("a link", link.append(log.as_ref(), 3))
+            .await
+            .unwrap();
+    }
+    let (links, hidden) = look().await;
+    assert_eq!(links.of(&account("a: b")), Some(&newest));
+    assert_eq!(
+        hidden,
+        std::slice::from_ref(&newest),
+        "an older one lies behind it"
+    );
+    within("a link", newest.append(log.as_ref(), 3))
+        .await
+        .unwrap();
+    let (links, hidden) = look().await;
+    assert_eq!(links.of(&account("a: b")), Some(&newest));
+    assert_eq!(hidden, []);
 }

@@ -48,6 +48,9 @@ pub enum Entry {
         part: u32,
         /// What the platform said.
         delivery: Delivery,
+        /// Whether nothing of the reply is left to be sent.
+        #[serde(default)]
+        last: bool,
     },
 }
 

@@ -125,6 +125,7 @@ impl Options {
             Topic::Response => "response",
             Topic::DeadLetter => "dead-letter",
             Topic::Cursor => "cursor",
+            Topic::Identity => "identity",
         };
         format!("{}{name}", self.topic_prefix)
     }

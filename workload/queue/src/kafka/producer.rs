@@ -42,6 +42,7 @@ impl Appender {
         &self,
         topic: &str,
         partition: u32,
+        key: Option<&str>,
         value: &[u8],
         trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
@@ -58,9 +59,12 @@ impl Appender {
         let (answer, answered) = oneshot::channel();
         let producer = self.producer();
         let mut record =
-            BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(Pending { answer, room }))
+            BaseRecord::<str, [u8], _>::with_opaque_to(topic, Box::new(Pending { answer, room }))
                 .partition(i32::try_from(partition).unwrap_or(i32::MAX))
                 .payload(value);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         if let Some(trace) = trace {
             record = record.headers(OwnedHeaders::new().insert(Header {
                 key: TRACEPARENT,

@@ -187,11 +187,18 @@ impl<'a> Look<'a> {
             partitions,
             TopicReplication::Fixed(i32::from(copies)),
         )
-        .set("cleanup.policy", "delete")
         .set("message.timestamp.type", "LogAppendTime")
         .set("min.insync.replicas", &in_sync)
-        .set("retention.ms", &retention)
         .set("unclean.leader.election.enable", "false");
+        let wanted = if topic.is_compacted() {
+            wanted
+                .set("cleanup.policy", "compact")
+                .set("min.compaction.lag.ms", &retention)
+        } else {
+            wanted
+                .set("cleanup.policy", "delete")
+                .set("retention.ms", &retention)
+        };
         let options = AdminOptions::new().operation_timeout(Some(KNOWN));
         let results = block_on(admin.create_topics([&wanted], &options));
         let code = match results {
@@ -215,14 +222,16 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// How long every record is kept.
     fn retention(&self, topic: Topic) -> Duration {
         match topic {
             Topic::Inbound => self.options.retention,
             Topic::Response => (self.options.retention + DAY).max(self.options.session_timeout),
             // As long as what it is about can be found.
             Topic::DeadLetter => self.options.retention + DAY,
-            // It has no records.
-            Topic::Cursor => DAY,
+            // The one has no records. In the other, whoever owns the partition has to see a record that came late before
+            // compaction puts it in the place of a newer one.
+            Topic::Cursor | Topic::Identity => DAY,
         }
     }
 

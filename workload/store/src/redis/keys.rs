@@ -32,6 +32,17 @@ impl Keys {
         self.of(partition, &format!("r:{channel}:{user}"))
     }
 
+    /// What an account has tried.
+    pub(crate) fn attempts(&self, partition: u32, account: &Account) -> String {
+        let Account { channel, user } = account;
+        self.of(partition, &format!("t:{channel}:{user}"))
+    }
+
+    /// A code.
+    pub(crate) fn code(&self, code: &str) -> String {
+        format!("{}c:{code}", self.0)
+    }
+
     /// An answer that is kept.
     pub(crate) fn answer(&self, key: &str) -> String {
         format!("{}a:{key}", self.0)

@@ -20,6 +20,12 @@ pub(crate) static OPEN: Script = Script::new(include_str!("open.lua"));
 pub(crate) static ANNOUNCE: Script = Script::new(include_str!("announce.lua"));
 /// A socket was closed.
 pub(crate) static CLOSE: Script = Script::new(include_str!("close.lua"));
+/// A code is made.
+pub(crate) static OFFER: Script = Script::new(include_str!("offer.lua"));
+/// A code is taken.
+pub(crate) static TAKE: Script = Script::new(include_str!("take.lua"));
+/// A code is tried.
+pub(crate) static ATTEMPT: Script = Script::new(include_str!("attempt.lua"));
 
 impl Script {
     const fn new(code: &'static str) -> Self {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_crds::config::{CacheConfig, WorkerConfig};
-use chatbot_message::{Account, Details, Message, Reply, Trace, message_id};
+use chatbot_message::{Account, Details, Message, Reply, Trace, Way, message_id};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::{MemoryLog, MemoryPreviews};
 use chatbot_queue::{Log, Topic, dead_letter};
 use chatbot_store::memory::{Keep, MemoryView};
-use chatbot_store::{Answers, View};
+use chatbot_store::{Answers, MemoryCodes, View};
 use chatbot_telemetry::Telemetry;
 use chatbot_worker::{GROUP, Handle, Limits, Surroundings};
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ pub struct Bench {
     pub log: Arc<MemoryLog>,
     pub view: Arc<MemoryView>,
     pub previews: Arc<MemoryPreviews>,
+    pub codes: Arc<MemoryCodes>,
     pub answers: Option<Arc<dyn Answers>>,
     pub model: Model,
     pub config: WorkerConfig,
@@ -76,6 +77,7 @@ impl Bench {
             log: Arc::new(MemoryLog::new(partitions)),
             view: Arc::new(MemoryView::new(keep)),
             previews: Arc::default(),
+            codes: Arc::default(),
             answers: None,
             model,
             config: WorkerConfig {
@@ -112,6 +114,7 @@ impl Bench {
         let surroundings = Surroundings {
             log,
             view,
+            codes: self.codes.clone(),
             previews: self.previews.clone(),
             answers: self.answers.clone(),
             telemetry: Telemetry::new(),
@@ -181,7 +184,7 @@ impl Bench {
         asked
     }
 
-    async fn counting(&self) -> Vec<Reply> {
+    pub async fn counting(&self) -> Vec<Reply> {
         let mut replies = Vec::new();
         for partition in 0..self.log.partitions() {
             let end = self.log.end(Topic::Response, partition).await.unwrap();
@@ -238,6 +241,7 @@ pub fn message(user: &str, text: &str) -> Message {
         sent_at: None,
         synthetic: false,
         details: Details::default(),
+        way: Way::default(),
     }
 }
 

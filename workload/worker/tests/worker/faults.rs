@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbot_message::Account;
-use chatbot_message::Trace;
+use chatbot_message::{Account, Trace};
 use chatbot_queue::lease::Lease;
 use chatbot_queue::memory::MemoryLog;
 use chatbot_queue::{Commit, Error, Log, Member, Offset, Record, Records, Suggested, Topic};
@@ -111,12 +110,56 @@ impl Faults {
 pub struct FaultyLog(pub Arc<MemoryLog>, pub Arc<Faults>);
 
 impl FaultyLog {
-    fn append_later(&self, delay: Duration, topic: Topic, partition: u32, value: Vec<u8>) {
+    fn later(&self, delay: Duration, (topic, partition): (Topic, u32), record: Written) {
         let log = Arc::clone(&self.0);
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            log.append(topic, partition, value).await.unwrap();
+            record.append(&log, topic, partition).await.unwrap();
         });
+    }
+
+    async fn write(&self, place: (Topic, u32), record: Written) -> Result<Option<Offset>, Error> {
+        let turn = self.1.turn().await;
+        match turn {
+            Turn::Fail => Err(Error::Refused {
+                reason: "a fault".to_owned(),
+            }),
+            Turn::FailAndHappenLater => {
+                self.later(Duration::from_millis(30), place, record);
+                Err(unknown())
+            }
+            Turn::StopAndHappenLater => {
+                self.later(Duration::from_millis(5), place, record);
+                std::future::pending().await
+            }
+            turn => {
+                let result = record.append(&self.0, place.0, place.1).await;
+                self.1.end(turn, result, unknown()).await
+            }
+        }
+    }
+}
+
+/// A record to be appended.
+struct Written {
+    key: Option<String>,
+    value: Vec<u8>,
+    trace: Option<Trace>,
+}
+
+impl Written {
+    async fn append(
+        self,
+        log: &MemoryLog,
+        topic: Topic,
+        partition: u32,
+    ) -> Result<Option<Offset>, Error> {
+        let Self { key, value, trace } = self;
+        if let Some(key) = key {
+            log.append_keyed(topic, partition, &key, value).await
+        } else {
+            log.append_traced(topic, partition, value, trace).await
+        }
     }
 }
 
@@ -149,25 +192,27 @@ impl Log for FaultyLog {
         value: Vec<u8>,
         trace: Option<Trace>,
     ) -> Result<Option<Offset>, Error> {
-        let turn = self.1.turn().await;
-        match turn {
-            Turn::Fail => Err(Error::Refused {
-                reason: "a fault".to_owned(),
-            }),
-            Turn::FailAndHappenLater => {
-                self.append_later(Duration::from_millis(30), topic, partition, value);
-                Err(unknown())
-            }
-            Turn::StopAndHappenLater => {
-                self.append_later(Duration::from_millis(5), topic, partition, value);
-                std::future::pending().await
-            }
-            turn => {
-                let appended = self.0.append_traced(topic, partition, value, trace);
-                let result = appended.await;
-                self.1.end(turn, result, unknown()).await
-            }
-        }
+        let record = Written {
+            key: None,
+            value,
+            trace,
+        };
+        self.write((topic, partition), record).await
+    }
+
+    async fn append_keyed(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<Option<Offset>, Error> {
+        let record = Written {
+            key: Some(key.to_owned()),
+            value,
+            trace: None,
+        };
+        self.write((topic, partition), record).await
     }
 
     fn reader(&self, topic: Topic, partition: u32, from: Offset) -> Box<dyn Records> {

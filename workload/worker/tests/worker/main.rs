@@ -8,5 +8,6 @@ mod bench;
 mod cached;
 mod faults;
 mod kills;
+mod linked;
 mod model;
 mod traces;

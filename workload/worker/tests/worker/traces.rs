@@ -7,6 +7,7 @@ use chatbot_message::Trace;
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_telemetry::log;
 use serde_json::Value;
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 
 use crate::bench::{Bench, message};
@@ -67,6 +68,8 @@ impl Write for Kept {
 async fn no_word_of_a_conversation_is_in_a_log_and_every_line_of_a_message_has_its_ids() {
     let kept = Kept::default();
     let writer = kept.clone();
+    // While there is but one, what another test's thread meets first is switched off for all threads.
+    let _second = Dispatch::new(log::json(EnvFilter::new("trace"), io::sink));
     // The test's tasks all run in its own thread.
     let _logs = tracing::subscriber::set_default(log::json(EnvFilter::new("trace"), move || {
         writer.clone()
