@@ -152,9 +152,6 @@ fn tell(series: &Series, ours: &Outcome, plain: &Outcome, report: &mut Report) -
             100.0 * outcome.wasted_share()
         }),
         row("cost at a spot price of 0.33", "% of on-demand", &cost),
-        row("spent, by the ledger", "% of on-demand", &|outcome| {
-            100.0 * outcome.spent_share().unwrap_or(f64::NAN)
-        }),
         row("the event's instances ready", "% of its time", &|outcome| {
             100.0 * event_ready(outcome)
         }),
@@ -163,6 +160,13 @@ fn tell(series: &Series, ours: &Outcome, plain: &Outcome, report: &mut Report) -
             outcome.most_moving.into()
         }),
     ]);
+    // The ledger is the planner's: the autoscaler alone has none.
+    let spent = ours.spent_share().unwrap_or(f64::NAN);
+    report.rows.push(Row::new(
+        format!("{name}: spent, by the planner's ledger"),
+        "% of on-demand",
+        100.0 * spent,
+    ));
     let over = ours.most_replicas.saturating_sub(BOUNDS.1);
     report
         .must_be_zero
@@ -181,7 +185,7 @@ fn tell(series: &Series, ours: &Outcome, plain: &Outcome, report: &mut Report) -
         ("longest_wait_s", ours.longest_wait as f64),
         ("wasted_share", ours.wasted_share()),
         ("cost", cost(ours)),
-        ("spent_share", ours.spent_share().unwrap_or(0.0)),
+        ("spent_share", spent),
         ("event_ready_share", event_ready(ours)),
         ("floor_breaches", ours.floor_breaches.into()),
     ])
