@@ -135,12 +135,12 @@ impl Outlook {
     }
 }
 
-/// Whether an event is there, or begins within `ahead`.
+/// Whether an event is there, or begins within `ahead`. One that begins anew while it is there goes on.
 pub fn comes(now: Timestamp, event: &Event, ahead: SignedDuration) -> Result<bool, Unusable> {
-    let schedule = Schedule::of(&event.window)?;
+    let schedule = Schedule::read(&event.window)?;
     let until = now.saturating_add(ahead).unwrap_or(now);
     let soon = || schedule.after(now).is_some_and(|next| next.open <= until);
-    Ok(schedule.at(now).is_some() || soon())
+    Ok(schedule.is_open(now) || soon())
 }
 
 fn replicas(demand: f64, answers: f64) -> u32 {

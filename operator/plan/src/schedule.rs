@@ -99,8 +99,20 @@ pub enum Unusable {
 }
 
 impl Schedule {
-    /// Reads a window.
+    /// Reads a window that has to have closed before it opens again.
     pub fn of(window: &Window) -> Result<Self, Unusable> {
+        let schedule = Self::read(window)?;
+        if schedule.overlaps() {
+            return Err(Unusable::Overlaps {
+                window: window.name.clone(),
+            });
+        }
+        Ok(schedule)
+    }
+
+    /// Reads a window that may open again while it is open: then it goes on. Nothing is looked for through a year of
+    /// openings, which takes a thousand times as long as everything else here.
+    pub fn read(window: &Window) -> Result<Self, Unusable> {
         let name = || window.name.clone();
         let malformed = || Unusable::Schedule {
             window: name(),
@@ -129,28 +141,21 @@ impl Schedule {
             zone,
             duration: window.duration,
         };
-        schedule.check(window)?;
-        Ok(schedule)
-    }
-
-    fn check(&self, window: &Window) -> Result<(), Unusable> {
-        let mut last: Option<DateTime> = None;
-        for at in self.wall_after(LOOKED_FROM).take(LOOKED_AT) {
-            let overlaps = last.is_some_and(|last| at.duration_since(last) < self.duration);
-            if overlaps {
-                return Err(Unusable::Overlaps {
-                    window: window.name.clone(),
-                });
-            }
-            last = Some(at);
-        }
-        if last.is_none() {
+        if schedule.wall_after(LOOKED_FROM).next().is_none() {
             return Err(Unusable::Never {
-                window: window.name.clone(),
+                window: name(),
                 schedule: window.schedule.clone(),
             });
         }
-        Ok(())
+        Ok(schedule)
+    }
+
+    fn overlaps(&self) -> bool {
+        let mut last: Option<DateTime> = None;
+        self.wall_after(LOOKED_FROM).take(LOOKED_AT).any(|at| {
+            let last = last.replace(at);
+            last.is_some_and(|last| at.duration_since(last) < self.duration)
+        })
     }
 
     /// Openings that are looked at for an overlap with another window: always the same ones.
@@ -174,7 +179,14 @@ impl Schedule {
         next.next().is_some_and(|own| own.open < other.close)
     }
 
-    /// The opening that lasts at `now`.
+    /// Whether some opening lasts at `now`.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.around(now)
+            .any(|occurrence| occurrence.open <= now && now < occurrence.close)
+    }
+
+    /// The opening that lasts at `now`: the earliest of them.
     #[must_use]
     pub fn at(&self, now: Timestamp) -> Option<Occurrence> {
         self.around(now)

@@ -74,6 +74,8 @@ struct Lately {
     step_seconds: f64,
     step_replicas: f64,
     step_busy: (f64, f64),
+    /// Requests and refusals of the last minutes, the newest first.
+    minutes: [(f64, f64); 5],
     step_gap: bool,
 }
 
@@ -169,6 +171,7 @@ impl<'a> Game<'a> {
         }
         let moving = self.fleet.pods.iter().any(|pod| pod.leaving);
         let measured = self.measure(now);
+        self.count_errors(now);
         let writing = now % WRITING == 0 && self.fleet.is_writing();
         if noticed || moving || measured || writing || now >= self.next_look {
             self.decide(now)?;
@@ -209,6 +212,12 @@ impl<'a> Game<'a> {
         if self.scenario.foresight.training.is_some() {
             self.world.observed.signals.jobs = Signal::Known {
                 value: sight::jobs(&self.fleet)?,
+                at: self.world.now,
+            };
+        }
+        if self.scenario.foresight.cost.is_some() {
+            self.world.observed.signals.prices = Signal::Known {
+                value: sight::prices(),
                 at: self.world.now,
             };
         }
@@ -297,6 +306,7 @@ impl<'a> Game<'a> {
             preempted: self.fleet.preempted,
             stopped: self.fleet.stopped,
             wasted_seconds: self.fleet.wasted,
+            ledger: self.world.memory.foresight.ledger,
             reclaims: self.market.map_or(0, |market| market.reclaims),
             ..self.outcome
         }

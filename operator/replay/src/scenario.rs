@@ -1,6 +1,7 @@
 //! What is played, and what came of it.
 
 use chatbot_plan::foresight::Foresight;
+use chatbot_plan::recollection::Ledger;
 use serde::Serialize;
 
 use crate::fleet::{Times, Uses};
@@ -135,6 +136,8 @@ pub struct Outcome {
     pub most_replicas: u32,
     /// Most instances that were moved at once.
     pub most_moving: u32,
+    /// What the planner has counted as spent in the month that it ends in.
+    pub ledger: Option<Ledger>,
     /// Points of the curve.
     pub curve: Vec<Point>,
 }
@@ -202,6 +205,22 @@ impl Outcome {
     #[must_use]
     pub fn ready_share(&self) -> f64 {
         1.0 - self.short_seconds as f64 / self.seconds.max(1) as f64
+    }
+
+    /// Part of the price of on-demand nodes that was spent, as the planner's ledger has it.
+    #[must_use]
+    pub fn spent_share(&self) -> Option<f64> {
+        let items = || self.ledger.iter().flat_map(|ledger| ledger.items.values());
+        let all: u128 = items().map(|item| item.on_demand_milli_seconds).sum();
+        let spent: u128 = items().map(|item| item.spent_milli_seconds).sum();
+        (all > 0).then(|| spent as f64 / all as f64)
+    }
+
+    /// Seconds of nodes that were paid for and had no price.
+    #[must_use]
+    pub fn unpriced_seconds(&self) -> u64 {
+        let items = self.ledger.iter().flat_map(|ledger| ledger.items.values());
+        items.map(|item| item.unpriced_node_seconds).sum()
     }
 
     /// What nodes cost at a price of spot capacity, beside the same time of so many on-demand nodes.

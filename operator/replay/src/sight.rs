@@ -1,5 +1,5 @@
-//! The World that a fleet is to the planner. Left out: caches that lag behind, agents that fall silent, errors, prices,
-//! and everything that makes a rollout; everything is seen at once and as it is.
+//! The World that a fleet is to the planner. Left out: caches that lag behind, agents that fall silent, errors other than
+//! overload, and everything that makes a rollout; everything is seen at once and as it is.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::names;
 use chatbot_plan::proposal::Component;
-use chatbot_plan::signals::JobSeen;
+use chatbot_plan::signals::{JobSeen, Priced};
 use chatbot_plan::world::{
     DeploymentSeen, Identity, NodeSeen, Observed, PodSeen, Release, Signal, Taint, World,
 };
@@ -24,6 +24,11 @@ const NODE: (u64, u64) = (8000, 32 << 30);
 pub const SLOT: (u64, u64) = (1800, ((32 << 30) / 100 * 90 / 4) >> 20 << 20);
 /// The label that says what a node costs to be taken back.
 pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+
+/// What every node is.
+const STANDARD: &str = "standard";
+/// What an hour of an on-demand and of a spot node costs, in thousandths.
+pub const PRICE: (u64, u64) = (1000, 330);
 
 /// Why a world cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +103,7 @@ pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<
         let mut seen = NodeSeen {
             name: format!("n{id}"),
             uid: format!("n{id}"),
-            labels: BTreeMap::from([(INSTANCE_TYPE.to_owned(), "standard".to_owned())]),
+            labels: BTreeMap::from([(INSTANCE_TYPE.to_owned(), STANDARD.to_owned())]),
             annotations: BTreeMap::from([(
                 names::WARM_ANNOTATION.to_owned(),
                 (node.warm_at <= now).to_string(),
@@ -147,6 +152,19 @@ pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<
     let name = names::workload(&world.cluster, Component::Inference);
     world.observed.deployments.insert(name, deployment);
     Ok(())
+}
+
+/// What an hour of each kind of node costs.
+#[must_use]
+pub fn prices() -> BTreeMap<Priced, u64> {
+    let price = |spot, milli| {
+        let kind = Priced {
+            instance_type: STANDARD.to_owned(),
+            spot,
+        };
+        (kind, milli)
+    };
+    BTreeMap::from([price(false, PRICE.0), price(true, PRICE.1)])
 }
 
 /// The jobs of a fleet, as the planner sees them.

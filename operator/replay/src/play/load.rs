@@ -1,6 +1,6 @@
 //! The load: what becomes of it, what is measured of it, and what the autoscaler makes of that.
 
-use chatbot_plan::signals::{Demand, Starts};
+use chatbot_plan::signals::{Demand, Errors, Starts};
 use chatbot_plan::world::Signal;
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,6 +10,9 @@ use crate::queue::Served;
 use crate::scenario::{Expected, Point};
 
 use super::{Game, TICK};
+
+/// Seconds between two counts of errors.
+const MINUTE: i64 = 60;
 
 impl Game<'_> {
     /// Sets the floor that the highest load of the next seconds needs at full use.
@@ -62,6 +65,7 @@ impl Game<'_> {
         }
         let lately = std::mem::take(&mut self.lately);
         self.lately.busy = lately.busy;
+        self.lately.minutes = lately.minutes;
         if lately.step_gap {
             return false;
         }
@@ -86,6 +90,32 @@ impl Game<'_> {
             at,
         };
         true
+    }
+
+    /// Every minute the requests and refusals of the last five are told.
+    pub(super) fn count_errors(&mut self, now: i64) {
+        if now % MINUTE != 0 {
+            return;
+        }
+        let minutes = &mut self.lately.minutes;
+        let (requests, overloaded) = minutes.iter().fold((0.0, 0.0), |sum, minute| {
+            (sum.0 + minute.0, sum.1 + minute.1)
+        });
+        minutes.rotate_right(1);
+        minutes[0] = (0.0, 0.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts of requests"
+        )]
+        let errors = Errors {
+            requests: requests as u64,
+            overloaded: overloaded as u64,
+            ..Errors::default()
+        };
+        if let Ok(at) = Timestamp::from_second(now) {
+            self.world.observed.signals.errors = Signal::Known { value: errors, at };
+        }
     }
 
     pub(super) fn serve(&mut self, now: i64) {
@@ -171,6 +201,8 @@ impl Game<'_> {
             );
         }
         lately.step_arrived += served.arrived;
+        lately.minutes[0].0 += served.arrived;
+        lately.minutes[0].1 += served.lost;
         lately.step_seconds += seconds;
         lately.step_replicas += f64::from(ready) * seconds;
         lately.step_gap |= gap;

@@ -198,6 +198,15 @@ fn an_event_has_its_instances_a_lead_before_it_begins() {
 }
 
 #[test]
+fn an_event_that_begins_anew_while_it_is_there_goes_on() {
+    for time in ["2026-11-24T20:00:00Z", "2026-11-24T21:59:59Z"] {
+        let mut world = asking(sale("0 * * * *"));
+        world.now = time.parse().unwrap();
+        assert_eq!(floor(&world), Some(30), "{time}");
+    }
+}
+
+#[test]
 fn the_ceiling_wins_over_an_event() {
     let mut world = asking(sale("0 20 * * *"));
     world.now = "2026-11-24T20:30:00Z".parse().unwrap();
