@@ -51,7 +51,7 @@ enum Command {
     },
     /// Run every test, those that need no cluster first (as root)
     Test {
-        /// Only the scenarios on the cluster whose name contains this
+        /// Only the scenarios on the cluster whose function has this in its name
         name: Option<String>,
         /// Also the long scenarios
         #[arg(long)]

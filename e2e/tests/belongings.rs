@@ -137,6 +137,91 @@ fn what_looks_like_ours_is_neither_scaled_nor_talked_to(operators: &Operators) {
     }
 }
 
+/// The name of a configuration follows from its content: somebody may have it before we do.
+fn a_configuration_of_somebody_else_s_is_not_mounted(operators: &Operators) {
+    let resource = made(operators, "mounted", &json!({}));
+    let workers = || resource.child("deployment", "chat-workers").unwrap();
+    let mounted = |deployment: &Value| {
+        let volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array();
+        let mut names = volumes.into_iter().flatten().filter_map(|volume| {
+            let name = volume["configMap"]["name"].as_str()?;
+            name.starts_with("chat-workers-").then(|| name.to_owned())
+        });
+        names.next().unwrap()
+    };
+    let before = mounted(&workers());
+    let terse = json!({ "spec": { "conversation": { "systemPrompt": "You are terse." } } });
+    resource.edit(&terse).unwrap();
+    wait_until("the edit", SOON, || Ok(mounted(&workers()) != before)).unwrap();
+    let name = mounted(&workers());
+    let back =
+        json!({ "spec": { "conversation": { "systemPrompt": "You are a friendly assistant." } } });
+    resource.edit(&back).unwrap();
+    wait_until("the edit taken back", SOON, || {
+        Ok(mounted(&workers()) == before)
+    })
+    .unwrap();
+    resource
+        .space
+        .kubectl(&["delete", "configmap", &name])
+        .unwrap();
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name },
+        "data": { "config.yaml": "theirs" },
+    });
+    resource.space.apply(&theirs.to_string()).unwrap();
+    resource.edit(&terse).unwrap();
+    let taken = format!("ConfigMap {name}");
+    resource
+        .wait_told(["Stalled", "True", "ObjectNotOwned"], &[&taken])
+        .unwrap();
+    assert_eq!(mounted(&workers()), before, "what runs goes on as it was");
+    resource
+        .space
+        .kubectl(&["delete", "configmap", &name])
+        .unwrap();
+    wait_until("the edit, when the name is free", SOON, || {
+        Ok(mounted(&workers()) == name)
+    })
+    .unwrap();
+}
+
+fn what_is_held_while_it_goes_is_named_and_holds_nothing_else_up(operators: &Operators) {
+    let resource = made(operators, "held", &json!({}));
+    let held = ["poddisruptionbudget", "chat-workers"];
+    let patch = |finalizers: Value| {
+        let patch = json!({ "metadata": { "finalizers": finalizers } }).to_string();
+        let how = ["--type=merge", "--patch", &patch];
+        resource
+            .space
+            .kubectl(&[&["patch"], &held[..], &how].concat())
+            .unwrap();
+    };
+    patch(json!(["example.com/hold"]));
+    resource
+        .space
+        .kubectl(&[&["delete"], &held[..], &["--wait=false"]].concat())
+        .unwrap();
+    let before = resource.child("deployment", "chat-workers").unwrap();
+    let terse = json!({ "spec": { "conversation": { "systemPrompt": "You are terse." } } });
+    resource.edit(&terse).unwrap();
+    let words = ["PodDisruptionBudget chat-workers", "example.com/hold"];
+    resource
+        .wait_told(["Stalled", "True", "Contended"], &words)
+        .unwrap();
+    wait_until("the edit", SOON, || {
+        let workers = resource.child("deployment", "chat-workers")?;
+        Ok(workers["metadata"]["generation"] != before["metadata"]["generation"])
+    })
+    .unwrap();
+    patch(Value::Null);
+    wait_until("the budget anew", SOON, || {
+        let budget = resource.child(held[0], held[1]);
+        Ok(budget.is_ok_and(|budget| budget["metadata"]["deletionTimestamp"].is_null()))
+    })
+    .unwrap();
+}
+
 /// Everything in a namespace that is not in every namespace.
 fn left(resource: &Resource) -> Result<Vec<String>> {
     const KINDS: &str = "chatbotclusters,configmaps,secrets,services,networkpolicies,ingresses,poddisruptionbudgets,\
@@ -275,6 +360,8 @@ fn what_is_another_s_stays_and_what_is_ours_goes_with_its_resource() {
     let mut operator = operators.start("keeper").unwrap();
     what_belongs_to_somebody_else_is_named_and_not_touched(&operators);
     what_looks_like_ours_is_neither_scaled_nor_talked_to(&operators);
+    a_configuration_of_somebody_else_s_is_not_mounted(&operators);
+    what_is_held_while_it_goes_is_named_and_holds_nothing_else_up(&operators);
     a_deleted_resource_leaves_nothing_but_what_is_the_user_s(&operators);
     a_namespace_that_is_deleted_goes(&operators, &operator);
     one_that_cannot_be_read_is_told_and_stops_nobody(&operators, &operator);

@@ -73,8 +73,8 @@ pub async fn apply(
         not_made: BTreeSet::new(),
     };
     applier.run().await;
-    applier.applied.outcome.contended =
-        context.desk(&plan.cluster.uid, |desk| desk.contests.told(Instant::now()));
+    let contested = context.desk(&plan.cluster.uid, |desk| desk.contests.told(Instant::now()));
+    applier.applied.outcome.contended.extend(contested);
     applier.applied
 }
 
@@ -196,6 +196,7 @@ impl Applier<'_> {
                 .all(|(key, value)| present.get(key).map(String::as_str) == value.as_str())
         };
         is_owned(seen, &self.plan.cluster.uid)
+            && seen.metadata.deletion_timestamp.is_none()
             && seen.annotations().get(HASH_ANNOTATION) == Some(&object.hash)
             && known.as_deref() == Some(fingerprint_of(seen))
             && kept("labels", seen.labels())
@@ -208,10 +209,9 @@ impl Applier<'_> {
         object: &Rendered,
         seen: Option<&ObjectMeta>,
     ) -> Result<(), Error> {
-        if seen.is_some_and(|seen| seen.deletion_timestamp.is_some()) {
-            return Err(Error::Outdated {
-                object: named(&object.key),
-            });
+        if let Some(leaving) = seen.filter(|seen| seen.deletion_timestamp.is_some()) {
+            self.let_go(&object.key, leaving);
+            return Ok(());
         }
         let mut body = object.manifest.clone();
         let mut params = PatchParams::apply(FIELD_MANAGER);

@@ -50,6 +50,8 @@ pub fn service(world: &World, component: Component, name: &str, port: u16) -> Se
         metadata: named(names::workload(&world.cluster, component)),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
+            // By client's address, every question of a worker would go to one instance.
+            session_affinity: Some("None".to_owned()),
             selector: Some(names::service_selector(&world.cluster, component)),
             ports: Some(vec![ServicePort {
                 name: Some(name.to_owned()),

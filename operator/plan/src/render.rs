@@ -35,25 +35,35 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// The objects that it acts on or sends to by their names alone, whoever has them.
+    /// The objects that it acts on, reads or sends to by their names alone, whoever has them.
     #[must_use]
     pub fn relies_on(&self, cluster: &Identity) -> Vec<ObjectKey> {
-        let of = |kind, components: &[Component]| {
-            let names = components.iter().map(|one| names::workload(cluster, *one));
-            names.map(|name| ObjectKey { kind, name }).collect()
-        };
-        match (self.key.kind, self.component) {
-            ("HorizontalPodAutoscaler", Some(component)) => of("Deployment", &[component]),
-            ("Ingress" | http_route::KIND, _) => of("Service", &[Component::Adapters]),
-            ("Deployment", Some(Component::Adapters)) => {
-                of("Service", &[Component::Broker, Component::Store])
+        let services: &[Component] = match (self.key.kind, self.component) {
+            ("Ingress" | http_route::KIND, _) => &[Component::Adapters],
+            ("Deployment", Some(Component::Adapters)) => &[Component::Broker, Component::Store],
+            ("Deployment", Some(Component::Workers)) => {
+                &[Component::Broker, Component::Store, Component::Inference]
             }
-            ("Deployment", Some(Component::Workers)) => of(
-                "Service",
-                &[Component::Broker, Component::Store, Component::Inference],
-            ),
-            _ => Vec::new(),
-        }
+            _ => &[],
+        };
+        let scaled = self
+            .component
+            .filter(|_| self.key.kind == "HorizontalPodAutoscaler");
+        let volumes = self.manifest.pointer("/spec/template/spec/volumes");
+        let mounted = volumes.and_then(Value::as_array).into_iter().flatten();
+        let of = |kind, name: &str| ObjectKey {
+            kind,
+            name: name.to_owned(),
+        };
+        let services = services
+            .iter()
+            .map(|one| of("Service", &names::workload(cluster, *one)));
+        let scaled = scaled.map(|one| of("Deployment", &names::workload(cluster, one)));
+        let mounted = mounted
+            .filter_map(|volume| volume.pointer("/configMap/name"))
+            .filter_map(Value::as_str)
+            .map(|name| of("ConfigMap", name));
+        services.chain(scaled).chain(mounted).collect()
     }
 }
 

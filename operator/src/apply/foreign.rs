@@ -1,13 +1,17 @@
-//! Names that somebody else has taken.
+//! Names that cannot be had: somebody else has taken them, or holds what is to go.
 
 use chatbot_plan::proposal::Surplus;
 use chatbot_plan::render::Rendered;
 use chatbot_plan::world::ObjectKey;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::{Applier, named};
 use crate::error::Error;
 use crate::project::is_ours;
+
+/// Finalizers with which the API server deletes an object before or after what it owns.
+const OF_THE_SERVER: [&str; 2] = ["foregroundDeletion", "orphan"];
 
 impl Applier<'_> {
     /// An object of somebody else is named and not touched.
@@ -15,6 +19,20 @@ impl Applier<'_> {
         self.applied.outcome.not_owned.push(named(key));
         self.foreign.insert(key.clone());
         self.not_made.insert(key.kind);
+    }
+
+    /// An object that is being deleted is made anew when it is gone. Somebody's finalizer may hold it for ever; the API
+    /// server's own end by themselves.
+    pub(super) fn let_go(&mut self, key: &ObjectKey, leaving: &ObjectMeta) {
+        self.not_made.insert(key.kind);
+        let mut holders = leaving.finalizers.iter().flatten();
+        if let Some(holder) = holders.find(|name| !OF_THE_SERVER.contains(&name.as_str())) {
+            let told = format!(
+                "{} is being deleted, and held by the finalizer {holder:?}",
+                named(key)
+            );
+            self.applied.outcome.contended.push(told);
+        }
     }
 
     /// Whether an object acts on, or sends to, one of somebody else: that goes by names alone.
