@@ -1,10 +1,11 @@
 //! The rules of `monitoring`.
 
 use super::Broken;
+use super::text::is_url;
 use crate::spec::Monitoring;
 
-pub(crate) const URL: &str =
-    "must be an http URL without credentials: the operator, which asks there, reads no Secret";
+pub(crate) const URL: &str = "must be an http URL such as 'http://prometheus.monitoring:9090', without credentials: the \
+                              operator, which asks there, reads no Secret";
 
 impl Broken {
     pub(super) fn monitoring(&mut self, monitoring: &Monitoring) {
@@ -27,8 +28,5 @@ impl Broken {
 }
 
 fn is_plain_url(text: &str) -> bool {
-    text.strip_prefix("http://").is_some_and(|rest| {
-        let host = rest.split('/').next().unwrap_or_default();
-        !host.is_empty() && !rest.contains(['@', '?', '#', ' '])
-    })
+    text.starts_with("http://") && is_url(text) && !text.contains(['?', '#'])
 }

@@ -37,7 +37,7 @@ pub struct Prometheus {
     /// word is a Service of the resource's own namespace. With `networkPolicy.mode: Managed`, the pods of the Service's
     /// namespace may scrape the service's.
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^http://[^/@?# ]+(/[^@?# ]*)?$')").message(rules::URL))]
+    #[x_kube(validation = shapes::plain_url().message(rules::URL))]
     pub url: String,
 }
 

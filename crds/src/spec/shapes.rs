@@ -38,6 +38,12 @@ pub(crate) fn url() -> Rule {
     Rule::new(format!("self.matches('^{}(/[^{UNSEEN}]*)?$')", origin())).message(rules::URL)
 }
 
+/// The rule that a string is an address of http alone, without credentials or a question.
+pub(crate) fn plain_url() -> Rule {
+    let url = format!("'^{}(/[^?#{UNSEEN}]*)?$'", origin());
+    Rule::new(format!("self.startsWith('http://') && self.matches({url})"))
+}
+
 /// The rule that a string can be the reference of an image.
 pub(crate) fn image() -> Rule {
     const LABEL: &str = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?";

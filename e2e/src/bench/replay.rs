@@ -82,7 +82,7 @@ pub const TRAINING: Benchmark = Benchmark {
 /// Everything at once.
 pub const DAY: Benchmark = Benchmark {
     name: "day",
-    what: "seven days of load on 40 nodes, with spot capacity and training at once (--data DIR or --trace FILE)",
+    what: "seven days of load on 40 nodes with spot, training, standby, events and errors at once (--data DIR or --trace FILE)",
     minutes: 3.0,
     quick_minutes: 1.0,
     kind: Kind::Programs {

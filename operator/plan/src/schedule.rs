@@ -110,8 +110,8 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// Reads a window that may open again while it is open: then it goes on. Nothing is looked for through a year of
-    /// openings, which takes a thousand times as long as everything else here.
+    /// Reads a window that may open again while it is open: then it goes on. Its openings are not followed
+    /// through a year, so that it can be read anew for each plan.
     pub fn read(window: &Window) -> Result<Self, Unusable> {
         let name = || window.name.clone();
         let malformed = || Unusable::Schedule {

@@ -29,6 +29,27 @@ fn names(plan: &Plan, kind: &str) -> Vec<String> {
         .collect()
 }
 
+#[test]
+fn what_goes_by_a_name_alone_says_by_which() {
+    let world = world();
+    let plan = plan(&world);
+    let relied_on = |kind: &str, name: &str| -> Vec<String> {
+        let mut objects = plan.objects.iter();
+        let object = objects.find(|object| object.key.kind == kind && object.key.name == name);
+        let keys = object.unwrap().relies_on(&world.cluster).into_iter();
+        keys.map(|key| format!("{} {}", key.kind, key.name))
+            .collect()
+    };
+    let workers = relied_on("Deployment", "support-workers");
+    let services = ["broker", "store", "inference"].map(|one| format!("Service support-{one}"));
+    assert_eq!(workers[..3], services);
+    assert_eq!(workers.len(), 4);
+    assert!(workers[3].starts_with("ConfigMap support-workers-"));
+    let scaled = relied_on("HorizontalPodAutoscaler", "support-workers");
+    assert_eq!(scaled, ["Deployment support-workers"]);
+    assert_eq!(relied_on("Service", "support-inference"), [""; 0]);
+}
+
 fn template(world: &World, deployment: &str) -> Value {
     plan(world)
         .objects

@@ -22,7 +22,8 @@ use tracing::{debug, info, warn};
 use crate::backoff::Backoff;
 use crate::channel::{Channel, Running};
 use crate::receive::{NotReceived, Received, receive};
-use crate::{Gateway, connect, now_ms, poll, webhook};
+use crate::webhook::{self, Unanswerable};
+use crate::{Gateway, connect, now_ms, poll};
 use kept::Kept;
 
 /// A holder's lease ends so long before another may hold: what it has begun then still ends in time.
@@ -272,8 +273,8 @@ impl<'a> Holding<'a> {
                     sleep(backoff.next()).await;
                 }
                 Err(not) => {
-                    channel.metrics.refused("malformed");
                     warn!(channel = channel.name, reason = %not, "a delivery cannot be taken, and is passed over");
+                    channel.metrics.refused(Unanswerable::from(not).reason());
                     return None;
                 }
             }
