@@ -16,8 +16,9 @@ pub(crate) fn faults(cluster: &ChatBotCluster) -> Vec<Fault> {
     }
 }
 
-/// Every fault that the schema finds in a spec.
-pub(crate) fn spec_faults(spec: &Value) -> Vec<Fault> {
+/// Every fault that the schema finds in a spec, which need not be readable as one.
+#[must_use]
+pub fn spec_faults(spec: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     if let Some(schema) = schema::root()
         .properties

@@ -19,6 +19,7 @@ pub mod settings;
 pub mod spec;
 pub mod status;
 
+pub use check::spec_faults;
 pub use fault::{Fault, Faults};
 pub use file::{ParseError, parse};
 pub use settings::Settings;

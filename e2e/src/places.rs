@@ -25,10 +25,7 @@ pub struct Places {
 impl Places {
     /// Finds the folders, from the environment where it names them.
     pub fn find() -> Result<Self> {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("failed to find the repository above the e2e folder")?
-            .to_path_buf();
+        let repository = repository()?;
         let cache = match env::var_os("CHATBOT_E2E_CACHE") {
             Some(folder) => PathBuf::from(folder),
             None => default_cache()?,
@@ -120,6 +117,23 @@ impl Places {
     pub fn programs(&self) -> PathBuf {
         self.state.join("programs")
     }
+}
+
+/// The folder above this crate: where cargo says that the crate is, since what was built stays fresh in its eyes when the
+/// clone moves; where it was built when somebody else starts the program.
+fn repository() -> Result<PathBuf> {
+    let is_ours = |folder: &PathBuf| folder.join("src/places.rs").is_file();
+    let crate_folder = env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .filter(is_ours)
+        .or_else(|| Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).filter(is_ours))
+        .context(concat!(
+            "failed to find the clone that this program was built from, at ",
+            env!("CARGO_MANIFEST_DIR"),
+            ": start it as `cargo e2e` in the clone"
+        ))?;
+    let above = crate_folder.parent().map(Path::to_path_buf);
+    above.context("failed to find the repository above the e2e folder")
 }
 
 fn default_cache() -> Result<PathBuf> {

@@ -47,7 +47,7 @@ const PACKAGES: [(&str, &str); 27] = [
 
 /// Room for the Go build cache, the Rust build, the images of three nodes; and for the images alone.
 const GIBIBYTES_TO_BUILD: u64 = 12;
-const GIBIBYTES_TO_RUN: u64 = 2;
+const GIBIBYTES_TO_RUN: u64 = 3;
 
 /// Refuses what cannot work here, before anything has been changed.
 pub fn check_machine(places: &Places) -> Result<()> {

@@ -124,6 +124,9 @@ pub fn run(
             bail!("{tool} is not on PATH: rustup component add {component}");
         }
     }
+    if let Some(name) = name {
+        check_name(places, name)?;
+    }
     let wish = Wish {
         nodes: 3,
         purpose: Purpose::Test,
@@ -239,6 +242,32 @@ fn check(places: &Places, steps: &Steps, counts: &mut Counts) {
     counts.add(steps, "chart", chart);
 }
 
+/// Refuses a name that no scenario has, before anything is built.
+fn check_name(places: &Places, name: &str) -> Result<()> {
+    for demanding in &DEMANDING {
+        for file in demanding.files(places)? {
+            if declares(&fs::read_to_string(file)?, name) {
+                return Ok(());
+            }
+        }
+    }
+    bail!(
+        "no scenario has `{name}` in its name: give a part of the name of a function below e2e/tests, such as \
+         `deleted_resource`, or none to run everything"
+    )
+}
+
+/// Whether a program has a function or a module with the last part of this name in its own.
+fn declares(program: &str, name: &str) -> bool {
+    let last = name.rsplit("::").next().unwrap_or(name);
+    program.lines().any(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word == "async");
+        let is_declaration = matches!(words.next(), Some("fn" | "mod"));
+        let declared = words.next().and_then(|word| word.split('(').next());
+        is_declaration && declared.is_some_and(|declared| declared.contains(last))
+    })
+}
+
 impl Demanding {
     /// Runs all of them that are not long, all, or those whose name contains `name`.
     fn run(
@@ -267,9 +296,16 @@ impl Demanding {
         tests(steps, self.step, &mut cargo, counts);
     }
 
-    /// Their programs, one per file: those with a test marked `ignore`.
+    /// Their programs by name, one per file.
     fn programs(&self, places: &Places) -> Result<BTreeSet<String>> {
-        let mut names = BTreeSet::new();
+        let files = self.files(places)?;
+        let name = |file: &PathBuf| Some(file.file_stem()?.to_str()?.to_owned());
+        Ok(files.iter().filter_map(name).collect())
+    }
+
+    /// The files of their programs: those with a test marked `ignore`.
+    fn files(&self, places: &Places) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
         for folder in self.folders {
             let folder = places.repository.join(folder);
             let mut crates = vec![folder.clone()];
@@ -279,21 +315,18 @@ impl Demanding {
                     continue;
                 }
                 for file in entries(&tests)? {
-                    let Some(name) = file.file_stem().and_then(|name| name.to_str()) else {
-                        continue;
-                    };
                     let is_program = file.extension().is_some_and(|extension| extension == "rs");
                     if !is_program {
                         continue;
                     }
                     let text = fs::read_to_string(&file)?;
                     if text.contains("#[ignore") && text.contains(ON_CLUSTER) == self.on_cluster {
-                        names.insert(name.to_owned());
+                        files.push(file);
                     }
                 }
             }
         }
-        Ok(names)
+        Ok(files)
     }
 }
 
@@ -354,6 +387,17 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_looked_for_among_functions_and_modules() {
+        let program = "mod long {\n    #[test]\n    async fn a_chat_goes_on() {\n        let other = a_name();\n";
+        for name in ["long", "chat_goes", "long::a_chat_goes_on"] {
+            assert!(declares(program, name), "{name}");
+        }
+        for name in ["other", "a_name", "long::rollout"] {
+            assert!(!declares(program, name), "{name}");
+        }
+    }
 
     #[test]
     fn results_are_summed_over_all_test_programs() {

@@ -315,7 +315,13 @@ fn one_that_cannot_be_read_is_told_and_stops_nobody(operators: &Operators, opera
     .unwrap();
     let resource = resource.unwrap();
     resource
-        .wait_told(["Accepted", "False", "InvalidSpec"], &["cannot be read"])
+        .wait_told(
+            ["Accepted", "False", "InvalidSpec"],
+            &[
+                "cannot be read",
+                "spec.image: invalid value 5: must be a string",
+            ],
+        )
         .unwrap();
     let version =
         |resource: &Resource| resource.object().unwrap()["metadata"]["resourceVersion"].clone();

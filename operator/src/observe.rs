@@ -57,7 +57,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
             object: format!("ChatBotCluster {}", cluster.name),
         });
     }
-    let settings = settings(resource);
+    let settings = settings(resource, &cluster, context).await?;
     let (children, hidden) = children::shown(&cluster, context);
     let (status, version) = last_status(resource, &cluster, context).await?;
     let now = Timestamp::now();
@@ -164,15 +164,27 @@ pub(crate) fn identity(resource: &Guarded) -> Identity {
     }
 }
 
-fn settings(resource: &Guarded) -> Result<Settings, Faults> {
-    match &resource.0 {
-        Ok(cluster) => Settings::of(cluster),
-        Err(invalid) => Err(Faults(vec![Fault {
-            path: "spec".to_owned(),
-            value: String::new(),
-            remedy: format!("cannot be read: {}", invalid.error),
-        }])),
+/// What is wanted. Of a resource that cannot be read, such as one that was stored under an older schema, the schema of
+/// today tells the fields that are in the way.
+async fn settings(
+    resource: &Guarded,
+    cluster: &Identity,
+    context: &Context,
+) -> Result<Result<Settings, Faults>, Error> {
+    let unreadable = match &resource.0 {
+        Ok(readable) => return Ok(Settings::of(readable)),
+        Err(unreadable) => unreadable,
+    };
+    let mut faults = vec![Fault {
+        path: "spec".to_owned(),
+        value: String::new(),
+        remedy: format!("cannot be read: {}", unreadable.error),
+    }];
+    let found = whole(cluster, context).await?;
+    if let Some(spec) = found.as_ref().and_then(|found| found.data.get("spec")) {
+        faults.extend(chatbot_crds::spec_faults(spec));
     }
+    Ok(Err(Faults(faults)))
 }
 
 /// The status as it was last written, by the cache's account or by our own when that is newer, and its version.

@@ -86,9 +86,10 @@ fn write(path: &Path, content: &str) -> Result<()> {
     fs::write(path, content).with_context(failed)
 }
 
-/// The repository: the folder above this crate.
+/// The repository: the folder above this crate. Cargo says where that is now: a clone may have been moved since.
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
         .parent()
         .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
