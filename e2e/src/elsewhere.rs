@@ -46,6 +46,9 @@ pub struct Sources {
     /// A service's image built otherwise, with tag or digest
     #[arg(long, requires_all = ["kubeconfig", "operator_image"])]
     chatbot_image: Option<Reference>,
+    /// More of the chart's values, as for `helm --values`: a mirror for the development broker's and store's images
+    #[arg(long, requires = "kubeconfig", value_name = "FILE")]
+    values: Option<PathBuf>,
     /// Class of a volume that every node can mount, for the model; absent: the default class, and one instance
     #[arg(long, requires = "kubeconfig")]
     shared_storage_class: Option<String>,
@@ -79,9 +82,26 @@ impl Options {
     }
 }
 
+impl Sources {
+    /// How helm is given the file of values, which is there.
+    fn values(&self) -> Result<Option<String>> {
+        let Some(file) = &self.values else {
+            return Ok(None);
+        };
+        if let Err(error) = std::fs::File::open(file) {
+            bail!(
+                "--values {}: {error}; name a file of chart values, or leave it out",
+                file.display()
+            );
+        }
+        Ok(Some(format!("--values={}", file.display())))
+    }
+}
+
 /// Installs, applies the sample, asks one question, and says what to do with it.
 pub fn up(places: &Places, options: &Options, sources: &Sources) -> Result<String> {
     let access = options.access(places)?;
+    let values = sources.values()?;
     let named = sources
         .operator_image
         .clone()
@@ -112,7 +132,8 @@ pub fn up(places: &Places, options: &Options, sources: &Sources) -> Result<Strin
         crate::model::convert(places, &steps, programs.chatbot(), &published)
     })?;
     steps.run("chart", || {
-        install::chart(&access, &places.repository, &images, &[])?;
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        install::chart(&access, &places.repository, &images, &values)?;
         cluster::wait_operator(&access, &images)
     })?;
     let class = sources.shared_storage_class.as_deref();
@@ -296,6 +317,7 @@ mod tests {
         for wrong in [
             &["--context=kind"][..],
             &["--repository=registry.example.com/team"],
+            &["--values=values.yaml"],
             &["--kubeconfig=file", "--operator-image=a:1"],
             &[
                 "--kubeconfig=file",

@@ -135,11 +135,11 @@ mod tests {
         }
         for (command, choices) in [
             (
-                chatbot_trace::bench::Arguments::command(),
+                chatbot_trace::bench::forecast::Arguments::command(),
                 forecast::CHOICES,
             ),
             (
-                chatbot_replay::arguments::Arguments::command(),
+                chatbot_trace::bench::ahead::Arguments::command(),
                 replay::CHOICES,
             ),
         ] {

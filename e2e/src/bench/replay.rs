@@ -12,6 +12,8 @@ pub const CHOICES: &[Choice] = &[
     choice("--time", Value::Text),
     choice("--value", Value::Text),
     choice("--step", Value::Number),
+    choice("--counter", Value::None),
+    choice("--zero-is-gap", Value::None),
     choice("--days", Value::Number),
     choice("--left-out", Value::Number),
     choice("--fill", Value::Number),
@@ -31,7 +33,7 @@ pub const ELASTICITY: Benchmark = Benchmark {
     kind: Kind::Programs {
         programs: &[Program {
             label: "ours",
-            binary: "chatbot-replay",
+            binary: "bench-ahead",
             beside: &[],
             arguments: &["elasticity"],
             choices: CHOICES,
@@ -50,7 +52,7 @@ pub const SPOT: Benchmark = Benchmark {
     kind: Kind::Programs {
         programs: &[Program {
             label: "ours",
-            binary: "chatbot-replay",
+            binary: "bench-ahead",
             beside: &[],
             arguments: &["spot"],
             choices: CHOICES,
@@ -69,7 +71,7 @@ pub const TRAINING: Benchmark = Benchmark {
     kind: Kind::Programs {
         programs: &[Program {
             label: "ours",
-            binary: "chatbot-replay",
+            binary: "bench-ahead",
             beside: &[],
             arguments: &["training"],
             choices: CHOICES,
@@ -88,7 +90,7 @@ pub const DAY: Benchmark = Benchmark {
     kind: Kind::Programs {
         programs: &[Program {
             label: "ours",
-            binary: "chatbot-replay",
+            binary: "bench-ahead",
             beside: &[],
             arguments: &["day"],
             choices: CHOICES,

@@ -5,7 +5,6 @@
 //! spot nodes back, [`jobs`] are trained on what is lent, [`queue`] loses what waits too long. Chance comes from a seed. The crate is pure: no files, no
 //! network, no clock.
 
-pub mod arguments;
 pub mod autoscaler;
 pub mod bench;
 pub mod fleet;

@@ -64,6 +64,7 @@ pub fn play(asked: &Asked) -> Result<Played, Unusable> {
     let scenario =
         |foresight: Foresight, policy: Policy| scenario(asked, capacity, nodes, foresight, policy);
     let foresight = Foresight {
+        standby_nodes: asked.series.standby.unwrap_or(0),
         prewarm: Some(prewarm(&asked.series)),
         spot: asked.spot.as_ref().map(|_| Spot {
             on_demand_replicas: 0,

@@ -43,6 +43,9 @@ pub struct Replay {
     /// Requests a second that one instance answers. Absent: so many that the peak needs the most instances.
     #[arg(long, value_name = "RATE")]
     pub capacity: Option<f64>,
+    /// Nodes that are kept empty, with the model in memory: what needs a node at once takes them.
+    #[arg(long, value_name = "NODES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub standby: u32,
     /// Days at the end that are played; the planner has seen what comes before. Absent: a third of them, at most 7.
     #[arg(long, value_name = "DAYS")]
     pub days: Option<i64>,
@@ -69,7 +72,7 @@ impl Replay {
                 left_out: 0,
                 fill_percent: None,
                 percentile: None,
-                standby: Some(0),
+                standby: Some(self.standby),
             },
             spot: self.spot(days)?,
             notice: self.notice,
@@ -222,6 +225,7 @@ mod tests {
             seed: 1,
             cluster: None,
             capacity: None,
+            standby: 0,
             days,
             picture: None,
         };

@@ -74,14 +74,14 @@ pub async fn dead_letters(options: DeadLetters) -> Result<()> {
             // All of them are looked for before any is replayed.
             let wanted: Result<Vec<_>> = ids.iter().map(|id| found(&all, *id)).collect();
             for letter in wanted? {
-                let message = letter.replayed();
-                let partition = message.account.partition(log.partitions());
-                log.append(Topic::Inbound, partition, serde_json::to_vec(&message)?)
+                let failed = || format!("failed to replay the letter {}", letter.id);
+                let replay = letter.replay(log.partitions()).with_context(failed)?;
+                log.append(Topic::Inbound, replay.partition, replay.value)
                     .await
-                    .with_context(|| format!("failed to replay the letter {}", letter.id))?;
+                    .with_context(failed)?;
                 println!(
                     "{}",
-                    json!({ "replayed": letter.id, "message": message.id })
+                    json!({ "replayed": letter.id, "message": replay.message })
                 );
             }
         }
@@ -117,13 +117,14 @@ fn line(letter: &DeadLetter) -> Value {
     let kind = match letter.content {
         Content::Undelivered { .. } => "undelivered",
         Content::Unanswered { .. } => "unanswered",
+        Content::Unreadable { .. } => "unreadable",
     };
     let at = Timestamp::from_millisecond(letter.at).map(|at| at.to_string());
     json!({
         "id": letter.id,
         "at": at.unwrap_or_default(),
         "channel": letter.channel,
-        "user": letter.account().user,
+        "user": letter.account().map(|account| &account.user),
         "kind": kind,
         "message": letter.message_id(),
         "reason": letter.reason,

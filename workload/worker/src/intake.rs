@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use chatbot_message::{Message, Trace};
+use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_queue::{Error, Log, Offset, Record, Records, Topic};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::Shared;
+use crate::answer::now_ms;
 use crate::backoff::Backoff;
 use crate::seen::Seen;
 
@@ -20,7 +22,7 @@ pub(crate) struct Taken {
 pub(crate) enum Kind {
     Message(Box<Message>, Trace),
     Duplicate,
-    /// Written by nobody who keeps the contract; there is nobody to answer.
+    /// No message to this release: it is a dead letter, and there is nobody to answer.
     Unreadable,
 }
 
@@ -88,11 +90,7 @@ impl Intake<'_> {
         let message: Message = match serde_json::from_slice(&record.value) {
             Ok(message) => message,
             Err(error) => {
-                error!(
-                    partition = self.partition,
-                    offset = record.offset,
-                    "failed to read a message: {error}"
-                );
+                self.give_up(record, &error.to_string()).await?;
                 return Ok(Kind::Unreadable);
             }
         };
@@ -108,6 +106,17 @@ impl Intake<'_> {
         } else {
             Kind::Duplicate
         })
+    }
+
+    /// What cannot be read is kept for somebody who can, before it counts as settled.
+    async fn give_up(&self, record: &Record, reason: &str) -> Result<(), Error> {
+        error!(
+            partition = self.partition,
+            offset = record.offset,
+            "failed to read a message: {reason}"
+        );
+        let letter = DeadLetter::unreadable(self.partition, record, reason, now_ms());
+        letter.append(self.log, self.partition).await.map(drop)
     }
 
     async fn read_back(&mut self, floor: Offset) -> Result<(), Error> {

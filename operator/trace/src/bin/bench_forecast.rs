@@ -3,5 +3,5 @@
 use clap::Parser;
 
 fn main() -> anyhow::Result<()> {
-    chatbot_trace::bench::run(&chatbot_trace::bench::Arguments::parse())
+    chatbot_trace::bench::forecast::run(&chatbot_trace::bench::forecast::Arguments::parse())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatbot_message::Message;
 use chatbot_queue::journal::Delivery;
 use tokio::runtime::Runtime;
 
@@ -121,12 +122,13 @@ async fn a_reply_refused_for_good_goes_to_the_dead_letters_and_the_next_one_is_s
     let letters = site.dead_letters().await;
     assert_eq!(letters.len(), 1);
     assert!(letters[0].reason.contains("no such user"), "{letters:?}");
-    let again = letters[0].replayed();
+    let replay = letters[0].replay(16).unwrap();
+    let again: Message = serde_json::from_slice(&replay.value).unwrap();
     assert_eq!(
         (again.text.as_str(), again.account.user.as_str()),
         ("bad", "u-1")
     );
-    assert_eq!(again.id, letters[0].replayed().id);
+    assert_eq!(replay, letters[0].replay(16).unwrap());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chatbot_crds::config::SystemPrompt;
 use chatbot_message::{Message, Outcome};
 use chatbot_queue::journal::{self, Entry};
-use chatbot_queue::{Commit, Log, Previews, Topic};
+use chatbot_queue::{Commit, Log, Previews, Topic, dead_letter};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -290,7 +290,7 @@ async fn nothing_is_answered_before_the_system_prompt_is_there_and_its_changes_a
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_passed_over() {
+async fn what_is_no_message_is_a_dead_letter_and_passed_over() {
     let bench = Bench::new(1).await;
     bench
         .log
@@ -306,6 +306,12 @@ async fn what_is_no_message_is_passed_over() {
         metrics.contains("chatbot_worker_unreadable_total 1"),
         "{metrics}"
     );
+    let letters = dead_letter::read(bench.log.as_ref(), 0).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        unreachable!("{letters:?}")
+    };
+    assert!(letter.reason.contains("expected"), "{}", letter.reason);
+    assert_eq!(letter.replay(1).unwrap().value, b"nonsense");
 }
 
 #[tokio::test]

@@ -1,0 +1,188 @@
+//! The benchmarks `elasticity`, `spot`, `training` and `day`: recorded load and spot capacity through the planner, in
+//! virtual time.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use chatbot_forecast::trace;
+use chatbot_replay::bench::{Report, Series, day, elasticity, spot, training};
+use chatbot_replay::trace::{SpotTrace, Trace};
+use clap::{Parser, ValueEnum};
+
+use super::{RECORDED, there};
+use crate::file::{Columns, bytes, series};
+
+/// The recorded churn.
+const CHURN: [(&str, &str); 2] = [
+    ("p3", "bamboo_p3-trace.csv.gz"),
+    ("g4dn", "bamboo_g4dn-trace.csv.gz"),
+];
+
+/// Recorded load and spot capacity through the planner, in virtual time.
+#[derive(Parser)]
+pub struct Arguments {
+    /// What is shown.
+    pub benchmark: Benchmark,
+    /// The folder with the recorded traces.
+    #[arg(long, default_value = "../shared/data")]
+    pub data: PathBuf,
+    /// A trace of your own, in place of the recorded load.
+    #[arg(long)]
+    pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    columns: Columns,
+    /// Days at its end that are played.
+    #[arg(long, default_value_t = 5)]
+    pub days: i64,
+    /// Days at the end that are left out.
+    #[arg(long, default_value_t = 0)]
+    pub left_out: i64,
+    /// How busy instances may be at the percentile that is prepared for, percent; the planner's own choice when absent.
+    #[arg(long)]
+    pub fill: Option<u32>,
+    /// The percentile of the forecast that is prepared for; the planner's own choice when absent.
+    #[arg(long)]
+    pub percentile: Option<u8>,
+    /// Spot capacity of your own, in place of the recorded churn: seconds, zone, obtainable instances.
+    #[arg(long)]
+    pub spot_trace: Option<PathBuf>,
+    /// Nodes of the service in it; half of what there ever was when absent.
+    #[arg(long)]
+    pub nodes: Option<u32>,
+    /// Standby nodes. Absent: for `elasticity` as many as the largest rise of the days before needs, for `spot` 4.
+    #[arg(long)]
+    pub standby: Option<u32>,
+    /// Seconds for which a node is empty before it is let go.
+    #[arg(long, default_value_t = 600)]
+    pub idle: i64,
+    /// What chance is made from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// One series, two days.
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Benchmark {
+    /// How little is lost with how little capacity.
+    Elasticity,
+    /// What spot capacity saves.
+    Spot,
+    /// What can be lent.
+    Training,
+    /// Everything at once.
+    Day,
+}
+
+/// Prints the table to standard error and the report to standard output.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let report = match arguments.benchmark {
+        Benchmark::Elasticity => elasticity::run(&load(arguments, 3)?)?,
+        Benchmark::Training => training::run(&load(arguments, 2)?)?,
+        Benchmark::Day => day::run(&days(load(arguments, 2)?), arguments.seed)?,
+        Benchmark::Spot => spot::run(
+            &churn(arguments)?,
+            &spot::Asked {
+                seed: arguments.seed,
+                standby: arguments.standby.unwrap_or(4),
+                idle: arguments.idle,
+            },
+        )?,
+    };
+    tell(&report);
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn tell(report: &Report) {
+    for row in &report.rows {
+        let ours = row
+            .ours
+            .map_or_else(|| "not known".to_owned(), |ours| format!("{ours:.3}"));
+        let peers: Vec<String> = row
+            .peers
+            .iter()
+            .map(|(name, figure)| format!("{name} {:.3}", figure.as_f64().unwrap_or(f64::NAN)))
+            .collect();
+        let met = match row.met {
+            Some(true) => "met",
+            Some(false) => "NOT met",
+            None => "",
+        };
+        eprintln!(
+            "{:<58} {ours:>10} {:<16} {:<14} {met:<8} {}",
+            row.name,
+            row.unit,
+            row.goal,
+            peers.join(", ")
+        );
+    }
+    for (name, count) in &report.must_be_zero {
+        eprintln!("{name:<58} {count:>10} must be 0");
+    }
+}
+
+fn days(all: Vec<Series>) -> Vec<Series> {
+    all.into_iter()
+        .map(|series| Series { days: 7, ..series })
+        .collect()
+}
+
+fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
+    let part = |name: &str, recorded: &trace::Series, step: i64, days: i64| Series {
+        name: name.to_owned(),
+        trace: Trace::of(recorded),
+        step,
+        days,
+        left_out: arguments.left_out,
+        fill_percent: arguments.fill,
+        percentile: arguments.percentile,
+        standby: arguments.standby,
+    };
+    if let Some(path) = &arguments.trace {
+        let recorded = series(path, &arguments.columns)?;
+        let slot = i64::from(recorded.step.max(1));
+        // Demand is told in steps of at least five minutes.
+        let step = slot.max(300 / slot * slot);
+        return Ok(vec![part("trace", &recorded, step, arguments.days)]);
+    }
+    let most = if arguments.quick { 1 } else { most };
+    let recorded = RECORDED.iter().take(most).map(|recorded| {
+        let path = recorded.path(&arguments.data)?;
+        let days = if arguments.quick { 2 } else { recorded.days };
+        Ok(part(
+            recorded.name,
+            &series(&path, &recorded.columns(recorded.slot))?,
+            i64::from(recorded.step),
+            i64::try_from(days)?,
+        ))
+    });
+    recorded.collect()
+}
+
+fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
+    let sized = |mut case: spot::Case| {
+        case.nodes = arguments.nodes.unwrap_or(case.nodes);
+        case
+    };
+    if let Some(path) = &arguments.spot_trace {
+        let trace = SpotTrace::parse(&text(path)?)?;
+        return Ok(vec![sized(spot::Case::half("trace", trace))]);
+    }
+    let mut cases = Vec::new();
+    for (name, file) in CHURN {
+        let trace = SpotTrace::churn(&text(&there(&arguments.data, file)?)?)?;
+        cases.push(sized(spot::Case::half(name, trace)));
+    }
+    cases.extend(spot::seeded(arguments.seed));
+    if arguments.quick {
+        cases.truncate(1);
+    }
+    Ok(cases)
+}
+
+fn text(path: &Path) -> Result<String> {
+    String::from_utf8(bytes(path)?).with_context(|| format!("{} is not UTF-8", path.display()))
+}
