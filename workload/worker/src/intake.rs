@@ -109,7 +109,7 @@ impl Intake<'_> {
     }
 
     /// What cannot be read is kept for somebody who can, before it counts as settled.
-    async fn give_up(&self, record: &Record, reason: &str) -> Result<(), Error> {
+    async fn give_up(&mut self, record: &Record, reason: &str) -> Result<(), Error> {
         error!(
             partition = self.partition,
             offset = record.offset,
