@@ -14,7 +14,7 @@ const STEP: f64 = 0.05;
 /// Observations over which the quick usual error is formed.
 const QUICK: f64 = 6.0;
 /// Quantiles of a normal distribution whose mean absolute error is 1: where tracking begins.
-const BEGINNING: [f64; QUANTILES.len()] = [-2.06, -1.61, -0.85, 0.0, 0.85, 1.61, 2.06];
+const BEGINNING: [f64; QUANTILES.len()] = [-2.06, -1.61, -0.85, 0.0, 0.85, 1.61, 2.06, 2.92];
 /// The smallest usual error, in logarithms.
 const SMALLEST: f64 = 1e-4;
 

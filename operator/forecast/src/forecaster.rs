@@ -12,7 +12,7 @@ use crate::settings::{InvalidSettings, Settings};
 use crate::skill::Skill;
 
 /// The version of the stored form.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What was learned from a series: a value of bounded size, stored with serde.
 ///
@@ -122,6 +122,25 @@ impl Forecaster {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.state.settings
+    }
+
+    /// The same series with other settings of the same step: what is kept of its values is learned anew.
+    pub fn relearned(&self, settings: Settings) -> Result<Self, InvalidSettings> {
+        let mut other = Self::new(settings)?;
+        if let Some(history) = &self.state.history {
+            for slot in history.slots() {
+                // They were taken once, and are in order.
+                let _taken = other.observe(self.begin_of(slot), history.get(slot));
+            }
+        }
+        Ok(other)
+    }
+
+    /// The beginning of the newest slot that was observed; `None` before the first.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        let history = self.state.history.as_ref()?;
+        Some(self.begin_of(history.next() - 1))
     }
 
     /// Takes what was measured over one slot of the grid, or that nothing was (`None`: a gap, which is not zero).

@@ -55,6 +55,12 @@ impl History {
         }
     }
 
+    /// The slots that are kept, oldest first.
+    pub(crate) fn slots(&self) -> std::ops::Range<i64> {
+        let kept = i64::try_from(self.values.len()).unwrap_or(0);
+        self.next - kept..self.next
+    }
+
     /// The value of a slot; `None` for a gap, and for what is not kept.
     pub(crate) fn get(&self, slot: i64) -> Option<f64> {
         let back = usize::try_from(self.next.checked_sub(slot)?).ok()?;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 /// The levels of [`Step::quantiles`], in that order.
 ///
 /// A quantile of level 0.9 is one-sided: nine of ten observations are at or below it.
-pub const QUANTILES: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
+pub const QUANTILES: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
 
 /// What is expected of the next steps of a series, in the series' own unit.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use crate::names;
 use crate::world::{NodeSeen, Taint};
 
-pub use uses::{NodeUse, is_spot, is_warm, leaving, uses};
+pub use uses::{NodeUse, admits, is_spot, is_warm, leaving, standby, uses};
 
 /// What makes a node a candidate for instances.
 #[derive(Clone, Copy, Debug)]

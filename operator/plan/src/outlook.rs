@@ -14,6 +14,9 @@ use crate::world::World;
 pub const LONGEST_CHECKPOINT: SignedDuration = SignedDuration::from_mins(30);
 /// Where CPU use says something about what an instance answers: below it is noise, above it is a queue.
 const TELLING: std::ops::RangeInclusive<f64> = 0.1..=0.97;
+/// A slot that is further from the newest one is another clock's, or comes after the operator was away: it is believed
+/// when another one follows it.
+const FAR: SignedDuration = SignedDuration::from_hours(1);
 /// How much a new measurement of an instance's capacity counts.
 const GAIN: f64 = 0.2;
 
@@ -180,23 +183,24 @@ fn known(now: Timestamp, learned: &Learned, asked: &Prewarm) -> Result<Known, Bl
 fn learn(world: &World, asked: &Prewarm) -> Option<Learned> {
     let settings = settings(asked)?;
     let remembered = world.memory.foresight.learned.clone();
-    let mut learned = remembered
-        .filter(|learned| *learned.forecaster.settings() == settings)
-        .or_else(|| {
-            Some(Learned {
-                forecaster: Forecaster::new(settings).ok()?,
-                capacity_milli: None,
-                cold_start_seconds: None,
-            })
-        })?;
+    let mut learned = match remembered {
+        Some(learned) if *learned.forecaster.settings() == settings => learned,
+        // Another lead asks for more or fewer steps of the same series.
+        Some(learned) if learned.forecaster.settings().step == settings.step => Learned {
+            forecaster: learned.forecaster.relearned(settings).ok()?,
+            ..learned
+        },
+        _ => Learned {
+            forecaster: Forecaster::new(settings).ok()?,
+            capacity_milli: None,
+            cold_start_seconds: None,
+            apart: None,
+        },
+    };
     let signals = &world.observed.signals;
     if let Some((demand, at)) = fresh(&signals.demand, world.now, asked.step * 2)
         && let Ok(slot) = at.checked_sub(asked.step)
-        // What was seen before is refused, and so is what cannot be: then the step stays a gap.
-        && learned
-            .forecaster
-            .observe(slot, Some(demand.per_second))
-            .is_ok()
+        && observe(&mut learned, slot, demand.per_second)
     {
         learned.capacity_milli = capacity(learned.capacity_milli, demand);
         // Starts are taken with the step, so that memory changes once in it.
@@ -206,6 +210,34 @@ fn learn(world: &World, asked: &Prewarm) -> Option<Learned> {
         }
     }
     Some(learned)
+}
+
+/// Takes a slot, and says whether it was new. What was seen before is refused, and so is what cannot be: then the step
+/// stays a gap. One look with a clock that is wrong teaches nothing; when the clock had been ahead for longer, what was
+/// learned lies in the future, and learning begins anew.
+fn observe(learned: &mut Learned, slot: Timestamp, per_second: f64) -> bool {
+    let step = SignedDuration::from_secs(learned.forecaster.settings().step.into());
+    let far = FAR.max(step * 3);
+    let newest = learned.forecaster.newest();
+    let away = newest.map_or(SignedDuration::ZERO, |newest| slot.duration_since(newest));
+    if away.abs() > far {
+        let before = learned.apart.map(|before| slot.duration_since(before));
+        if before.is_none_or(|passed| passed.is_negative() || passed > far) {
+            learned.apart = Some(slot);
+        }
+        if before.is_none_or(|passed| passed < step || passed > far) {
+            return false;
+        }
+        if away.is_negative() {
+            let settings = learned.forecaster.settings().clone();
+            let Ok(anew) = Forecaster::new(settings) else {
+                return false;
+            };
+            learned.forecaster = anew;
+        }
+    }
+    learned.apart = None;
+    learned.forecaster.observe(slot, Some(per_second)).is_ok()
 }
 
 /// The series that is forecast.
@@ -242,3 +274,6 @@ fn capacity(before: Option<u64>, demand: &Demand) -> Option<u64> {
     let smoothed = smoothed.round().clamp(1.0, 1e12) as u64;
     Some(smoothed)
 }
+
+#[cfg(test)]
+mod tests;

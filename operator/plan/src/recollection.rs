@@ -69,6 +69,9 @@ pub struct Learned {
     /// Seconds from created to ready on a node that has nothing of the model in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold_start_seconds: Option<u32>,
+    /// A slot far from the newest one, which is believed only when another one follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<Timestamp>,
 }
 
 /// A floor, and how long it was meant to hold.
@@ -128,6 +131,9 @@ pub struct Ledger {
     pub items: BTreeMap<String, Item>,
     /// What ran since `at`, to be counted at the next look.
     pub running: BTreeMap<String, Running>,
+    /// The sums of a few other months: after a clock that was wrong for a while the right month goes on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, BTreeMap<String, Item>>,
 }
 
 /// One line of the ledger.

@@ -8,6 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::world::Signal;
 
+/// How long a list of jobs is believed.
+pub(crate) const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
+
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signals {

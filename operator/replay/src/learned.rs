@@ -39,5 +39,6 @@ pub fn before(world: &mut World, scenario: &Scenario) {
         forecaster,
         capacity_milli: Some(capacity),
         cold_start_seconds: u32::try_from(scenario.times.cold).ok(),
+        apart: None,
     });
 }

@@ -225,7 +225,10 @@ fn load(title: &str, slots: &[Slot], height: f64) -> Panel {
     };
     let line =
         |of: fn(&Slot) -> Option<f64>| slots.iter().map(|slot| (slot.at, of(slot))).collect();
-    let last = QUANTILES.len() - 1;
+    let level = |level: f64| {
+        let known = QUANTILES.iter().position(|known| *known >= level);
+        known.unwrap_or(QUANTILES.len() - 1)
+    };
     let layer = |name: &str, colour, mark| Layer {
         name: name.to_owned(),
         colour,
@@ -237,7 +240,7 @@ fn load(title: &str, slots: &[Slot], height: f64) -> Panel {
             colour::OURS,
             Mark::Band {
                 opacity: 0.12,
-                points: band(0, last),
+                points: band(level(0.05), level(0.95)),
             },
         ),
         layer(
@@ -245,7 +248,7 @@ fn load(title: &str, slots: &[Slot], height: f64) -> Panel {
             colour::OURS,
             Mark::Band {
                 opacity: 0.22,
-                points: band(1, last - 1),
+                points: band(level(0.1), level(0.9)),
             },
         ),
         layer(

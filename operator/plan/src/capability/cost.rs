@@ -25,6 +25,8 @@ const NAME: &str = "cost";
 const EVERY: SignedDuration = SignedDuration::from_mins(10);
 /// The longest time between two looks that is counted.
 const LONGEST: SignedDuration = SignedDuration::from_hours(1);
+/// Months that are remembered beside the one that is counted.
+const OTHER_MONTHS: usize = 3;
 /// How long a list of prices is believed.
 const PRICES_ARE_OLD: SignedDuration = SignedDuration::from_hours(24);
 /// The label with the provider's name of the machine.
@@ -104,10 +106,10 @@ fn price(world: &World, node: &NodeSeen, spot: bool) -> Option<u64> {
         instance_type: node.labels.get(INSTANCE_TYPE)?.clone(),
         spot,
     };
-    prices.get(&machine).copied()
+    prices.get(&machine).copied().filter(|price| *price > 0)
 }
 
-/// An amount in thousandths. A price of nothing is no price.
+/// An amount in thousandths. A price of nothing, or of less than can be counted, is no price.
 fn amount(text: &str) -> Option<u64> {
     let amount: f64 = text.parse().ok()?;
     #[expect(
@@ -115,7 +117,9 @@ fn amount(text: &str) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "checked"
     )]
-    (amount.is_finite() && amount > 0.0 && amount < 1e9).then(|| (amount * 1000.0).round() as u64)
+    let milli = (amount.is_finite() && amount > 0.0 && amount < 1e9)
+        .then(|| (amount * 1000.0).round() as u64);
+    milli.filter(|milli| *milli > 0)
 }
 
 /// Counts what ran since the last look, and notes what runs now. Written only when something has changed or some time
@@ -132,6 +136,7 @@ fn advance(
             at: now,
             items: BTreeMap::new(),
             running: running.unwrap_or_default(),
+            others: BTreeMap::new(),
         };
     };
     let passed = now.duration_since(before.at);
@@ -140,12 +145,16 @@ fn advance(
     if unchanged && passed < EVERY && !passed.is_negative() {
         return before.clone();
     }
-    let mut items = if month == before.month {
-        before.items.clone()
-    } else {
-        // A month begins with the first look in it.
-        BTreeMap::new()
-    };
+    let mut others = before.others.clone();
+    let mut items = before.items.clone();
+    if month != before.month {
+        // A month begins with the first look in it, or goes on when the clock had been wrong.
+        let earlier = std::mem::replace(&mut items, others.remove(&month).unwrap_or_default());
+        others.insert(before.month.clone(), earlier);
+        while others.len() > OTHER_MONTHS {
+            others.pop_first();
+        }
+    }
     if passed.is_positive() && passed <= LONGEST && month == before.month {
         let seconds = u64::try_from(passed.as_secs()).unwrap_or(0);
         for (name, ran) in &before.running {
@@ -157,6 +166,7 @@ fn advance(
         at: now,
         items,
         running,
+        others,
     }
 }
 

@@ -135,7 +135,7 @@ fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut 
         stays.then_some(Remedy { floor, ..remedy })
     });
     let remedy = match diagnosis {
-        Diagnosis::Overload => Some(step(world, held)),
+        Diagnosis::Overload => step(world, held),
         Diagnosis::Revision(bad) => {
             if let Some(good) = good.filter(|good| good != bad) {
                 proposal.decisions.push(Decision::RollBack {
@@ -169,9 +169,12 @@ fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut 
     proposal.notes.push(Note::Remedy(remedy));
 }
 
-/// A step more, when the last one had its time; all together bounded by what there was before the first.
-fn step(world: &World, held: Option<Remedy>) -> Remedy {
-    let current = current(world);
+/// A step more, when the last one had its time; all together bounded by what there was before the first. Of instances
+/// whose number is not known there cannot be more: then what was asked for holds.
+fn step(world: &World, held: Option<Remedy>) -> Option<Remedy> {
+    let Some(current) = current(world) else {
+        return held;
+    };
     let from = held
         .as_ref()
         .filter(|held| held.floor.is_some())
@@ -179,38 +182,37 @@ fn step(world: &World, held: Option<Remedy>) -> Remedy {
     if let Some(held) = held.as_ref().filter(|held| held.floor.is_some())
         && world.now.duration_since(held.at) < COOL_DOWN
     {
-        return held.clone();
+        return Some(held.clone());
     }
     let more = (current * STEP_PERCENT).div_ceil(100).max(1);
-    Remedy {
+    Some(Remedy {
         at: world.now,
         floor: Some((current + more).min(from.max(1) * AT_MOST)),
         from,
         refused_revision: held.and_then(|held| held.refused_revision),
-    }
+    })
 }
 
 fn none(world: &World) -> Remedy {
     Remedy {
         at: world.now,
         floor: None,
-        from: current(world),
+        // No step was taken.
+        from: 0,
         refused_revision: None,
     }
 }
 
-fn current(world: &World) -> u32 {
+/// Instances that are wanted, the base included. Not known where their Deployment is not seen.
+fn current(world: &World) -> Option<u32> {
     let name = names::workload(&world.cluster, Component::Inference);
     let base = world
         .foresight
         .spot
         .as_ref()
         .map_or(0, |spot| spot.on_demand_replicas);
-    world
-        .observed
-        .deployments
-        .get(&name)
-        .map_or(0, |seen| seen.desired + base)
+    let seen = world.observed.deployments.get(&name)?;
+    Some(seen.desired + base)
 }
 
 fn told(diagnosis: &Diagnosis, errors: Option<&Errors>) -> Finding {

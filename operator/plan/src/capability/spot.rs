@@ -13,7 +13,7 @@ use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
 use crate::foresight::Spot;
 use crate::names;
-use crate::nodes::{NodeUse, is_spot, leaving};
+use crate::nodes::{NodeUse, admits, is_spot, leaving};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::{Move, Note};
 use crate::world::{NodeSeen, PodSeen, World};
@@ -30,28 +30,42 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         return Proposal::default();
     };
     let mut proposal = Proposal::default();
-    let (Some(nodes), Some(uses)) = (world.observed.nodes.known(), &facts.uses) else {
-        // What was begun is remembered; nothing new is begun on nodes that nobody has seen lately.
+    let desired = desired(world, spot);
+    let (Some(nodes), Some(uses), Some(desired)) =
+        (world.observed.nodes.known(), &facts.uses, desired)
+    else {
+        // What was begun is remembered; nothing new is begun on nodes that nobody has seen lately, or for instances
+        // of which nobody knows how many are wanted.
         let moves = world.memory.foresight.moves.clone();
         proposal
             .notes
             .extend(moves.into_iter().map(|(node, step)| Note::Move(node, step)));
         proposal.findings.push(found(
             "AgentSilent",
-            "the nodes are not known, or were last seen too long ago",
+            if facts.uses.is_none() {
+                "the nodes are not known, or were last seen too long ago"
+            } else {
+                "how many instances are wanted is not known: their Deployment is not seen"
+            },
         ));
         return proposal;
     };
     let doomed = doomed(uses);
     mark(world, nodes, &mut proposal);
-    let moving = leave(world, spot, &doomed, missing(world, nodes), &mut proposal);
+    let moving = leave(
+        world,
+        (spot, desired),
+        &doomed,
+        missing(world, nodes),
+        &mut proposal,
+    );
     let stand_ins = StandIns::of(world, spot, nodes);
     proposal.decisions.push(Decision::SpotPlaceholders {
         nodes: stand_ins.nodes(world) + world.foresight.standby_nodes,
     });
     let quiet = doomed.is_empty() && moving == 0;
     let returned = quiet
-        .then(|| stand_ins.come_back(world, nodes, surge(spot, desired(world)), &mut proposal))
+        .then(|| stand_ins.come_back(world, nodes, (spot, desired), &mut proposal))
         .flatten()
         .or_else(|| world.memory.foresight.returning.clone());
     proposal.notes.extend(returned.map(Note::Returning));
@@ -127,7 +141,7 @@ fn missing(world: &World, nodes: &[NodeSeen]) -> usize {
     let each = world.settings.inference.instances_per_node as usize;
     let free: usize = nodes
         .iter()
-        .filter(|node| node.open && leaving(world, node).is_none())
+        .filter(|node| admits(world, node) && leaving(world, node).is_none())
         .map(|node| each.saturating_sub(on(world, node)))
         .sum();
     waiting.saturating_sub(free)
@@ -145,7 +159,7 @@ fn on(world: &World, node: &NodeSeen) -> usize {
 /// place that is waited for. Returns how many are on their way.
 fn leave(
     world: &World,
-    spot: &Spot,
+    (spot, desired): (&Spot, usize),
     doomed: &BTreeMap<&str, Timestamp>,
     missing: usize,
     proposal: &mut Proposal,
@@ -156,7 +170,6 @@ fn leave(
             .and_then(|node| doomed.get(node).copied())
     };
     let instances = || world.observed.pods_of(Component::Inference);
-    let desired = desired(world);
     let ready = instances().filter(|pod| pod.ready && !pod.leaving).count();
     let mut leaving: Vec<&PodSeen> = instances().filter(|pod| pod.leaving).collect();
     // The ones that have longest to live stay longest; those whose notice was taken back longest of all.
@@ -226,17 +239,11 @@ fn surge(spot: &Spot, desired: usize) -> usize {
     (desired * percent).div_ceil(100).max(1)
 }
 
-/// Instances that are wanted, the base included.
-fn desired(world: &World) -> usize {
+/// Instances that are wanted, the base included. Not known where their Deployment is not seen.
+fn desired(world: &World, spot: &Spot) -> Option<usize> {
     let name = names::workload(&world.cluster, Component::Inference);
-    let seen = world.observed.deployments.get(&name);
-    let autoscaled = seen.map_or(0, |seen| seen.desired as usize);
-    let base = world
-        .foresight
-        .spot
-        .as_ref()
-        .map_or(0, |spot| spot.on_demand_replicas as usize);
-    autoscaled + base
+    let seen = world.observed.deployments.get(&name)?;
+    Some((seen.desired + spot.on_demand_replicas) as usize)
 }
 
 fn judge(

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 
 use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
-use crate::nodes::{NodeUse, is_spot};
+use crate::nodes::{NodeUse, is_spot, standby};
 use crate::proposal::Proposal;
 use crate::world::World;
 
 const NAME: &str = "standby";
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
-    let wanted = world.foresight.standby_nodes;
-    if wanted == 0 {
+    if world.foresight.standby_nodes == 0 {
         return Proposal::default();
     }
+    let wanted = standby(world);
     let finding = |reason, message| Finding {
         by: NAME,
         reason,
@@ -42,7 +42,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     });
     let lent = count(|node| matches!(node, NodeUse::Lent { .. }));
     let told = format!("{warm} of {wanted} nodes wait with the model in memory");
-    let found = if waiting == 0 {
+    let found = if waiting == 0 && wanted > 0 {
         finding("NoNodes", told)
     } else if warm < wanted as usize {
         finding("Warming", told)
@@ -121,6 +121,20 @@ mod tests {
                 .collect();
             assert_eq!(told(&with(wanted, warm)), (decisions, reason));
         }
+    }
+
+    #[test]
+    fn no_more_wait_than_the_most_instances_need() {
+        let mut world = with(4, &[true; 10]);
+        world.settings.inference.max_replicas = 20;
+        let template = world.clone().passed().instance();
+        for node in ["n0", "n1", "n2"] {
+            let mut pod = template.clone();
+            pod.node = Some(node.to_owned());
+            world.observed.pods.push(pod);
+        }
+        let two = vec![Decision::Placeholders { nodes: 2 }];
+        assert_eq!(told(&world), (two, Some("AllWarm")));
     }
 
     #[test]

@@ -10,19 +10,17 @@ use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
 use crate::foresight::{Training, Window};
 use crate::names;
-use crate::nodes::NodeUse;
+use crate::nodes::{NodeUse, admits};
 use crate::outlook::{LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::Note;
 use crate::schedule::Schedule;
-use crate::signals::{JobSeen, fresh};
+use crate::signals::{JOBS_ARE_OLD, JobSeen, fresh};
 use crate::world::World;
 
 const NAME: &str = "training";
 /// What a checkpoint takes when no job has said so.
 const CHECKPOINT: SignedDuration = SignedDuration::from_mins(5);
-/// How long a list of jobs is believed.
-const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let Some(training) = &world.foresight.training else {
@@ -169,10 +167,15 @@ fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Findi
         .outlook
         .replicas(ahead)
         .map_err(|blind| unknown(format!("nothing is lent: {blind}")))?;
-    let reserved = reserved(world, expected, ahead);
-    // A node that is about to go is nobody's; one that waits may be lent, and is given back like any other.
-    let staying = uses
-        .values()
+    let reserved = reserved(world, expected, ahead).ok_or_else(|| {
+        unknown("nothing is lent: the instances' Deployment is not seen".to_owned())
+    })?;
+    // A node that is about to go is nobody's, and one that takes no instances is no room for them; one that waits may be
+    // lent, and is given back like any other.
+    let nodes = world.observed.nodes.known().into_iter().flatten();
+    let staying = nodes
+        .filter(|node| admits(world, node))
+        .filter_map(|node| uses.get(&node.name))
         .filter(|used| !matches!(used, NodeUse::Leaving { .. }))
         .count();
     let slots = u64::try_from(staying).unwrap_or(0) * u64::from(per_node);
@@ -183,19 +186,15 @@ fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Findi
     })
 }
 
-/// Instances that production has, or may need: the most of all.
-fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> u32 {
+/// Instances that production has, or may need: the most of all. Not known where their Deployment is not seen.
+fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> Option<u32> {
     let name = names::workload(&world.cluster, Component::Inference);
     let base = world
         .foresight
         .spot
         .as_ref()
         .map_or(0, |spot| spot.on_demand_replicas);
-    let wanted = world
-        .observed
-        .deployments
-        .get(&name)
-        .map_or(0, |seen| seen.desired + base);
+    let wanted = world.observed.deployments.get(&name)?.desired + base;
     // Pods that are being left stand beside their replacements.
     let there = world.observed.pods_of(Component::Inference).count();
     let events = world
@@ -221,16 +220,16 @@ fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> u32 {
         .max()
         .unwrap_or(0);
     // Production never has more than its ceiling, whatever is forecast.
-    most.min(inference.max_replicas)
-        .max(u32::try_from(there).unwrap_or(u32::MAX))
+    let most = most.min(inference.max_replicas);
+    Some(most.max(u32::try_from(there).unwrap_or(u32::MAX)))
 }
 
 /// The longest time that a running job takes for a checkpoint.
 fn checkpoint(world: &World) -> SignedDuration {
-    let jobs = world.observed.signals.jobs.known();
+    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
     let longest = jobs
         .into_iter()
-        .flatten()
+        .flat_map(|(jobs, _)| jobs)
         .filter(|job| job.running)
         .map(|job| job.grace)
         .max();
@@ -300,14 +299,8 @@ fn is_pressed(world: &World, facts: &Facts) -> bool {
         .observed
         .pods_of(Component::Inference)
         .any(|pod| pod.node.is_none());
-    waits
-        && (lent
-            || world
-                .observed
-                .signals
-                .jobs
-                .known()
-                .is_some_and(|jobs| jobs.iter().any(|job| job.running)))
+    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
+    waits && (lent || jobs.is_some_and(|(jobs, _)| jobs.iter().any(|job| job.running)))
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ static LEARNED: LazyLock<(Timestamp, Learned)> = LazyLock::new(|| {
         forecaster,
         capacity_milli: Some(10_000),
         cold_start_seconds: Some(180),
+        apart: None,
     };
     (at, learned)
 });

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Candidates;
 use crate::names;
 use crate::proposal::Component;
-use crate::signals::fresh;
+use crate::signals::{JOBS_ARE_OLD, fresh};
 use crate::world::{NodeSeen, World};
 
 /// The longest time a list of nodes is believed: they are watched, and a watch that says nothing for so long is cut.
@@ -46,7 +47,8 @@ pub enum NodeUse {
     },
 }
 
-/// What every node is for, by name. Nothing is known where the nodes are not, or are no longer.
+/// What every node is for that is of use here, by name: instances may run on it, or something of ours does. Nothing is
+/// known where the nodes are not, or are no longer.
 #[must_use]
 pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
     let (nodes, _) = fresh(&world.observed.nodes, world.now, NODES_ARE_OLD)?;
@@ -55,10 +57,8 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         .pods_of(Component::Inference)
         .filter_map(|pod| pod.node.as_deref())
         .collect();
-    let jobs = match &world.observed.signals.jobs {
-        crate::world::Signal::Known { value, .. } => value.as_slice(),
-        crate::world::Signal::Unknown(_) => &[],
-    };
+    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
+    let jobs = jobs.map_or(&[][..], |(jobs, _)| jobs.as_slice());
     let training: BTreeSet<&str> = jobs
         .iter()
         .filter(|job| job.running)
@@ -67,13 +67,13 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
     // Warm ones first, then by name: the choice is the same at every look.
     let mut idle: Vec<&NodeSeen> = nodes
         .iter()
-        .filter(|node| node.open && leaving(world, node).is_none())
+        .filter(|node| admits(world, node) && leaving(world, node).is_none())
         .filter(|node| !busy.contains(node.name.as_str()))
         .collect();
     idle.sort_by_key(|node| (!is_warm(node), node.name.as_str()));
     let standby: BTreeSet<&str> = idle
         .iter()
-        .take(world.foresight.standby_nodes as usize)
+        .take(standby(world) as usize)
         .map(|node| node.name.as_str())
         .collect();
     let of = |node: &NodeSeen| {
@@ -91,12 +91,50 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
             NodeUse::OnDemand
         }
     };
+    let is_ours = |node: &&NodeSeen| {
+        let name = node.name.as_str();
+        admits(world, node)
+            || busy.contains(name)
+            || training.contains(name)
+            || leaving(world, node).is_some()
+    };
     Some(
         nodes
             .iter()
+            .filter(is_ours)
             .map(|node| (node.name.clone(), of(node)))
             .collect(),
     )
+}
+
+/// Nodes that are to wait: as many as are asked for, and with those that have instances no more than the most instances
+/// need. Spot nodes are taken away, and there more is of use.
+#[must_use]
+pub fn standby(world: &World) -> u32 {
+    let asked = world.foresight.standby_nodes;
+    if world.foresight.spot.is_some() {
+        return asked;
+    }
+    let inference = &world.settings.inference;
+    let most = inference
+        .max_replicas
+        .div_ceil(inference.instances_per_node.max(1));
+    let pods = world.observed.pods_of(Component::Inference);
+    let busy: BTreeSet<&str> = pods.filter_map(|pod| pod.node.as_deref()).collect();
+    let busy = u32::try_from(busy.len()).unwrap_or(u32::MAX);
+    asked.min(most.saturating_sub(busy))
+}
+
+/// Whether instances may be placed on a node: it is open, has the labels that are asked for, and no other taints than
+/// may be.
+#[must_use]
+pub fn admits(world: &World, node: &NodeSeen) -> bool {
+    let inference = &world.settings.inference;
+    let candidates = Candidates {
+        selector: &inference.node_selector,
+        tolerations: &inference.tolerations,
+    };
+    candidates.admits(node)
 }
 
 /// Whether a node can be taken back.

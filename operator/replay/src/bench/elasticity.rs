@@ -164,6 +164,10 @@ fn compare(
     };
     let hours = |outcome: &Outcome| beside(outcome.replica_seconds, alone.replica_seconds);
     let nodes = |outcome: &Outcome| beside(outcome.on_demand_seconds, alone.on_demand_seconds);
+    let static_nodes = f64::from(PEAK) / f64::from(count(SLOTS));
+    let held = |outcome: &Outcome| {
+        outcome.on_demand_seconds / (static_nodes * outcome.seconds.max(1) as f64)
+    };
     let name = &series.name;
     let mut row = |what: &str, unit: &str, goal: Option<f64>, of: &dyn Fn(&Outcome) -> f64| {
         let mut row = Row::new(format!("{name}: {what}"), unit, of(ours));
@@ -192,6 +196,12 @@ fn compare(
         &hours,
     );
     row("node-hours, standby included", "", None, &nodes);
+    row(
+        "nodes held, standby included, over static peak",
+        "",
+        None,
+        &held,
+    );
     let over = ours.most_replicas.saturating_sub(PEAK);
     report
         .must_be_zero
@@ -202,5 +212,6 @@ fn compare(
         ("unserved_vs_hpa", unserved(ours)),
         ("replica_hours_vs_hpa", hours(ours)),
         ("node_hours_vs_hpa", nodes(ours)),
+        ("nodes_over_peak", held(ours)),
     ])
 }

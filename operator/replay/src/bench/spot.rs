@@ -233,6 +233,11 @@ fn compare(case: &Case, ours: &Outcome, others: &Others, report: &mut Report) ->
         )
         .at_most((least + 2.0).max(0.0));
         report.rows.push(others.beside(row, cost));
+        if least <= SAVED {
+            let name = format!("{name}: −60 % at a price of {ratio}, where the bound allows it");
+            let row = Row::new(name, "% of on-demand", cost(ours)).at_most(SAVED);
+            report.rows.push(row);
+        }
         let figure = object(vec![
             ("cost", cost(ours)),
             ("cost_bound", least),

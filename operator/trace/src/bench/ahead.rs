@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chatbot_forecast::trace;
 use chatbot_replay::bench::{Report, Series, day, elasticity, spot, training};
 use chatbot_replay::trace::{SpotTrace, Trace};
@@ -32,16 +32,16 @@ pub struct Arguments {
     #[command(flatten)]
     columns: Columns,
     /// Days at its end that are played.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(i64).range(1..=366))]
     pub days: i64,
     /// Days at the end that are left out.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=366))]
     pub left_out: i64,
     /// How busy instances may be at the percentile that is prepared for, percent; the planner's own choice when absent.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub fill: Option<u32>,
     /// The percentile of the forecast that is prepared for; the planner's own choice when absent.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(50..=99))]
     pub percentile: Option<u8>,
     /// Spot capacity of your own, in place of the recorded churn: seconds, zone, obtainable instances.
     #[arg(long)]
@@ -76,8 +76,39 @@ pub enum Benchmark {
     Day,
 }
 
+impl Arguments {
+    /// Refuses what the benchmark would not look at: a person who gives it would be told of something else.
+    fn check(&self) -> Result<()> {
+        let is_spot = matches!(self.benchmark, Benchmark::Spot);
+        let given = [
+            ("--trace", self.trace.is_some(), is_spot),
+            ("--left-out", self.left_out > 0, is_spot),
+            ("--fill", self.fill.is_some(), is_spot),
+            ("--percentile", self.percentile.is_some(), is_spot),
+            ("--spot-trace", self.spot_trace.is_some(), !is_spot),
+            ("--nodes", self.nodes.is_some(), !is_spot),
+            (
+                "--standby",
+                self.standby.is_some(),
+                matches!(self.benchmark, Benchmark::Training | Benchmark::Day),
+            ),
+        ];
+        for (option, is_given, is_of_no_use) in given {
+            ensure!(
+                !(is_given && is_of_no_use),
+                "{option}: the benchmark `{}` does not look at it; leave it out",
+                self.benchmark
+                    .to_possible_value()
+                    .map_or_else(String::new, |value| value.get_name().to_owned())
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Prints the table to standard error and the report to standard output.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    arguments.check()?;
     let report = match arguments.benchmark {
         Benchmark::Elasticity => elasticity::run(&load(arguments, 3)?)?,
         Benchmark::Training => training::run(&load(arguments, 2)?)?,
@@ -131,35 +162,57 @@ fn days(all: Vec<Series>) -> Vec<Series> {
 }
 
 fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
-    let part = |name: &str, recorded: &trace::Series, step: i64, days: i64| Series {
-        name: name.to_owned(),
-        trace: Trace::of(recorded),
-        step,
-        days,
-        left_out: arguments.left_out,
-        fill_percent: arguments.fill,
-        percentile: arguments.percentile,
-        standby: arguments.standby,
+    let part = |name: &str, recorded: &trace::Series, step: i64, days: i64| {
+        let series = Series {
+            name: name.to_owned(),
+            trace: Trace::of(recorded),
+            step,
+            days,
+            left_out: arguments.left_out,
+            fill_percent: arguments.fill,
+            percentile: arguments.percentile,
+            standby: arguments.standby,
+        };
+        playable(&series).map(|()| series)
     };
     if let Some(path) = &arguments.trace {
         let recorded = series(path, &arguments.columns)?;
         let slot = i64::from(recorded.step.max(1));
         // Demand is told in steps of at least five minutes.
         let step = slot.max(300 / slot * slot);
-        return Ok(vec![part("trace", &recorded, step, arguments.days)]);
+        return Ok(vec![part("trace", &recorded, step, arguments.days)?]);
     }
     let most = if arguments.quick { 1 } else { most };
     let recorded = RECORDED.iter().take(most).map(|recorded| {
         let path = recorded.path(&arguments.data)?;
         let days = if arguments.quick { 2 } else { recorded.days };
-        Ok(part(
+        part(
             recorded.name,
             &series(&path, &recorded.columns(recorded.slot))?,
             i64::from(recorded.step),
             i64::try_from(days)?,
-        ))
+        )
     });
     recorded.collect()
+}
+
+/// There are as many days as are to be played, and some load in them: nothing played would be every goal met.
+fn playable(series: &Series) -> Result<()> {
+    let there = series.trace.length() / 86_400;
+    ensure!(
+        series.days + series.left_out <= there,
+        "{}: it has {there} whole days, and --days {} with --left-out {} need more; give fewer",
+        series.name,
+        series.days,
+        series.left_out
+    );
+    let (from, until) = series.part();
+    ensure!(
+        series.trace.peak(from, until) > 0.0,
+        "{}: there is no load in the days that are played; give another trace or column (--value)",
+        series.name
+    );
+    Ok(())
 }
 
 fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
@@ -169,6 +222,7 @@ fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
     };
     if let Some(path) = &arguments.spot_trace {
         let trace = SpotTrace::parse(&text(path)?)?;
+        covers(&trace).with_context(|| format!("failed to read {}", path.display()))?;
         return Ok(vec![sized(spot::Case::half("trace", trace))]);
     }
     let mut cases = Vec::new();
@@ -181,6 +235,17 @@ fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
         cases.truncate(1);
     }
     Ok(cases)
+}
+
+/// A spot trace is of hours, from its beginning on.
+fn covers(trace: &SpotTrace) -> Result<()> {
+    let first = trace.changes.keys().next().copied().unwrap_or(0);
+    let last = trace.changes.keys().next_back().copied().unwrap_or(0);
+    ensure!(
+        (0..86_400).contains(&first) && last - first >= 3600,
+        "it goes from {first} to {last} s: count seconds from its beginning, and give at least an hour"
+    );
+    Ok(())
 }
 
 fn text(path: &Path) -> Result<String> {

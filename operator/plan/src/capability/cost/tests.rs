@@ -199,6 +199,7 @@ fn an_exceeded_budget_is_not_hidden_by_what_has_no_price() {
         at: world.now,
         items: [("inference/Spot".to_owned(), item)].into(),
         running: BTreeMap::new(),
+        others: BTreeMap::new(),
     });
     // Spent are 50.00 in nine days: the month will take more than three times as much.
     for (budget, reason) in [
@@ -218,4 +219,31 @@ fn an_exceeded_budget_is_not_hidden_by_what_has_no_price() {
             told.message
         );
     }
+}
+
+#[test]
+fn a_price_too_small_to_be_counted_is_none() {
+    let mut world = priced(running_world(), &[(false, 0), (true, 100)]);
+    assert_eq!(finding(&passing(world.clone(), 60)).reason, "PricesMissing");
+    if let Signal::Known { value, .. } = &mut world.observed.nodes {
+        value[0]
+            .labels
+            .insert(names::PRICE_LABEL.to_owned(), "0.0004".to_owned());
+    }
+    assert_eq!(finding(&passing(world, 60)).reason, "PricesMissing");
+}
+
+#[test]
+fn a_month_goes_on_after_a_clock_that_was_ahead() {
+    let at = |mut world: World, time: &str| {
+        world.now = time.parse().unwrap();
+        passing(world, 0)
+    };
+    let world = passing(running_world(), 60);
+    let spent = finding(&world).message;
+    assert!(spent.contains("in 2026-11"), "{spent}");
+    let ahead = at(world, "2026-12-20T00:00:00Z");
+    assert!(finding(&ahead).message.starts_with("spent 0.00"));
+    let back = at(ahead, "2026-11-10T01:00:30Z");
+    assert_eq!(finding(&back).message, spent);
 }

@@ -209,3 +209,10 @@ fn an_old_step_bounds_nothing_though_its_refusal_is_kept() {
         assert_eq!(remedy.and_then(|remedy| remedy.floor), None);
     }
 }
+
+#[test]
+fn of_instances_that_are_not_seen_there_are_no_more() {
+    let mut world = failing(world_of(10), 400, 0, 0, 0);
+    world.observed.deployments.clear();
+    assert_eq!(proposed(&world).1, None);
+}

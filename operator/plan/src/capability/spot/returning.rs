@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::foresight::Spot;
-use crate::nodes::{is_spot, is_warm, leaving};
+use crate::nodes::{admits, is_spot, is_warm, leaving};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::Returning;
-use crate::signals::fresh;
+use crate::signals::{JOBS_ARE_OLD, fresh};
 use crate::world::{NodeSeen, PodSeen, World};
 
-use super::{desired, detach, on};
+use super::{detach, on, surge};
 
 /// Nothing returns for so long after spot capacity was taken: what takes one node often takes others.
 const CALM: SignedDuration = SignedDuration::from_mins(2);
@@ -59,12 +59,12 @@ impl<'a> StandIns<'a> {
         u32::try_from(self.more.div_ceil(each)).unwrap_or(u32::MAX)
     }
 
-    /// Lets go of instances for which there is room on warm spot nodes, at most `surge` of them.
+    /// Lets go of instances for which there is room on warm spot nodes, at most as many as may be on their way at once.
     pub(super) fn come_back(
         &self,
         world: &World,
         nodes: &[NodeSeen],
-        surge: usize,
+        (spot, desired): (&Spot, usize),
         proposal: &mut Proposal,
     ) -> Option<Returning> {
         let since = |at: Timestamp| world.now.duration_since(at);
@@ -81,7 +81,8 @@ impl<'a> StandIns<'a> {
         if !calm || lately || starting {
             return None;
         }
-        let mut left = room(world, nodes).min(surge).min(self.more);
+        let surge = surge(spot, desired);
+        let mut left = room(world, nodes, desired).min(surge).min(self.more);
         let mut going = Vec::new();
         for of_one in &self.pods {
             // A part of a node goes only where no whole one ever could.
@@ -102,10 +103,13 @@ impl<'a> StandIns<'a> {
 }
 
 /// Instances that warm spot nodes would take now: where training has nothing, and less what is wanted and not made yet.
-fn room(world: &World, nodes: &[NodeSeen]) -> usize {
+fn room(world: &World, nodes: &[NodeSeen], desired: usize) -> usize {
     let each = world.settings.inference.instances_per_node as usize;
     let takes = |node: &&NodeSeen| {
-        is_spot(world, node) && node.open && is_warm(node) && leaving(world, node).is_none()
+        is_spot(world, node)
+            && admits(world, node)
+            && is_warm(node)
+            && leaving(world, node).is_none()
     };
     let room: usize = nodes
         .iter()
@@ -114,17 +118,17 @@ fn room(world: &World, nodes: &[NodeSeen]) -> usize {
         .sum();
     let instances = world.observed.pods_of(Component::Inference);
     let counting = instances.filter(|pod| !pod.leaving).count();
-    room.saturating_sub(desired(world).saturating_sub(counting))
+    room.saturating_sub(desired.saturating_sub(counting))
 }
 
 /// Slots of a node that running jobs have. A job on several nodes has an equal part of each.
 fn lent(world: &World, node: &NodeSeen) -> usize {
     let each = u64::from(world.settings.inference.instances_per_node.max(1));
     let slot = (node.cpu_milli / each).max(1);
-    let jobs = world.observed.signals.jobs.known();
+    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
     let slots: u64 = jobs
         .into_iter()
-        .flatten()
+        .flat_map(|(jobs, _)| jobs)
         .filter(|job| job.running && job.nodes.contains(&node.name))
         .map(|job| {
             job.cpu_milli

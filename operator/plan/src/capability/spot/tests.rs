@@ -383,3 +383,18 @@ fn what_left_of_its_own_accord_stays_where_its_replacement_has_no_place() {
     let noticed = decided(&noticed(full, "d0", 60));
     assert_eq!(noticed, ["taint d0"], "it has to leave");
 }
+
+#[test]
+fn while_the_deployment_is_not_seen_nothing_is_deleted() {
+    let mut world = noticed(placed(&[("s0", 2), ("s1", 2)]), "s0", 100);
+    for name in ["s0-0", "s0-1"] {
+        pod(&mut world, name).leaving = true;
+    }
+    assert!(
+        !decided(&world)
+            .iter()
+            .any(|what| what.starts_with("delete"))
+    );
+    world.observed.deployments.clear();
+    assert_eq!(decided(&world), Vec::<String>::new());
+}

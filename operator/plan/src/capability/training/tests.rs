@@ -42,6 +42,7 @@ fn idle(windows: &[(&str, &str, i64)]) -> World {
         forecaster,
         capacity_milli: Some(10_000),
         cold_start_seconds: None,
+        apart: None,
     });
     world.observed.nodes = Signal::Known {
         value: (0..10)
@@ -323,5 +324,45 @@ fn a_forecast_that_ends_before_the_cold_start_lends_nothing() {
     assert!(
         told.contains("reaches 60 minutes, 185 are needed"),
         "{told}"
+    );
+}
+
+/// Five of the ten nodes changed.
+fn half(mut world: World, change: fn(&mut crate::world::NodeSeen)) -> World {
+    if let Signal::Known { value, .. } = &mut world.observed.nodes {
+        value.iter_mut().take(5).for_each(change);
+    }
+    world
+}
+
+#[test]
+fn nodes_that_take_no_instances_are_no_room() {
+    // 20 instances are wanted, which is all that five nodes take.
+    let busy = || wanted(idle(&[]), 20);
+    assert_eq!(lent_cpu(&busy()), 36_000);
+    assert_eq!(lent_cpu(&half(busy(), |node| node.open = false)), 0);
+    let tainted = half(busy(), |node| {
+        node.taints = vec![crate::world::Taint {
+            key: "node-role.kubernetes.io/control-plane".to_owned(),
+            value: String::new(),
+            effect: "NoSchedule".to_owned(),
+        }];
+    });
+    assert_eq!(lent_cpu(&tainted), 0);
+    let mut elsewhere = half(busy(), |node| {
+        node.labels.insert("pool".to_owned(), "models".to_owned());
+    });
+    let pool = [("pool".to_owned(), "models".to_owned())];
+    elsewhere.settings.inference.node_selector = pool.into();
+    assert_eq!(lent_cpu(&elsewhere), 0);
+}
+
+#[test]
+fn nothing_is_lent_while_the_deployment_is_not_seen() {
+    let mut unseen = idle(&[]);
+    unseen.observed.deployments.clear();
+    assert_eq!(
+        (lent_cpu(&unseen), reason(&unseen)),
+        (0, "MetricsUnavailable")
     );
 }
