@@ -11,6 +11,8 @@
 //!   `attempt` sends a reply until its fate is known (S3, S4).
 
 mod attempt;
+#[cfg(test)]
+mod broken;
 mod catch_up;
 mod lanes;
 mod offered;

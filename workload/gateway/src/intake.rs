@@ -1,6 +1,9 @@
 //! From a parsed message to an acknowledged one. The enqueue is the claim: nothing is marked as seen before the log has
 //! it, so a message can be lost nowhere; a copy is recognised by the worker, whoever let it in.
 
+#[cfg(test)]
+mod broken;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -39,13 +39,7 @@ pub(crate) async fn read(
     from: Offset,
     taken: mpsc::Sender<Taken>,
 ) {
-    let mut intake = Intake {
-        log: shared.log.as_ref(),
-        partition,
-        records: shared.log.reader(Topic::Inbound, partition, from),
-        waiting: VecDeque::new(),
-        seen: Seen::new(from, from == 0),
-    };
+    let mut intake = Intake::new(shared.log.as_ref(), partition, from);
     let mut backoff = Backoff::new(&shared.limits);
     loop {
         match intake.batch(&taken).await {
@@ -59,7 +53,7 @@ pub(crate) async fn read(
     }
 }
 
-struct Intake<'a> {
+pub(crate) struct Intake<'a> {
     log: &'a dyn Log,
     partition: u32,
     records: Box<dyn Records>,
@@ -68,9 +62,19 @@ struct Intake<'a> {
     seen: Seen,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
+    pub(crate) fn new(log: &'a dyn Log, partition: u32, from: Offset) -> Self {
+        Self {
+            log,
+            partition,
+            records: log.reader(Topic::Inbound, partition, from),
+            waiting: VecDeque::new(),
+            seen: Seen::new(from, from == 0),
+        }
+    }
+
     /// Takes what is there; false when nobody listens any more.
-    async fn batch(&mut self, taken: &mpsc::Sender<Taken>) -> Result<bool, Error> {
+    pub(crate) async fn batch(&mut self, taken: &mpsc::Sender<Taken>) -> Result<bool, Error> {
         if self.waiting.is_empty() {
             self.waiting.extend(self.records.next(BATCH).await?);
         }

@@ -5,6 +5,8 @@
 
 mod answer;
 mod backoff;
+#[cfg(test)]
+mod broken;
 mod cache;
 mod command;
 mod context;

@@ -82,7 +82,16 @@ async fn apply(
     while let Some(step) = reader.next_fetched() {
         take_in(step, &mut update);
     }
-    let to = reader.checkpoint();
+    put(shared, partition, (from, reader.checkpoint()), update).await
+}
+
+/// Applies what lies between two places of the journal; gives where the view is if that is not the first of them.
+pub(crate) async fn put(
+    shared: &Shared,
+    partition: u32,
+    (from, to): (Checkpoint, Checkpoint),
+    mut update: Update,
+) -> Result<Option<Checkpoint>, Unavailable> {
     update.from = from.position;
     update.to = to.position;
     update.fold = serde_json::to_string(&to.fold).unwrap_or_default();
@@ -92,7 +101,7 @@ async fn apply(
     }
 }
 
-async fn position(shared: &Shared, partition: u32) -> Result<Checkpoint, Unavailable> {
+pub(crate) async fn position(shared: &Shared, partition: u32) -> Result<Checkpoint, Unavailable> {
     let (position, fold) = shared.view.position(partition).await?;
     Ok(checkpoint(position, &fold))
 }
@@ -107,7 +116,7 @@ fn checkpoint(position: u64, fold: &str) -> Checkpoint {
 }
 
 /// A reply that counts is a turn of its session and says where its chat is, unless the hub asked itself.
-fn take_in(step: Step, update: &mut Update) {
+pub(crate) fn take_in(step: Step, update: &mut Update) {
     let Some(Entry::Reply { reply, .. }) = step.entry else {
         return;
     };

@@ -178,15 +178,8 @@ impl Sender<'_> {
         if self.place.channel.adapter.limits().keys.is_some() {
             return None;
         }
-        let lease = self.place.member.lease();
-        // Of another term it is no right of this acquisition's.
-        let lease = if lease.term == self.term {
-            lease
-        } else {
-            Lease::default()
-        };
         Some(Right {
-            lease,
+            lease: of_term(self.place.member.lease(), self.term),
             margin: self.place.gateway.limits.send,
         })
     }
@@ -308,6 +301,15 @@ impl Sender<'_> {
             }
             sleep(backoff.next()).await;
         }
+    }
+}
+
+/// A lease as far as it is worth something to an acquisition that began under `term`: of another term it is no right of it.
+pub(super) fn of_term(lease: Lease, term: u64) -> Lease {
+    if lease.term == term {
+        lease
+    } else {
+        Lease::default()
     }
 }
 

@@ -1,7 +1,9 @@
-//! What every log promises, as tests that each implementation runs: the one in memory, and the one on a real broker.
+//! What every log promises, as tests that each implementation runs: the one in memory, and the one on a real broker. And
+//! what the protocol on top of it promises: [`model`].
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)] // Everything here is part of a test.
 
 mod groups;
+pub mod model;
 mod records;
 
 use std::collections::BTreeSet;
