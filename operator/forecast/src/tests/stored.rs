@@ -49,7 +49,7 @@ fn a_damaged_state_or_one_of_another_release_is_refused() {
             .expect_err("is refused")
             .to_string()
     };
-    assert!(refused(&text.replacen("\"version\":2", "\"version\":1", 1)).contains("version 1"));
+    assert!(refused(&text.replacen("\"version\":3", "\"version\":1", 1)).contains("version 1"));
     assert!(refused(&text.replacen("\"step\":600", "\"step\":7", 1)).contains("settings"));
     assert!(refused(&text.replacen("\"horizon\":3", "\"horizon\":2", 1)).contains("damaged"));
     let at = text.find("\"products\":\"").expect("is there") + 12;

@@ -87,6 +87,7 @@ mod tests {
 
     fn with(wanted: u32, warm: &[bool]) -> World {
         let mut world = world();
+        world.settings.inference.max_replicas = 40;
         world.foresight.standby_nodes = wanted;
         let nodes = warm.iter().enumerate().map(|(index, warm)| {
             let mut node = node(&format!("n{index}"), 8000, 32 << 30);
