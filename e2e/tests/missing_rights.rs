@@ -106,3 +106,23 @@ fn a_right_that_was_taken_away_is_named_and_missed_only_where_it_is_needed() {
     wait_for("with all rights", &resource, &expected, SOON);
     operator.check().unwrap();
 }
+
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn a_right_that_comes_back_is_noticed_though_nothing_else_changes() {
+    let installed = Installed::new(1).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let resource = installed.resource("right-again").unwrap();
+    settled(&resource).unwrap();
+    let [granted, less] = rights(&installed, &["ingresses", "configmaps"]);
+    set_rights(&installed, &less);
+    resource
+        .wait_told(
+            ["Stalled", "True", "Forbidden"],
+            &["ingresses", "configmaps"],
+        )
+        .unwrap();
+    set_rights(&installed, &granted);
+    resource.wait_told(NOT_STALLED, &[]).unwrap();
+    operator.check().unwrap();
+}

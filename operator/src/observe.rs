@@ -362,7 +362,7 @@ async fn claim(
     Ok(Signal::Known { value, at: now })
 }
 
-/// The ConfigMap with the system prompt; not asked for while the adapters work, since they have read it.
+/// The ConfigMap with the system prompt; not asked for while the workers work, since they have read it.
 async fn system_prompt(
     cluster: &Identity,
     settings: Option<&Settings>,
@@ -376,7 +376,7 @@ async fn system_prompt(
     else {
         return Ok(unknown);
     };
-    if is_true(status, ConditionType::AdaptersReady, cluster) {
+    if is_true(status, ConditionType::WorkersReady, cluster) {
         return Ok(unknown);
     }
     let name = &reference.name;

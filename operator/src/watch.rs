@@ -157,7 +157,7 @@ where
         let mut watch = watch.unwrap_or_else(&begin);
         loop {
             match watch.next().await {
-                Some(event) if is_too_old(&event) => return Some((event, (begin, None))),
+                Some(event) if is_over(&event) => return Some((event, (begin, None))),
                 Some(event) => return Some((event, (begin, Some(watch)))),
                 None => watch = begin(),
             }
@@ -168,10 +168,17 @@ where
     .default_backoff()
 }
 
-/// Whether a watch cannot go on from where it was. kube 5.0 tries that for ever when it is told so at once, and not in
-/// the stream.
-fn is_too_old<K>(event: &watcher::Result<watcher::Event<K>>) -> bool {
-    matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 410)
+/// Whether a watch begins anew, with a list. One cannot go on from where it was: kube 5.0 tries that for ever when it is
+/// told so at once, and not in the stream. One was refused: when the right is back it would go on without a word, and
+/// nobody would know.
+fn is_over<K>(event: &watcher::Result<watcher::Event<K>>) -> bool {
+    match event {
+        Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) => {
+            matches!(status.code, 403 | 410)
+        }
+        Err(watcher::Error::WatchError(status)) => status.code == 403,
+        _ => false,
+    }
 }
 
 /// A watch without the right to it ends in words; one that goes on has it again.

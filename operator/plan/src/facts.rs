@@ -21,6 +21,8 @@ use crate::world::{Signal, World};
 /// The part of a node that is left to others: the system's pods and what every node runs.
 const RESERVE_PERCENT: u64 = 10;
 const MEBIBYTE: u64 = 1 << 20;
+/// The candidates of a capacity that the spec says.
+const SAID: &str = "spec";
 
 /// What is known before anybody proposes.
 #[derive(Clone, Debug)]
@@ -175,7 +177,13 @@ fn node_capacity(world: &World) -> (Signal<NodeCapacity>, Option<TakenCapacity>)
         at: world.now,
     };
     if let Some(capacity) = &inference.node_capacity {
-        return (known(capacity.clone()), None);
+        // Remembered as nobody's answer: when the spec says it no longer, the nodes are asked.
+        let said = TakenCapacity {
+            cpu_milli: capacity.cpu_milli,
+            memory_bytes: capacity.memory_bytes,
+            candidates: SAID.to_owned(),
+        };
+        return (known(capacity.clone()), Some(said));
     }
     let candidates = Candidates {
         selector: &inference.node_selector,

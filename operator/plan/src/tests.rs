@@ -329,3 +329,23 @@ fn a_scaling_is_no_rollout() {
         "nothing tells it from an edit"
     );
 }
+
+#[test]
+fn a_capacity_that_the_spec_no_longer_says_is_looked_up() {
+    let said = world().settled();
+    let mut edited = world_with(|yaml| yaml.replace("nodeCapacity: { cpu: 8, memory: 32Gi }", ""));
+    edited.observed = said.observed.clone();
+    edited.memory = said.memory.clone();
+    let asks =
+        crate::facts::asks_for_nodes(&edited.settings, &edited.memory, &edited.observed.status);
+    assert!(asks);
+    edited.observed.nodes = Signal::Known {
+        value: vec![node("a", 4000, 16 << 30)],
+        at: edited.now,
+    };
+    let capacity = plan(&edited).memory.node_capacity.unwrap();
+    assert_eq!(
+        (capacity.cpu_milli, capacity.memory_bytes),
+        (4000, 16 << 30)
+    );
+}

@@ -55,11 +55,13 @@ pub(super) fn available(observed: &Observed, now: Timestamp) -> Condition {
         reason,
         message,
     };
-    let heard =
-        last_probe(observed.pods_of(Component::Adapters)).and_then(|(pod, _)| match &pod.state {
-            Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
-            Signal::Unknown(_) => None,
-        });
+    // Users reach the pods that are ready: what one finds that is only starting says nothing of them.
+    let adapters = || observed.pods_of(Component::Adapters);
+    let prober = last_probe(adapters().filter(|pod| pod.ready)).or_else(|| last_probe(adapters()));
+    let heard = prober.and_then(|(pod, _)| match &pod.state {
+        Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
+        Signal::Unknown(_) => None,
+    });
     match heard {
         Some((_, at)) if now.as_second() - at.as_second() > PROBE_OVERDUE_SECONDS => condition(
             None,

@@ -444,3 +444,29 @@ fn a_transition_is_dated_once() {
     };
     assert_eq!(since(&later.status()), since(&world.observed.status));
 }
+
+#[test]
+fn what_a_pod_finds_that_is_only_starting_says_nothing_of_those_that_serve() {
+    let mut world = world().settled().later(5);
+    let adapters = |pod: &&crate::world::PodSeen| pod.component == Component::Adapters;
+    let mut starting = world.observed.pods.iter().find(adapters).unwrap().clone();
+    starting.uid = "starting".to_owned();
+    starting.name = "starting".to_owned();
+    starting.ready = false;
+    if let Signal::Known { value, .. } = &mut starting.state {
+        value.probe = Some(ProbeState {
+            at: 200,
+            failed_hop: Some(Hop::Adapter),
+            message: "TLS cannot be served".to_owned(),
+        });
+    }
+    world.observed.pods.push(starting);
+    let available = |world: &World| is(world, ConditionType::Available);
+    assert_eq!(available(&world), said("True", "Answering"));
+    // Alone it is all that is known.
+    world
+        .observed
+        .pods
+        .retain(|pod| !pod.ready || pod.component != Component::Adapters);
+    assert_eq!(available(&world), said("False", "AdapterHopFailed"));
+}
