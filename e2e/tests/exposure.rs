@@ -191,12 +191,15 @@ fn a_route_waits_for_the_gateway_api(operators: &Operators, resource: &Resource)
     let missing = ["AdaptersReady", "False", "RouteNotAccepted"];
     let install = ["exposure.httpRoute", "install the Gateway API"];
     let route = json!({ "parentRefs": [{ "name": "public", "namespace": "edge" }] });
+    expose(resource, &json!({ "host": HOST, "ingress": {} }));
+    ways_in(resource, &["ingress"]);
     expose(resource, &json!({ "host": HOST, "httpRoute": route }));
     resource.wait_told(missing, &install).unwrap();
-    ways_in(resource, &[]);
+    // What led here before stays until a Gateway takes what follows it.
+    ways_in(resource, &["ingress"]);
 
     gateway_api(operators, "apply");
-    ways_in(resource, &["httproute"]);
+    ways_in(resource, &["ingress", "httproute"]);
     resource
         .wait_told(missing, &["Gateway public in namespace edge", "nobody"])
         .unwrap();
@@ -204,7 +207,9 @@ fn a_route_waits_for_the_gateway_api(operators: &Operators, resource: &Resource)
     resource
         .wait_told(missing, &["NotAllowedByListeners: in words"])
         .unwrap();
+    ways_in(resource, &["ingress", "httproute"]);
     judge(resource, "True", "Accepted");
+    ways_in(resource, &["httproute"]);
     wait_until("the route is no fault any more", SOON, || {
         let condition = resource.condition("AdaptersReady")?;
         Ok(condition.is_some_and(|condition| condition.reason != "RouteNotAccepted"))

@@ -18,14 +18,14 @@ use k8s_openapi::api::networking::v1::{
 };
 
 use crate::facts::Facts;
-use crate::http_route::{self, HttpRoute};
+use crate::http_route::{self, HttpRoute, RouteSeen};
 use crate::kinds;
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{SERVICE_PORT, named};
 use crate::pod::mount;
 use crate::proposal::{Component, Hindrance, Proposal};
-use crate::world::{Signal, World};
+use crate::world::{ObjectKey, Signal, World};
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let Some(exposure) = &world.settings.exposure else {
@@ -40,6 +40,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             .into_iter()
             .collect(),
         objects: route(world, exposure).into_iter().collect(),
+        held: still_needed(world, exposure).into_iter().collect(),
         impairments: impairments
             .map(|impairment| (Component::Adapters, impairment))
             .collect(),
@@ -109,6 +110,25 @@ fn route(world: &World, exposure: &Exposure) -> Option<Object> {
     Some(Object {
         component: Some(Component::Adapters),
         manifest,
+    })
+}
+
+/// The Ingress that led here before: it goes when its successor brings somebody here, and not while the cluster has no
+/// such kind or a Gateway does not take it.
+fn still_needed(world: &World, exposure: &Exposure) -> Option<ObjectKey> {
+    let Route::HttpRoute(parents) = &exposure.route else {
+        return None;
+    };
+    let name = names::workload(&world.cluster, Component::Adapters);
+    let namespace = &world.cluster.namespace;
+    let takes = |seen: &RouteSeen| {
+        let mut parents = parents.iter();
+        parents.all(|parent| seen.refusal(parent, namespace).is_none())
+    };
+    let is_taken = !is_absent(world) && world.observed.routes.get(&name).is_some_and(takes);
+    (!is_taken).then_some(ObjectKey {
+        kind: "Ingress",
+        name,
     })
 }
 

@@ -223,3 +223,41 @@ fn where_there_is_no_gateway_api_the_route_waits_and_what_to_install_is_told() {
     assert_eq!(reason, "RouteNotAccepted");
     assert!(message.contains("install the Gateway API"), "{message}");
 }
+
+#[test]
+fn an_ingress_stays_until_the_route_that_follows_it_is_taken() {
+    let mut world = exposed(INGRESS).passed();
+    let route = exposed(ROUTE);
+    world.settings = route.settings;
+    let is_pruned = |world: &World| {
+        let prune = plan(world).prune;
+        prune.iter().any(|surplus| surplus.key.kind == "Ingress")
+    };
+    assert!(!is_pruned(&world), "the route is not there yet");
+    let taken = |status: &str| RouteSeen {
+        generation: 1,
+        parents: vec![ParentStatus {
+            parent_ref: ParentRef {
+                name: "public".to_owned(),
+                namespace: Some("edge".to_owned()),
+                section_name: None,
+            },
+            conditions: vec![RouteCondition {
+                kind: "Accepted".to_owned(),
+                status: status.to_owned(),
+                reason: "InWords".to_owned(),
+                message: String::new(),
+                observed_generation: Some(1),
+            }],
+        }],
+    };
+    for (status, pruned) in [("False", false), ("True", true)] {
+        let routes = &mut world.observed.routes;
+        routes.insert("support-adapters".to_owned(), taken(status));
+        assert_eq!(is_pruned(&world), pruned, "{status}");
+    }
+    world.observed.absent_kinds.insert("HTTPRoute");
+    assert!(!is_pruned(&world), "there is no such kind any more");
+    world.settings.exposure = None;
+    assert!(is_pruned(&world), "it is not asked for");
+}
