@@ -111,6 +111,10 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
     if run::is_halted(world) {
         rollout.moving = run::running(world);
         rollout.overdue.clear();
+    } else if facts.inference_config.is_none() {
+        // Nobody knows its size yet; it is wanted all the same.
+        let name = names::workload(&world.cluster, Component::Inference);
+        rollout.unapplied.push(format!("Deployment {name}"));
     }
     let prober = rollout::last_probe(world.observed.pods_of(Component::Adapters))
         .map(|(pod, _)| pod)

@@ -40,9 +40,14 @@ pub fn judge(
         message,
     };
     let Some(revision) = revision_of(objects, judged.component) else {
+        // Nodes that were seen, and none is one: somebody has to add one, or ask for others.
+        let (status, reason) = match world.observed.nodes.known() {
+            Some(_) => (Some(false), Reason::Unschedulable),
+            None => (None, Reason::Pending),
+        };
         return condition(
-            None,
-            Reason::Pending,
+            status,
+            reason,
             "the capacity of the candidate nodes is not known: no ready node matches \
              inference.nodeSelector and inference.tolerations; add one, or set inference.nodeCapacity"
                 .to_owned(),

@@ -470,3 +470,24 @@ fn what_a_pod_finds_that_is_only_starting_says_nothing_of_those_that_serve() {
         .retain(|pod| !pod.ready || pod.component != Component::Adapters);
     assert_eq!(available(&world), said("False", "AdapterHopFailed"));
 }
+
+#[test]
+fn where_no_node_is_a_candidate_that_is_said_and_the_edit_is_under_way() {
+    let mut world = world_with(|yaml| yaml.replace("nodeCapacity: { cpu: 8, memory: 32Gi }", ""));
+    let known = |nodes| Signal::Known {
+        value: nodes,
+        at: world.now,
+    };
+    world.observed.nodes = known(Vec::new());
+    let world = world.passed();
+    let inference = is(&world, ConditionType::InferenceReady);
+    assert_eq!(inference, said("False", "Unschedulable"));
+    let reconciling = is(&world, ConditionType::Reconciling);
+    assert_eq!(reconciling, said("True", "RollingOut"));
+    let stalled = |world: &World| is(world, ConditionType::Stalled);
+    assert_eq!(stalled(&world), said("False", "NotStalled"));
+    assert_eq!(
+        stalled(&world.later(601).passed()),
+        said("True", "Unschedulable")
+    );
+}
