@@ -225,6 +225,18 @@ fn decide(
 ) -> Condition {
     match verdict {
         Verdict::Decided(condition) => condition,
+        Verdict::Current {
+            component,
+            condition,
+            otherwise,
+        } => {
+            let mut pods = workload::current(component, world, objects);
+            if pods.any(|pod| pod.ready) {
+                condition
+            } else {
+                otherwise
+            }
+        }
         Verdict::Behind {
             component,
             condition,

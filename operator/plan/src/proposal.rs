@@ -107,6 +107,16 @@ pub enum Verdict {
         /// What keeps them from it, when that is known without them.
         hindrance: Option<Hindrance>,
     },
+    /// It is decided, and stands when a ready pod of a component carries the current plan; else it is the other: what
+    /// pods of before serve says nothing of what is asked for now.
+    Current {
+        /// Whose pods.
+        component: Component,
+        /// What is decided.
+        condition: Condition,
+        /// What is true without such a pod.
+        otherwise: Condition,
+    },
     /// It is decided, and stands once a component's one pod works: before that, what keeps the pod from it is told.
     Behind {
         /// Whose pod.

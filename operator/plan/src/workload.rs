@@ -25,6 +25,19 @@ pub struct Judged<'a> {
     pub impairment: Option<&'a Hindrance>,
 }
 
+/// A component's pods that carry the current plan. While nothing is written, what runs is all there is.
+pub fn current<'a>(
+    component: Component,
+    world: &'a World,
+    objects: &'a [Rendered],
+) -> impl Iterator<Item = &'a PodSeen> {
+    let revision = revision_of(objects, component);
+    let pods = world.observed.pods_of(component);
+    pods.filter(move |pod| {
+        run::is_left_alone(world) || revision.is_some_and(|revision| pod.revision == revision)
+    })
+}
+
 /// Judges a component's pods. Only those count that are made from the planned template.
 #[must_use]
 pub fn judge(
@@ -39,7 +52,7 @@ pub fn judge(
         reason,
         message,
     };
-    let Some(revision) = revision_of(objects, judged.component) else {
+    if revision_of(objects, judged.component).is_none() {
         // Nodes that were seen, and none is one: somebody has to add one, or ask for others.
         let (status, reason) = match world.observed.nodes.known() {
             Some(_) => (Some(false), Reason::Unschedulable),
@@ -52,7 +65,7 @@ pub fn judge(
              inference.nodeSelector and inference.tolerations; add one, or set inference.nodeCapacity"
                 .to_owned(),
         );
-    };
+    }
     let name = names::workload(&world.cluster, judged.component);
     let Some(deployment) = world.observed.deployments.get(&name) else {
         return condition(
@@ -61,12 +74,7 @@ pub fn judge(
             format!("Deployment {name} is not there yet"),
         );
     };
-    let pods: Vec<&PodSeen> = world
-        .observed
-        .pods_of(judged.component)
-        // While nothing is written, what runs is all there is.
-        .filter(|pod| pod.revision == revision || run::is_left_alone(world))
-        .collect();
+    let pods: Vec<&PodSeen> = current(judged.component, world, objects).collect();
     let ready = pods.iter().filter(|pod| pod.ready).count();
     let enough = u32::try_from(ready).unwrap_or(u32::MAX) >= judged.minimum;
     let moving = rollout.moving.contains(&judged.component) && !run::is_left_alone(world);

@@ -36,8 +36,16 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         .iter()
         .filter(|pod| pod.ready)
         .find_map(|pod| served(pod));
-    let condition = condition(world, facts, &current, model);
-    let unbound = condition.reason == Reason::StoreUnbound;
+    let missing = missing(world, facts, &current);
+    let unbound = missing.reason == Reason::StoreUnbound;
+    let verdict = match published(world, &current, model) {
+        Some(condition) => Verdict::Current {
+            component: Component::Inference,
+            condition,
+            otherwise: missing,
+        },
+        None => Verdict::Decided(missing),
+    };
     Proposal {
         pods: if facts.inference_config.is_some() {
             BTreeMap::from([(Component::Inference, fragment(claim_name))])
@@ -45,7 +53,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             BTreeMap::new()
         },
         wake_at: unbound.then(|| claim::waited_for(world)).flatten(),
-        verdict: Some(Verdict::Decided(condition)),
+        verdict: Some(verdict),
         sections: model
             .filter(|_| world.settings.inference.engine.is_none())
             .cloned()
@@ -82,29 +90,31 @@ fn served(pod: &PodSeen) -> Option<&ModelState> {
     }
 }
 
-/// Served is served, whatever the claim says meanwhile; else a claim that is not there explains everything after it.
-fn condition(
-    world: &World,
-    facts: &Facts,
-    current: &[&PodSeen],
-    model: Option<&ModelState>,
-) -> Condition {
-    let condition = |status, reason, message| Condition {
+fn condition(status: Option<bool>, reason: Reason, message: String) -> Condition {
+    Condition {
         kind: ConditionType::ModelReady,
         status,
         reason,
         message,
-    };
+    }
+}
+
+/// Served is served, whatever the claim says meanwhile.
+fn published(world: &World, current: &[&PodSeen], model: Option<&ModelState>) -> Option<Condition> {
     // Another server reports nothing of its model: it answers, or it does not.
     let engine = world.settings.inference.engine.as_ref();
-    if let Some(engine) = engine.filter(|_| current.iter().any(|pod| pod.ready)) {
-        let message = format!("the model is served by {}", engine.image);
-        return condition(Some(true), Reason::Published, message);
-    }
-    if let Some(model) = model.filter(|_| engine.is_none()) {
-        let message = format!("{} is served as {}", model.name, model.format);
-        return condition(Some(true), Reason::Published, message);
-    }
+    let message = match engine {
+        Some(engine) => current
+            .iter()
+            .any(|pod| pod.ready)
+            .then(|| format!("the model is served by {}", engine.image)),
+        None => model.map(|model| format!("{} is served as {}", model.name, model.format)),
+    };
+    message.map(|message| condition(Some(true), Reason::Published, message))
+}
+
+/// Why nobody serves it: a claim that is not there explains everything after it.
+fn missing(world: &World, facts: &Facts, current: &[&PodSeen]) -> Condition {
     if let Some(message) = too_small(facts) {
         return condition(Some(false), Reason::DoesNotFit, message);
     }
@@ -177,7 +187,9 @@ mod tests {
 
     fn told(world: &World) -> (Option<bool>, Reason) {
         match propose(world, &Facts::of(world)).verdict {
-            Some(Verdict::Decided(condition)) => (condition.status, condition.reason),
+            Some(Verdict::Decided(condition) | Verdict::Current { condition, .. }) => {
+                (condition.status, condition.reason)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -202,6 +214,29 @@ mod tests {
             at: world.now,
         };
         world
+    }
+
+    #[test]
+    fn pods_of_before_say_nothing_of_a_claim_that_is_asked_for_now() {
+        let before = world().settled();
+        let mut edited = world_with(|yaml| yaml.replace("claimName: models", "claimName: nope"));
+        edited.observed = before.observed.clone();
+        edited.memory = before.memory.clone();
+        let model = |world: &World| {
+            let status = world.status();
+            let condition = find(&status, ConditionType::ModelReady).unwrap();
+            (condition.status.clone(), condition.reason.clone())
+        };
+        let said = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+        assert_eq!(model(&before), said("True", "Published"));
+        assert_eq!(
+            model(&claimed(edited.clone(), None)),
+            said("False", "StoreUnbound")
+        );
+        assert_eq!(
+            model(&claimed(edited, Some("Bound"))),
+            said("Unknown", "Pending")
+        );
     }
 
     #[test]
