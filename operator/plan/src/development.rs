@@ -67,6 +67,9 @@ impl Server<'_> {
             };
         }
         pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
+        // Another class would be another pod, and what this one holds would be gone: for a class that may not exist.
+        pod.priority_class_name
+            .clone_from(&world.release.priority_class);
         let mut volumes = vec![
             (scratch("data"), mount("data", DATA_DIRECTORY, false)),
             (scratch("tmp"), mount("tmp", "/tmp", false)),

@@ -349,3 +349,17 @@ fn a_capacity_that_the_spec_no_longer_says_is_looked_up() {
         (4000, 16 << 30)
     );
 }
+
+#[test]
+fn another_priority_class_leaves_the_development_servers_alone() {
+    let other = world_with(|yaml| yaml + "\n  priorityClassName: gold\n");
+    let class = |world: &World, of: &str| template(world, of)["spec"]["priorityClassName"].clone();
+    assert_eq!(class(&other, "support-workers"), "gold");
+    for server in ["support-broker", "support-store"] {
+        assert_eq!(
+            template(&other, server),
+            template(&world(), server),
+            "{server}"
+        );
+    }
+}
