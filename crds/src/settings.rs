@@ -41,7 +41,7 @@ pub struct Settings {
     pub image_pull_policy: ImagePullPolicy,
     /// Secrets to pull the image with, by name.
     pub image_pull_secrets: Vec<String>,
-    /// Class of priority of every pod; absent: the installation's.
+    /// Class of priority of every pod but the development servers'; absent: the installation's.
     pub priority_class: Option<String>,
     /// Labels for every pod.
     pub pod_labels: BTreeMap<String, String>,
@@ -292,6 +292,13 @@ pub struct Resources {
 }
 
 impl Settings {
+    /// Whether the adapters' pods serve TLS themselves.
+    #[must_use]
+    pub fn serves_tls(&self) -> bool {
+        let exposure = self.exposure.as_ref();
+        exposure.is_some_and(|exposure| exposure.served_by_pods().is_some())
+    }
+
     /// Validates a resource and fills in its defaults.
     ///
     /// # Errors

@@ -124,10 +124,11 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
                 .pods_of(Component::Adapters)
                 .find(|pod| pod.ready)
         });
+    let tls = world.settings.serves_tls();
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
         // What comes back from a halt is proven anew.
-        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober)
+        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober, tls)
             .filter(|_| !run::is_halted(world)),
         foresight: facts.recollection(proposals),
         ..Memory::default()

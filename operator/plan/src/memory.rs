@@ -52,6 +52,9 @@ pub struct Completed {
     pub pod_uid: String,
     /// When that conversation ended, in seconds since the epoch; 0 when there was none.
     pub probe_at: i64,
+    /// Whether the adapters serve TLS themselves; absent in what earlier releases have written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
 }
 
 /// Why a memory cannot be read.
@@ -118,6 +121,7 @@ mod tests {
                 revision: "b".to_owned(),
                 pod_uid: "c".to_owned(),
                 probe_at: 17,
+                tls: Some(true),
             }),
             ..Memory::default()
         };

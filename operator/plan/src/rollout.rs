@@ -112,6 +112,7 @@ pub fn remember(
     rollout: &Rollout,
     remembered: Option<&Completed>,
     prober: Option<&PodSeen>,
+    tls: bool,
 ) -> Option<Completed> {
     if !rollout.is_complete() {
         return remembered.cloned();
@@ -119,7 +120,10 @@ pub fn remember(
     if let Some(completed) = remembered
         && completed.revision == rollout.revision
     {
-        return Some(completed.clone());
+        return Some(Completed {
+            tls: Some(tls),
+            ..completed.clone()
+        });
     }
     // Without a running prober the moment cannot be told by its clock: it is looked for again.
     let prober = prober?;
@@ -127,6 +131,7 @@ pub fn remember(
         revision: rollout.revision.clone(),
         pod_uid: prober.uid.clone(),
         probe_at: last_probe(std::iter::once(prober)).map_or(0, |(_, at)| at),
+        tls: Some(tls),
     })
 }
 

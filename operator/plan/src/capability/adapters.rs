@@ -112,7 +112,7 @@ fn entrance(world: &World) -> Object {
     let spec = service.spec.get_or_insert_default();
     for port in spec.ports.iter_mut().flatten() {
         port.port = SERVICE_PORT;
-        if serves_tls(world) {
+        if is_reached_by_tls(world) {
             // Nothing else is served, so that nobody finds the chat without it.
             port.name = Some("https".to_owned());
             port.port = TLS_PORT;
@@ -136,9 +136,12 @@ fn entrance(world: &World) -> Object {
     }
 }
 
-fn serves_tls(world: &World) -> bool {
-    let exposure = world.settings.exposure.as_ref();
-    exposure.is_some_and(|exposure| exposure.served_by_pods().is_some())
+/// As the pods serve that were rolled out last: until those that are asked for work, users reach the others.
+fn is_reached_by_tls(world: &World) -> bool {
+    let served = world.memory.completed.as_ref();
+    served
+        .and_then(|completed| completed.tls)
+        .unwrap_or_else(|| world.settings.serves_tls())
 }
 
 #[cfg(test)]
@@ -169,6 +172,22 @@ mod tests {
         assert_eq!(spec.session_affinity.as_deref(), Some("ClientIP"));
         assert_eq!(spec.external_traffic_policy, None);
         assert_eq!(spec.ports.unwrap()[0].port, 80);
+    }
+
+    #[test]
+    fn the_entrance_is_of_the_pods_that_were_rolled_out_last() {
+        let tls = |yaml: String| {
+            yaml + "\n  exposure: { host: chat.example.com, tls: { secretRef: { name: chat } } }\n"
+        };
+        let port = |world: &World| entrance_of(world).ports.unwrap()[0].port;
+        assert_eq!(port(&world_with(tls)), 443, "nothing serves yet");
+        let before = world().settled();
+        let mut edited = world_with(tls);
+        edited.observed = before.observed.clone();
+        edited.memory = before.memory.clone();
+        assert_eq!(port(&edited), 80, "the old ones serve");
+        let edited = edited.settled();
+        assert_eq!(port(&edited), 443);
     }
 
     #[test]
