@@ -168,8 +168,8 @@ pub struct ChatBotClusterSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<SecretRef>,
 
-    /// `PriorityClass` of every pod: whose place they may take, and who may take theirs. Absent: the class of the
-    /// operator's installation.
+    /// `PriorityClass` of every pod but those of the development broker and store: whose place they may take, and who
+    /// may take theirs. Absent: the class of the operator's installation, which those two always have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = shapes::object_name())]
