@@ -474,11 +474,10 @@ fn what_a_pod_finds_that_is_only_starting_says_nothing_of_those_that_serve() {
 #[test]
 fn where_no_node_is_a_candidate_that_is_said_and_the_edit_is_under_way() {
     let mut world = world_with(|yaml| yaml.replace("nodeCapacity: { cpu: 8, memory: 32Gi }", ""));
-    let known = |nodes| Signal::Known {
-        value: nodes,
+    world.observed.nodes = Signal::Known {
+        value: Vec::new(),
         at: world.now,
     };
-    world.observed.nodes = known(Vec::new());
     let world = world.passed();
     let inference = is(&world, ConditionType::InferenceReady);
     assert_eq!(inference, said("False", "Unschedulable"));
