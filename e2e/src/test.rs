@@ -46,7 +46,7 @@ const DEMANDING: [Demanding; 3] = [
     },
     Demanding {
         step: "browser and API",
-        minutes: 12.0,
+        minutes: 19.0,
         does: "the page in a browser; the operator on API servers of its own, the logs on brokers; two tests at a time",
         folders: &["e2e"],
         on_cluster: false,
