@@ -257,7 +257,7 @@ fn what_no_pod_can_have_is_refused_by_its_name() {
         ),
         (
             "resources.requests.memory=1Gi",
-            "resources.requests.memory=1Gi: must be at most resources.limits.memory (256Mi)",
+            "resources.requests.memory=1Gi: must be at most resources.limits.memory (512Mi)",
         ),
         (
             "resources.requests.foo=1",

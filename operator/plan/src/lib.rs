@@ -16,6 +16,7 @@ pub mod facts;
 pub mod foresight;
 #[cfg(test)]
 mod golden;
+pub mod hops;
 pub mod http_route;
 pub mod kinds;
 pub mod manifest;
@@ -47,6 +48,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use capability::Capability;
 use facts::Facts;
+use hops::Hops;
 use manifest::{Manifest, Object};
 use memory::Memory;
 use proposal::{Action, Component, Condition, Plan, Proposal, Surplus, Verdict};
@@ -68,6 +70,20 @@ pub fn plan(world: &World) -> Plan {
 /// As [`plan`], with the given capabilities.
 #[must_use]
 pub fn plan_with(world: &World, capabilities: &[Capability]) -> Plan {
+    let plan = plan_once(world, capabilities);
+    let completed = plan.memory.completed.as_ref();
+    let after = completed.and_then(|completed| completed.hops.as_ref());
+    let before = Hops::before(world);
+    if before.is_none() || after.is_none() || before == after {
+        return plan;
+    }
+    // A rollout has ended: what lets the pods of before through is taken back before its end is told.
+    let mut world = world.clone();
+    world.memory.completed = plan.memory.completed;
+    plan_once(&world, capabilities)
+}
+
+fn plan_once(world: &World, capabilities: &[Capability]) -> Plan {
     let facts = Facts::of(world);
     // By name, so that the order of the list means nothing.
     let proposals: BTreeMap<&str, Proposal> = capabilities
@@ -124,11 +140,11 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
                 .pods_of(Component::Adapters)
                 .find(|pod| pod.ready)
         });
-    let tls = world.settings.serves_tls();
+    let hops = Hops::of(&world.settings);
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
         // What comes back from a halt is proven anew.
-        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober, tls)
+        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober, hops)
             .filter(|_| !run::is_halted(world)),
         foresight: facts.recollection(proposals),
         ..Memory::default()
@@ -148,6 +164,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         })
         .collect();
     let prune = surplus(world, &objects, proposals, &rollout);
+    objects.retain(|object| !rollout.holds_back(object));
     let plan = Plan {
         cluster: world.cluster.clone(),
         prune,
@@ -238,6 +255,10 @@ fn decide(
                 otherwise
             }
         }
+        Verdict::Behind {
+            component,
+            condition,
+        } if rollout.waiting.contains(&component) => condition,
         Verdict::Behind {
             component,
             condition,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hops::Hops;
 use crate::recollection::Recollection;
 
 /// The version written. Another one is not guessed at.
@@ -52,9 +53,9 @@ pub struct Completed {
     pub pod_uid: String,
     /// When that conversation ended, in seconds since the epoch; 0 when there was none.
     pub probe_at: i64,
-    /// Whether the adapters serve TLS themselves; absent in what earlier releases have written.
+    /// What its pods serve and call; absent in what earlier releases have written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<bool>,
+    pub hops: Option<Hops>,
 }
 
 /// Why a memory cannot be read.
@@ -121,7 +122,12 @@ mod tests {
                 revision: "b".to_owned(),
                 pod_uid: "c".to_owned(),
                 probe_at: 17,
-                tls: Some(true),
+                hops: Some(Hops {
+                    tls: true,
+                    inference_port: 8080,
+                    elsewhere: false,
+                    platforms: [443].into(),
+                }),
             }),
             ..Memory::default()
         };

@@ -1,5 +1,6 @@
 //! How far a plan is rolled out: told by what the cluster has, never by what was sent.
 
+use crate::hops::Hops;
 use crate::memory::Completed;
 use crate::names;
 use crate::proposal::Component;
@@ -17,6 +18,8 @@ pub struct Rollout {
     pub moving: Vec<Component>,
     /// Deployments whose controller has given up waiting.
     pub overdue: Vec<String>,
+    /// Components whose Deployment stays as it is for now.
+    pub waiting: Vec<Component>,
 }
 
 /// The templates of a plan, by component.
@@ -45,6 +48,7 @@ impl Rollout {
             unapplied: Vec::new(),
             moving: Vec::new(),
             overdue: Vec::new(),
+            waiting: Vec::new(),
         };
         for object in objects {
             let applied = carries_plan(object, observed);
@@ -64,7 +68,31 @@ impl Rollout {
                 rollout.overdue.push(object.key.name.clone());
             }
         }
+        rollout.waiting = rollout.waits(objects, observed);
         rollout
+    }
+
+    /// What has one pod that cannot be replaced without loss is replaced last: when a quota, a policy or an image that
+    /// is not there keeps new pods out, the others have shown it before, and it goes on.
+    fn waits(&self, objects: &[Rendered], observed: &Observed) -> Vec<Component> {
+        let is_last = |component: &Component| is_single(*component);
+        if self.moving.iter().all(is_last) {
+            return Vec::new();
+        }
+        let works = |component: Component| observed.pods_of(component).any(|pod| pod.ready);
+        objects
+            .iter()
+            .filter(|object| object.revision.is_some() && !carries_plan(object, observed))
+            .filter_map(|object| object.component)
+            .filter(|component| is_single(*component) && works(*component))
+            .collect()
+    }
+
+    /// Whether an object is not to be applied yet.
+    #[must_use]
+    pub fn holds_back(&self, object: &Rendered) -> bool {
+        let waits = |component| self.waiting.contains(&component);
+        object.revision.is_some() && object.component.is_some_and(waits)
     }
 
     /// Whether everything is applied and no old pod is left.
@@ -72,6 +100,11 @@ impl Rollout {
     pub fn is_complete(&self) -> bool {
         self.unapplied.is_empty() && self.moving.is_empty()
     }
+}
+
+/// Whether a component is one pod, which must end before the next one begins.
+const fn is_single(component: Component) -> bool {
+    matches!(component, Component::Broker | Component::Store)
 }
 
 /// Whether the cluster has an object as planned.
@@ -112,7 +145,7 @@ pub fn remember(
     rollout: &Rollout,
     remembered: Option<&Completed>,
     prober: Option<&PodSeen>,
-    tls: bool,
+    hops: Hops,
 ) -> Option<Completed> {
     if !rollout.is_complete() {
         return remembered.cloned();
@@ -121,7 +154,7 @@ pub fn remember(
         && completed.revision == rollout.revision
     {
         return Some(Completed {
-            tls: Some(tls),
+            hops: Some(hops),
             ..completed.clone()
         });
     }
@@ -131,7 +164,7 @@ pub fn remember(
         revision: rollout.revision.clone(),
         pod_uid: prober.uid.clone(),
         probe_at: last_probe(std::iter::once(prober)).map_or(0, |(_, at)| at),
-        tls: Some(tls),
+        hops: Some(hops),
     })
 }
 

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::autoscaler::{asked_for, autoscaler};
 use crate::facts::Facts;
+use crate::hops::Hops;
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::{SERVICE_PORT, budget, config_map, named, service};
@@ -138,10 +139,7 @@ fn entrance(world: &World) -> Object {
 
 /// As the pods serve that were rolled out last: until those that are asked for work, users reach the others.
 fn is_reached_by_tls(world: &World) -> bool {
-    let served = world.memory.completed.as_ref();
-    served
-        .and_then(|completed| completed.tls)
-        .unwrap_or_else(|| world.settings.serves_tls())
+    Hops::before(world).map_or_else(|| world.settings.serves_tls(), |hops| hops.tls)
 }
 
 #[cfg(test)]

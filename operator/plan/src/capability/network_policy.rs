@@ -14,9 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::config::{
-    ADMIN_PORT, DEVELOPMENT_BROKER_PORT, DEVELOPMENT_STORE_PORT, HTTP_PORT, INFERENCE_PORT,
+    ADMIN_PORT, DEVELOPMENT_BROKER_PORT, DEVELOPMENT_STORE_PORT, HTTP_PORT,
 };
-use chatbot_crds::settings::Platform;
 use chatbot_crds::spec::NetworkPolicyMode;
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
@@ -26,6 +25,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::facts::Facts;
+use crate::hops::Hops;
 use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::object::named;
@@ -34,8 +34,6 @@ use crate::world::{Release, World};
 
 /// Where names are resolved: by some clusters' resolvers at another port than their Service's.
 const DNS_PORTS: [u16; 2] = [53, 5353];
-const HTTPS_PORT: u16 = 443;
-const HTTP_DEFAULT_PORT: u16 = 80;
 /// The label that Kubernetes gives every namespace.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -51,22 +49,8 @@ pub(super) fn propose(world: &World, _: &Facts) -> Proposal {
 
 fn policies(world: &World) -> Vec<Object> {
     let mut policies = vec![adapters(world), workers(world), inference(world)];
-    for (component, port, named) in [
-        (
-            Component::Broker,
-            DEVELOPMENT_BROKER_PORT,
-            world.settings.kafka.is_some(),
-        ),
-        (
-            Component::Store,
-            DEVELOPMENT_STORE_PORT,
-            world.settings.redis.is_some(),
-        ),
-    ] {
-        if !named {
-            policies.push(development(world, component, port));
-        }
-    }
+    let own = own_backbone(world).map(|(component, port)| development(world, component, port));
+    policies.extend(own);
     policies
 }
 
@@ -74,10 +58,8 @@ fn adapters(world: &World) -> Object {
     let mut ingress = vec![allowed_in(None, &[HTTP_PORT])];
     ingress.extend(observers(world));
     let mut egress = backbone(world);
-    let channels = world.settings.channels.iter();
-    let called: BTreeSet<u16> = channels
-        .flat_map(|channel| ports_called(&channel.platform))
-        .collect();
+    let hops = Hops::meanwhile(world);
+    let called: BTreeSet<u16> = hops.into_iter().flat_map(|hops| hops.platforms).collect();
     if !called.is_empty() {
         let ports = called.into_iter().map(|called| port("TCP", called));
         egress.push(allowed_out(None, ports.collect()));
@@ -90,7 +72,7 @@ fn workers(world: &World) -> Object {
     let mut egress = backbone(world);
     egress.push(allowed_out(
         Some(pods_of(world, Component::Inference)),
-        vec![port("TCP", inference_port(world))],
+        inference_ports(world).map(|one| port("TCP", one)).collect(),
     ));
     policy(world, Component::Workers, ingress, egress)
 }
@@ -111,26 +93,25 @@ fn observers(world: &World) -> Vec<NetworkPolicyIngressRule> {
 /// To broker and store. Those that are named may be anywhere, and tell of further addresses of theirs, which may have
 /// other ports: all are open then.
 fn backbone(world: &World) -> Vec<NetworkPolicyEgressRule> {
-    let mut egress = vec![dns()];
-    for (component, number, named) in [
-        (
-            Component::Broker,
-            DEVELOPMENT_BROKER_PORT,
-            world.settings.kafka.is_some(),
-        ),
-        (
-            Component::Store,
-            DEVELOPMENT_STORE_PORT,
-            world.settings.redis.is_some(),
-        ),
-    ] {
-        egress.push(if named {
-            allowed_out(None, Vec::new())
-        } else {
-            allowed_out(Some(pods_of(world, component)), vec![port("TCP", number)])
-        });
+    let own = own_backbone(world).map(|(component, number)| {
+        allowed_out(Some(pods_of(world, component)), vec![port("TCP", number)])
+    });
+    let mut egress: Vec<_> = [dns()].into_iter().chain(own).collect();
+    if Hops::meanwhile(world).iter().any(|hops| hops.elsewhere) {
+        egress.push(allowed_out(None, Vec::new()));
     }
     egress
+}
+
+/// The operator's own broker and store, as far as the user names none.
+fn own_backbone(world: &World) -> impl Iterator<Item = (Component, u16)> {
+    let settings = &world.settings;
+    let broker = (Component::Broker, DEVELOPMENT_BROKER_PORT);
+    let store = (Component::Store, DEVELOPMENT_STORE_PORT);
+    let broker = settings.kafka.is_none().then_some(broker);
+    broker
+        .into_iter()
+        .chain(settings.redis.is_none().then_some(store))
 }
 
 /// The operator's own broker or store calls nobody.
@@ -150,7 +131,7 @@ fn inference(world: &World) -> Object {
     let ingress = vec![
         allowed_in(
             Some(pods_of(world, Component::Workers)),
-            &[inference_port(world)],
+            &inference_ports(world).collect::<Vec<_>>(),
         ),
         allowed_in(
             operator(&world.release).and(Some(anywhere_in_the_cluster)),
@@ -160,41 +141,12 @@ fn inference(world: &World) -> Object {
     policy(world, Component::Inference, ingress, Vec::new())
 }
 
-/// The port of the inference API, whichever server it is of.
-fn inference_port(world: &World) -> u16 {
-    let engine = world.settings.inference.engine.as_ref();
-    engine.map_or(INFERENCE_PORT, |engine| engine.port)
-}
-
-/// The ports at which the adapters call a platform: that of HTTPS, and that of another address which the user names.
-fn ports_called(platform: &Platform) -> Vec<u16> {
-    let url = match platform {
-        // Their users come to us, and are answered where they came.
-        Platform::WebChat { .. } | Platform::OpenAi(_) => return Vec::new(),
-        Platform::Webhook(one) => return vec![port_of(&one.reply_url)],
-        Platform::WhatsApp(one) => &one.api_url,
-        Platform::Telegram(one) => &one.api_url,
-        Platform::Slack(one) => &one.api_url,
-        Platform::Discord(one) => &one.api_url,
-        Platform::Feishu(one) => &one.api_url,
-    };
-    // The address of a long connection is the platform's to name.
-    let named = url.as_deref().map(port_of);
-    named.into_iter().chain([HTTPS_PORT]).collect()
-}
-
-/// The port of an address, which the schema has checked.
-fn port_of(url: &str) -> u16 {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let named = authority
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok());
-    named.unwrap_or(if scheme == "http" {
-        HTTP_DEFAULT_PORT
-    } else {
-        HTTPS_PORT
-    })
+/// The ports of the inference API that are called.
+fn inference_ports(world: &World) -> impl Iterator<Item = u16> + use<> {
+    let hops = Hops::meanwhile(world).into_iter();
+    hops.map(|hops| hops.inference_port)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
 }
 
 /// The operator's pods. None when it runs outside the cluster: where it asks from cannot be told then, so that its port

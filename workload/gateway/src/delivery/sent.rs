@@ -111,7 +111,7 @@ struct Acquisition<'a> {
 /// A reply's turn, to its end.
 type Turn = Result<(Offset, Ended), Error>;
 /// A commit under way, and what is committed.
-type Committing<'a> = OptionFuture<BoxFuture<'a, (Checkpoint, Result<(), Error>)>>;
+type Committing<'a> = Option<BoxFuture<'a, (Checkpoint, Result<(), Error>)>>;
 
 impl<'a> Acquisition<'a> {
     async fn run(
@@ -121,8 +121,7 @@ impl<'a> Acquisition<'a> {
     ) -> Result<(), Error> {
         let mut under_way = FuturesUnordered::new();
         // Beside the sends, since none of them may stand still between its look at the lease and its end.
-        let mut committing: Committing<'a> = None.into();
-        let mut idle = true;
+        let mut committing: Committing<'a> = None;
         let gateway_stop = self.place.gateway.stop.clone();
         let outcome = loop {
             self.caught_up();
@@ -146,14 +145,12 @@ impl<'a> Acquisition<'a> {
                 },
                 () = tokio::time::sleep_until(self.progress.due()) => {
                     self.progress.later();
-                    if idle {
+                    if committing.is_none() {
                         committing = self.commit();
-                        idle = false;
                     }
                 }
-                Some((lowest, committed)) = &mut committing => {
-                    committing = None.into();
-                    idle = true;
+                Some((lowest, committed)) = OptionFuture::from(committing.as_mut()) => {
+                    committing = None;
                     match committed {
                         Ok(()) => self.progress.committed(lowest),
                         Err(error) => break Err(error),
@@ -173,7 +170,8 @@ impl<'a> Acquisition<'a> {
         while let Some(turn) = under_way.next().await {
             let _ends_already = self.ended(turn);
         }
-        if let Some((_, Err(error))) = self.commit().await {
+        let last = OptionFuture::from(self.commit());
+        if let Some((_, Err(error))) = last.await {
             debug!(channel = self.place.channel.name, %error, "the last commit was refused");
         }
         self.lanes = Lanes::default();
@@ -291,9 +289,7 @@ impl<'a> Acquisition<'a> {
         let lowest = self.lowest();
         let place = self.place;
         let committing = || async move { (lowest, place.commit(lowest).await) }.boxed();
-        (self.keyless || self.progress.is_past(lowest))
-            .then(committing)
-            .into()
+        (self.keyless || self.progress.is_past(lowest)).then(committing)
     }
 
     /// Counts what waits, for the channel's bound.

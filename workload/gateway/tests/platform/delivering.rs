@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_message::Message;
-use chatbot_queue::journal::Delivery;
+use chatbot_queue::Topic;
+use chatbot_queue::journal::{Delivery, delivery_group};
 use tokio::runtime::Runtime;
 
 use crate::answerer::Answerer;
@@ -55,6 +56,26 @@ async fn a_signed_question_is_answered_by_a_signed_reply_and_marked() {
         ),
         1
     );
+}
+
+#[tokio::test]
+async fn what_is_settled_after_a_quiet_time_is_committed_too() {
+    let (site, answerer) = site().await;
+    let platform = StandIn::start(|_, _| ok()).await;
+    let hub = running(&site, vec![webhook("chat", platform.url("/"))]).await;
+    // Longer than from one look at the progress to the next, with nothing to commit.
+    tokio::time::sleep(limits().commit * 3).await;
+    ask(&hub, "chat", "q-1", "u-1", "hello").await;
+    let log = site.backing.log.as_ref();
+    let account = answerer.meets(1).await.account;
+    let partition = account.partition(log.partitions());
+    eventually("progress of the delivery", async || {
+        let group = delivery_group("chat");
+        let progress = log.committed(&group, Topic::Response, partition).await;
+        // The owner, the reply, its mark: past all of them.
+        progress.unwrap().offset == 3
+    })
+    .await;
 }
 
 #[tokio::test]

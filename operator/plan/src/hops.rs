@@ -1,0 +1,92 @@
+//! What pods serve and call, as far as objects beside them have to agree with it: Services and network policies.
+//!
+//! During a rollout there are pods of the last one and of this one, and both must go on. So these objects let both
+//! through until the last pods of before are gone.
+
+use std::collections::BTreeSet;
+
+use chatbot_crds::Settings;
+use chatbot_crds::config::INFERENCE_PORT;
+use chatbot_crds::settings::Platform;
+use serde::{Deserialize, Serialize};
+
+use crate::world::World;
+
+const HTTPS_PORT: u16 = 443;
+const HTTP_DEFAULT_PORT: u16 = 80;
+
+/// What the pods of one rollout serve and call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hops {
+    /// Whether the adapters serve TLS themselves.
+    pub tls: bool,
+    /// The port of the inference API, whichever server it is of.
+    pub inference_port: u16,
+    /// Whether a broker or a store is named, which may be anywhere.
+    pub elsewhere: bool,
+    /// The ports at which the adapters call platforms.
+    pub platforms: BTreeSet<u16>,
+}
+
+impl Hops {
+    /// Those of the pods that are asked for.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let engine = settings.inference.engine.as_ref();
+        let channels = settings.channels.iter();
+        Self {
+            tls: settings.serves_tls(),
+            inference_port: engine.map_or(INFERENCE_PORT, |engine| engine.port),
+            elsewhere: settings.kafka.is_some() || settings.redis.is_some(),
+            platforms: channels
+                .flat_map(|channel| ports_called(&channel.platform))
+                .collect(),
+        }
+    }
+
+    /// Those of the pods that were rolled out last, where they are known.
+    #[must_use]
+    pub fn before(world: &World) -> Option<&Self> {
+        world.memory.completed.as_ref()?.hops.as_ref()
+    }
+
+    /// Those of the pods that are asked for, and of those that were rolled out last.
+    #[must_use]
+    pub fn meanwhile(world: &World) -> Vec<Self> {
+        let now = Self::of(&world.settings);
+        let before = Self::before(world).filter(|before| **before != now);
+        before.cloned().into_iter().chain([now]).collect()
+    }
+}
+
+/// The ports at which the adapters call a platform: that of HTTPS, and that of another address which the user names.
+fn ports_called(platform: &Platform) -> Vec<u16> {
+    let url = match platform {
+        // Their users come to us, and are answered where they came.
+        Platform::WebChat { .. } | Platform::OpenAi(_) => return Vec::new(),
+        Platform::Webhook(one) => return vec![port_of(&one.reply_url)],
+        Platform::WhatsApp(one) => &one.api_url,
+        Platform::Telegram(one) => &one.api_url,
+        Platform::Slack(one) => &one.api_url,
+        Platform::Discord(one) => &one.api_url,
+        Platform::Feishu(one) => &one.api_url,
+    };
+    // The address of a long connection is the platform's to name.
+    let named = url.as_deref().map(port_of);
+    named.into_iter().chain([HTTPS_PORT]).collect()
+}
+
+/// The port of an address, which the schema has checked.
+fn port_of(url: &str) -> u16 {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let named = authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    named.unwrap_or(if scheme == "http" {
+        HTTP_DEFAULT_PORT
+    } else {
+        HTTPS_PORT
+    })
+}
