@@ -142,7 +142,7 @@ impl ProtocolAdapter for OpenAi {
             text: question,
             sent_at: None,
             details: Details {
-                history,
+                history: Some(history),
                 ..Details::default()
             },
         };

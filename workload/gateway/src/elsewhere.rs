@@ -168,6 +168,7 @@ mod tests {
             outcome,
             synthetic: false,
             way: Vec::new(),
+            kept_by_client: false,
             effect: effect.map(Box::new),
         }
     }

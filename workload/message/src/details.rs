@@ -24,9 +24,9 @@ pub struct Details {
     /// What was attached, by reference: nothing is fetched on the way in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// The conversation so far, where the client sends it along; it stands in for the session.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<Turn>,
+    /// The conversation so far, where the client keeps it and sends it along; it stands in for the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<Turn>>,
 }
 
 impl Details {

@@ -92,6 +92,9 @@ pub struct Reply {
     /// Copied from the message.
     #[serde(default)]
     pub synthetic: bool,
+    /// The client keeps the conversation itself: no turn of it is kept here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept_by_client: bool,
     /// For whom its message was sent on, in this order; it belongs to the conversation of the last of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub way: Vec<Account>,
@@ -122,7 +125,8 @@ impl Reply {
     /// Whether it is a turn of its person's conversation.
     #[must_use]
     pub fn is_turn(&self) -> bool {
-        !self.synthetic && matches!(self.outcome, Outcome::Answered | Outcome::Fallback)
+        let is_answer = matches!(self.outcome, Outcome::Answered | Outcome::Fallback);
+        is_answer && !self.synthetic && !self.kept_by_client
     }
 
     /// `UUIDv5(message id, "reply")`: the idempotency key towards platforms that take one.

@@ -34,6 +34,7 @@ fn reply(epoch: u64, seq: u64, inbound: u64) -> Entry {
         outcome: Outcome::Answered,
         synthetic: false,
         way: Vec::new(),
+        kept_by_client: false,
         effect: None,
     };
     Entry::Reply {

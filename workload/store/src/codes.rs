@@ -30,6 +30,8 @@ pub enum Taken {
     Expired,
     /// Another message has taken it.
     Used,
+    /// It was made for the account that sends it, and stays as it is.
+    Own,
 }
 
 /// Codes and attempts.
@@ -37,8 +39,13 @@ pub enum Taken {
 pub trait Codes: Send + Sync {
     /// Keeps a code for an account.
     async fn offer(&self, code: &str, account: &Account) -> Result<(), Unavailable>;
-    /// Takes a code for a message; the same message may take it again.
-    async fn take(&self, code: &str, message: Uuid) -> Result<Taken, Unavailable>;
+    /// Takes a code for a message of an account; the same message may take it again.
+    async fn take(
+        &self,
+        code: &str,
+        account: &Account,
+        message: Uuid,
+    ) -> Result<Taken, Unavailable>;
     /// Counts an attempt of an account, each message once; false when there were too many.
     async fn attempt(
         &self,
@@ -112,7 +119,12 @@ impl Codes for MemoryCodes {
         Ok(())
     }
 
-    async fn take(&self, code: &str, message: Uuid) -> Result<Taken, Unavailable> {
+    async fn take(
+        &self,
+        code: &str,
+        account: &Account,
+        message: Uuid,
+    ) -> Result<Taken, Unavailable> {
         let now = (self.now)();
         let mut state = self.state(now);
         let Some(offered) = state.codes.get_mut(code) else {
@@ -122,6 +134,7 @@ impl Codes for MemoryCodes {
             Some(by) if by == message => Taken::For(offered.account.clone()),
             Some(_) => Taken::Used,
             None if now > offered.until => Taken::Expired,
+            None if offered.account == *account => Taken::Own,
             None => {
                 offered.by = Some(message);
                 Taken::For(offered.account.clone())
@@ -176,9 +189,16 @@ mod tests {
             assert_eq!(within, number < 5);
         }
         clock.store(millis(CODE_LIFE) + 1, Ordering::SeqCst);
-        assert_eq!(codes.take("A", message(1)).await, Ok(Taken::Expired));
+        let other = contract::account("other");
+        assert_eq!(
+            codes.take("A", &other, message(1)).await,
+            Ok(Taken::Expired)
+        );
         assert_eq!(codes.attempt(0, &account, message(9)).await, Ok(true));
         clock.store(millis(CODE_LIFE) + millis(CODE_KNOWN) + 1, Ordering::SeqCst);
-        assert_eq!(codes.take("A", message(1)).await, Ok(Taken::Unknown));
+        assert_eq!(
+            codes.take("A", &other, message(1)).await,
+            Ok(Taken::Unknown)
+        );
     }
 }

@@ -46,15 +46,22 @@ pub async fn check(subject: &dyn Subject) {
     a_reply_never_takes_the_route_from_a_socket(subject).await;
     a_socket_whose_gateway_died_is_not_given(subject).await;
     a_flushed_store_is_filled_again_from_the_beginning(subject).await;
+    turns_of_a_journal_that_was_there_before_make_way(subject).await;
 }
 
 /// What every implementation of [`Codes`] must hold to.
 pub async fn check_codes(codes: &dyn Codes) {
     let message = Uuid::from_u128;
-    let taken = async |code: &str, number| codes.take(code, message(number)).await.unwrap();
+    let taken = async |code: &str, number| {
+        let taker = account("taker");
+        let taking = codes.take(code, &taker, message(number));
+        taking.await.unwrap()
+    };
     assert_eq!(taken("NONE", 1).await, Taken::Unknown);
     codes.offer("ONE", &account("u v")).await.unwrap();
     codes.offer("TWO", &account("w")).await.unwrap();
+    let own = codes.take("ONE", &account("u v"), message(9)).await;
+    assert_eq!(own, Ok(Taken::Own), "and it can be taken by others yet");
     for _ in 0..2 {
         // Whoever does the same again after a crash is given the same.
         assert_eq!(taken("ONE", 1).await, Taken::For(account("u v")));
@@ -395,4 +402,14 @@ async fn a_flushed_store_is_filled_again_from_the_beginning(subject: &dyn Subjec
     subject.flush().await;
     assert_eq!(routes(subject, 12).await, []);
     assert!(store.announce(12, &user, FIRST, epoch).await.unwrap());
+}
+
+async fn turns_of_a_journal_that_was_there_before_make_way(subject: &dyn Subject) {
+    subject.set_clock(0);
+    apply(subject, 13, of_u(0, 100, vec![turn(98, 0), turn(99, 0)])).await;
+    let anew = of_u(100, 3, vec![turn(1, 0), turn(2, 0)]);
+    assert_eq!(apply(subject, 13, anew).await, Applied::Done);
+    assert_eq!(positions(subject, 13, "u").await, [1, 2]);
+    apply(subject, 13, of_u(3, 5, vec![turn(4, 0)])).await;
+    assert_eq!(positions(subject, 13, "u").await, [1, 2, 4]);
 }

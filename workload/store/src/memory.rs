@@ -182,7 +182,15 @@ impl View for MemoryView {
             });
         }
         for (account, turn) in update.turns {
-            self.append(partition.sessions.entry(account).or_default(), turn);
+            let session = partition.sessions.entry(account).or_default();
+            // Beyond what the view will have is only what another journal said, which was there before.
+            if session
+                .last()
+                .is_some_and(|last| last.position >= update.to)
+            {
+                session.clear();
+            }
+            self.append(session, turn);
         }
         for (account, route) in update.routes {
             let ways = partition.routes.entry(account).or_default();

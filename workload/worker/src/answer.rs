@@ -44,6 +44,11 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
     let began = Instant::now();
     let turns = if message.synthetic {
         Vec::new()
+    } else if let Some(history) = &message.details.history {
+        history
+            .iter()
+            .map(|turn| sent_along(&message, turn))
+            .collect()
     } else {
         let session = session(shared, link, partition, &message, need).await;
         shared.metrics.took(Phase::Context, began.elapsed());
@@ -69,6 +74,18 @@ pub(crate) async fn answer(shared: &Shared, link: &Link, question: Question) -> 
     match settled {
         Ok(answer) => reply(message, answer, Outcome::Answered),
         Err(reason) => give_up(shared, partition, message, &reason).await,
+    }
+}
+
+/// A turn that the client has kept.
+fn sent_along(message: &Message, turn: &chatbot_message::Turn) -> Turn {
+    Turn {
+        position: 0,
+        at: 0,
+        message_id: message.id,
+        question: turn.question.clone(),
+        answer: turn.answer.clone(),
+        fallback: false,
     }
 }
 
@@ -122,6 +139,7 @@ pub(crate) fn reply(message: Message, answer: String, outcome: Outcome) -> Reply
         answer,
         outcome,
         synthetic: message.synthetic,
+        kept_by_client: message.details.history.is_some(),
         way: message.way.to,
         effect: None,
     }
@@ -169,7 +187,11 @@ async fn ask_until_settled(
     let system_prompt = prompt::ready(&mut shared.prompt.subscribe()).await;
     let mut backoff = Backoff::new(&shared.limits);
     let mut refusals = 0;
-    let mut history = usize::try_from(shared.config.history_turns).unwrap_or(usize::MAX);
+    // How much of its own conversation a client sends is the client's to say.
+    let mut history = match message.details.history {
+        Some(_) => usize::MAX,
+        None => usize::try_from(shared.config.history_turns).unwrap_or(usize::MAX),
+    };
     loop {
         let entries = context::entries(
             &shared.config,
@@ -204,7 +226,7 @@ async fn ask_until_settled(
                 }
                 // Most often there was more history than the estimate said: half of it, then none.
                 history = if refusals == 1 {
-                    history.min(turns.len()) / 2
+                    context::turns(&entries) / 2
                 } else {
                     0
                 };

@@ -50,6 +50,12 @@ impl<'a> Question<'a> {
     }
 }
 
+/// Turns of history that the model is given.
+pub(crate) fn turns(entries: &[Entry]) -> usize {
+    let answers = entries.iter().filter(|entry| entry.role == "assistant");
+    answers.count()
+}
+
 /// Tokens that a chat template puts around an entry, generously.
 const OVERHEAD: usize = 8;
 

@@ -1,6 +1,7 @@
 //! Owning a partition (W4 to W11): from its inbound records to replies that count.
 
 mod heads;
+mod renewal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use chatbot_queue::journal::{self, Checkpoint, Entry, Step};
 use chatbot_queue::{Offset, Topic};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
@@ -26,6 +27,7 @@ use crate::takeover::Takeover;
 use crate::view::Link;
 use crate::ways::Ways;
 use heads::{Ended, Head};
+use renewal::Renewal;
 
 /// Why a partition is not owned any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(crate) struct Epoch {
     partition: u32,
     began: Offset,
     seq: u64,
+    /// The next owner record of this owner, while it is under way.
+    renewal: Option<Renewal>,
     settled: Settled,
     reader: Checkpoint,
     /// The next offset of `inbound` to take.
@@ -147,6 +151,7 @@ impl Epoch {
             partition,
             began: takeover.epoch,
             seq: 0,
+            renewal: None,
             reader: takeover.reader,
             next: from,
             lanes: Lanes::new(),
@@ -176,10 +181,12 @@ impl Epoch {
     async fn work(&mut self, feeds: &mut Feeds, revoked: &CancellationToken) -> End {
         let mut commit = interval(self.shared.limits.commit_interval);
         commit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every = self.shared.limits.announce_interval;
+        let mut announce = interval_at(Instant::now() + every, every);
         let mut leave_at: Option<Instant> = None;
         loop {
             let leaving = leave_at.is_some();
-            if leaving && self.lanes.count() == self.held.len() && self.unread == 0 {
+            if leaving && self.has_ended() {
                 return End::Left;
             }
             let patience = async {
@@ -208,6 +215,7 @@ impl Epoch {
                     Written::Unknown => return End::Unknown,
                 },
                 _ = commit.tick() => self.report(),
+                _ = announce.tick(), if !leaving => self.announce(),
                 () = revoked.cancelled(), if !leaving => {
                     leave_at = Some(Instant::now() + self.shared.limits.drain);
                 }
@@ -219,11 +227,16 @@ impl Epoch {
         }
     }
 
+    /// Whether nothing is under way, but what cannot end soon.
+    fn has_ended(&self) -> bool {
+        self.lanes.count() == self.held.len() && self.unread == 0 && self.renewal.is_none()
+    }
+
     /// W8: a reply that counts settles its message, once what follows from it is done; a later owner ends this epoch.
     fn fenced_by(&mut self, step: &Step, reader: Checkpoint) -> bool {
         self.reader = reader;
         match &step.entry {
-            Some(Entry::Owner { .. }) => return true,
+            Some(Entry::Owner { nonce, .. }) => return !self.renewed(*nonce, step.position),
             Some(Entry::Reply { inbound, reply, .. }) if step.counts => {
                 self.unread = self.unread.saturating_sub(1);
                 self.own
@@ -251,6 +264,7 @@ impl Epoch {
     /// W5.
     fn take(&mut self, taken: Taken) {
         let Taken { offset, kind } = taken;
+        self.settled.settle_gap(self.next, offset);
         self.next = offset + 1;
         self.shared.handle.set_read(self.partition, self.next);
         let metrics = &self.shared.metrics;

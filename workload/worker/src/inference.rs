@@ -70,8 +70,8 @@ struct Delta {
     content: Option<String>,
 }
 
-/// An answer longer than this is not one.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// An answer longer than this is not one. With its question it must fit into a record, however much of it is escaped there.
+const LONGEST_ANSWER: usize = 64 << 10;
 /// What is read of an error's text.
 const LONGEST_REASON: usize = 2_000;
 
@@ -167,8 +167,12 @@ fn take(event: &str, answer: &mut String) -> Result<bool, Failure> {
     if event == "[DONE]" {
         return Ok(true);
     }
-    let chunk: Chunk = serde_json::from_str(event)
-        .map_err(|error| Failure::Away(format!("failed to read a piece of the answer: {error}")))?;
+    let chunk: Chunk = serde_json::from_str(event).map_err(|error| {
+        Failure::Away(format!(
+            "failed to read a piece of the answer: {}",
+            fault(&error)
+        ))
+    })?;
     if let Some(error) = chunk.error {
         return Err(Failure::Away(format!("inference failed: {error}")));
     }
@@ -177,6 +181,16 @@ fn take(event: &str, answer: &mut String) -> Result<bool, Failure> {
     };
     answer.push_str(choice.delta.content.as_deref().unwrap_or_default());
     Ok(choice.finish_reason.is_some())
+}
+
+/// What is wrong with a text, without what it says.
+pub(crate) fn fault(error: &serde_json::Error) -> String {
+    format!(
+        "{:?} error at line {} column {}",
+        error.classify(),
+        error.line(),
+        error.column()
+    )
 }
 
 /// A stream, or why there is none.

@@ -7,10 +7,12 @@ use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_queue::{Error, Log, Offset, Record, Records, Topic};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use crate::Shared;
 use crate::answer::now_ms;
 use crate::backoff::Backoff;
+use crate::inference::fault;
 use crate::seen::Seen;
 
 /// A record that has been judged.
@@ -94,7 +96,7 @@ impl<'a> Intake<'a> {
         let message: Message = match serde_json::from_slice(&record.value) {
             Ok(message) => message,
             Err(error) => {
-                self.give_up(record, &error.to_string()).await?;
+                self.give_up(record, &fault(&error)).await?;
                 return Ok(Kind::Unreadable);
             }
         };
@@ -133,15 +135,17 @@ impl<'a> Intake<'a> {
             let records = earlier.next(BATCH).await?;
             let Some(last) = records.last() else { break };
             next = last.offset + 1;
-            found.extend(records.into_iter().filter(|record| record.offset < floor));
+            let earlier = records.iter().filter(|record| record.offset < floor);
+            found.extend(earlier.map(|record| (record.appended_at, record.offset, id(record))));
         }
-        let ids = found.iter().map(|record| {
-            let id = serde_json::from_slice::<Message>(&record.value)
-                .ok()
-                .map(|message| message.key());
-            (record.appended_at, record.offset, id)
-        });
-        self.seen.extend_back(from, from <= start, ids);
+        self.seen
+            .extend_back(from, from <= start, found.into_iter());
         Ok(())
     }
+}
+
+/// The id of what a record says, if it is a message.
+fn id(record: &Record) -> Option<Uuid> {
+    let message: Message = serde_json::from_slice(&record.value).ok()?;
+    Some(message.key())
 }

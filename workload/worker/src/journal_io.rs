@@ -68,7 +68,7 @@ pub(crate) async fn write(
         let began = Instant::now();
         let result = match append(shared, partition, &entry, trace).await {
             Ok(()) => {
-                if !is_synthetic(&entry) {
+                if is_to_a_user(&entry) {
                     shared.metrics.took(Phase::Journal, began.elapsed());
                 }
                 Written::Done(lane)
@@ -85,8 +85,8 @@ pub(crate) async fn write(
     }
 }
 
-fn is_synthetic(entry: &Entry) -> bool {
-    matches!(entry, Entry::Reply { reply, .. } if reply.synthetic)
+fn is_to_a_user(entry: &Entry) -> bool {
+    matches!(entry, Entry::Reply { reply, .. } if !reply.synthetic)
 }
 
 /// What was certainly not written is written again.

@@ -21,6 +21,8 @@ pub struct Limits {
     pub context_wait: Duration,
     /// For what somebody was answered to be delivered, before they are linked or apart.
     pub delivery_wait: Duration,
+    /// Between owner records of the same owner: far below the retention of the journal.
+    pub announce_interval: Duration,
     /// Between looks at the links of a partition.
     pub mend_interval: Duration,
     /// After which a synthetic conversation has failed.
@@ -57,6 +59,7 @@ impl Default for Limits {
             last_words: Duration::from_secs(2),
             context_wait: Duration::from_secs(2),
             delivery_wait: Duration::from_secs(15),
+            announce_interval: Duration::from_hours(1),
             mend_interval: Duration::from_hours(1),
             synthetic_patience: Duration::from_secs(20),
             connect: Duration::from_secs(1),

@@ -150,13 +150,13 @@ async fn claim(
     if !within.map_err(|error| away(&error))? {
         return Err(TOO_MANY);
     }
-    let taken = codes.take(code, message.id).await;
+    let taken = codes.take(code, &message.account, message.id).await;
     match taken.map_err(|error| away(&error))? {
-        Taken::For(account) if account == message.account => Err(OWN_CODE),
         Taken::For(account) => Ok(account),
         Taken::Unknown => Err(UNKNOWN),
         Taken::Expired => Err(EXPIRED),
         Taken::Used => Err(USED),
+        Taken::Own => Err(OWN_CODE),
     }
 }
 

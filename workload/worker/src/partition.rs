@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use crate::Shared;
 use crate::backoff::Backoff;
 use crate::epoch::{self, End};
+use crate::metrics::Partition;
 use crate::takeover::{LogReplaced, take_over};
 use crate::view::{self, Link};
 
@@ -44,6 +45,8 @@ async fn own_again(
                 shared.handle.set_read(partition, takeover.settled.lowest());
                 let end = epoch::run(shared, link, partition, takeover, stop).await;
                 shared.handle.set_lost(partition);
+                // Whoever has it next tells its lag.
+                shared.metrics.lag.remove(&Partition { partition });
                 match end {
                     End::Left => return Ok(()),
                     End::Fenced => {

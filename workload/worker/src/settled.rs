@@ -34,6 +34,20 @@ impl Settled {
         }
     }
 
+    /// Nothing is in the log between these offsets any more.
+    pub(crate) fn settle_gap(&mut self, from: Offset, to: Offset) {
+        if self.lowest == from {
+            // However much retention has removed.
+            self.lowest = self.lowest.max(to);
+            self.above.retain(|offset| *offset >= to);
+            while self.above.remove(&self.lowest) {
+                self.lowest += 1;
+            }
+        } else {
+            (from..to).for_each(|offset| self.settle(offset));
+        }
+    }
+
     /// A message whose counting reply a reader meets first at `checkpoint`.
     pub(crate) fn settle_by_reply(&mut self, offset: Offset, checkpoint: Checkpoint) {
         self.replied(offset, checkpoint);
@@ -93,6 +107,18 @@ mod tests {
         assert_eq!(settled.checkpoint(at(99)).position, 99);
         settled.settle_by_reply(3, at(13));
         assert_eq!(settled.checkpoint(at(99)).position, 99);
+    }
+
+    #[test]
+    fn a_gap_is_settled_whether_or_not_something_before_it_is_not() {
+        let mut settled = Settled::new(3);
+        settled.settle(7);
+        settled.settle_gap(3, 7);
+        assert_eq!(settled.lowest(), 8);
+        settled.settle_gap(9, 12);
+        assert_eq!(settled.lowest(), 8);
+        settled.settle(8);
+        assert_eq!(settled.lowest(), 12);
     }
 
     proptest! {

@@ -36,7 +36,9 @@ pub(crate) async fn take_over(shared: &Shared, partition: u32) -> anyhow::Result
     let commit = shared.member.committed(partition).await?;
     let checkpoint = Checkpoint::decode(&commit.metadata);
     check_same_logs(shared, partition, commit.offset, checkpoint).await?;
-    let mut settled = Settled::new(commit.offset);
+    // Retention may have removed what was never settled, and progress may be lost.
+    let start = log.start(Topic::Inbound, partition).await?;
+    let mut settled = Settled::new(commit.offset.max(start));
     let mut owed = BTreeMap::new();
     let mut reader = Reader::new(log, partition, checkpoint);
     let end = journal::readable_end(log, partition).await?;
@@ -45,7 +47,12 @@ pub(crate) async fn take_over(shared: &Shared, partition: u32) -> anyhow::Result
     }
     let lowest_unsettled = settled.lowest();
     let fold = reader.checkpoint().fold;
-    let deaths = fold.deaths_of_next(lowest_unsettled, shared.worker);
+    let deaths = if lowest_unsettled < log.end(Topic::Inbound, partition).await? {
+        fold.deaths_of_next(lowest_unsettled, shared.worker)
+    } else {
+        // Whoever died had no message there to die of.
+        0
+    };
     let nonce = Uuid::new_v4();
     let owner = Entry::Owner {
         nonce,

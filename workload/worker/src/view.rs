@@ -1,8 +1,9 @@
 //! Keeps the view of one partition as far as the journal is (W9), whoever owns it.
 
 use chatbot_message::Outcome;
+use chatbot_queue::Topic;
 use chatbot_queue::journal::{Checkpoint, Entry, Fold, Reader, Step};
-use chatbot_store::{Applied, Route, Turn, Unavailable, Update};
+use chatbot_store::{Applied, Route, Turn, Update};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -26,12 +27,21 @@ impl Link {
     }
 }
 
+/// Where a view is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// What the store says.
+    pub(crate) stored: u64,
+    /// Where the journal is to be read on.
+    pub(crate) from: Checkpoint,
+}
+
 /// Reads the journal and applies it, for as long as the partition is this worker's. A flush, a restart from an old snapshot and a
 /// failover to a lagging replica are one case: go on from where the view says it is.
 pub(crate) async fn keep(shared: &Shared, partition: u32, link: &Link) {
     let mut backoff = Backoff::new(&shared.limits);
     loop {
-        let Err(error) = follow(shared, partition, link).await;
+        let Err(error) = follow(shared, partition, link, &mut backoff).await;
         warn!(partition, "{error:#}, trying again");
         tokio::time::sleep(backoff.next()).await;
     }
@@ -41,30 +51,34 @@ async fn follow(
     shared: &Shared,
     partition: u32,
     link: &Link,
+    backoff: &mut Backoff,
 ) -> anyhow::Result<std::convert::Infallible> {
     let log = shared.log.as_ref();
-    let mut from = position(shared, partition).await?;
+    let mut place = position(shared, partition).await?;
     loop {
-        let mut reader = Reader::new(log, partition, from);
-        link.at.send_replace(from.position);
+        let mut reader = Reader::new(log, partition, place.from);
+        link.at.send_replace(place.from.position);
         loop {
-            let applied = reader.checkpoint();
             let step = tokio::select! {
                 step = reader.next() => step?,
                 () = link.look.notified() => {
                     let found = position(shared, partition).await?;
-                    if found == applied {
+                    if found.stored == place.stored {
                         continue;
                     }
-                    from = found;
+                    place = found;
                     break;
                 }
             };
-            if let Some(elsewhere) = apply(shared, partition, applied, step, &mut reader).await? {
-                from = elsewhere;
+            if let Some(elsewhere) =
+                apply(shared, partition, place.stored, step, &mut reader).await?
+            {
+                place = elsewhere;
                 break;
             }
-            link.at.send_replace(reader.checkpoint().position);
+            *backoff = Backoff::new(&shared.limits);
+            place.stored = reader.checkpoint().position;
+            link.at.send_replace(place.stored);
         }
     }
 }
@@ -73,46 +87,52 @@ async fn follow(
 async fn apply(
     shared: &Shared,
     partition: u32,
-    from: Checkpoint,
+    stored: u64,
     first: Step,
     reader: &mut Reader,
-) -> Result<Option<Checkpoint>, Unavailable> {
+) -> anyhow::Result<Option<Place>> {
     let mut update = Update::default();
     take_in(first, &mut update);
     while let Some(step) = reader.next_fetched() {
         take_in(step, &mut update);
     }
-    put(shared, partition, (from, reader.checkpoint()), update).await
+    put(shared, partition, (stored, reader.checkpoint()), update).await
 }
 
-/// Applies what lies between two places of the journal; gives where the view is if that is not the first of them.
+/// Applies what lies between where the view is and a place of the journal; gives where the view is if it is elsewhere.
 pub(crate) async fn put(
     shared: &Shared,
     partition: u32,
-    (from, to): (Checkpoint, Checkpoint),
+    (stored, to): (u64, Checkpoint),
     mut update: Update,
-) -> Result<Option<Checkpoint>, Unavailable> {
-    update.from = from.position;
+) -> anyhow::Result<Option<Place>> {
+    update.from = stored;
     update.to = to.position;
     update.fold = serde_json::to_string(&to.fold).unwrap_or_default();
     match shared.view.apply(partition, update).await? {
         Applied::Done => Ok(None),
-        Applied::At { position, fold } => Ok(Some(checkpoint(position, &fold))),
+        Applied::At { position, fold } => place(shared, partition, position, &fold).await.map(Some),
     }
 }
 
-pub(crate) async fn position(shared: &Shared, partition: u32) -> Result<Checkpoint, Unavailable> {
+pub(crate) async fn position(shared: &Shared, partition: u32) -> anyhow::Result<Place> {
     let (position, fold) = shared.view.position(partition).await?;
-    Ok(checkpoint(position, &fold))
+    place(shared, partition, position, &fold).await
 }
 
-/// A fold that this release does not understand: from the beginning; turns already there are skipped.
-fn checkpoint(position: u64, fold: &str) -> Checkpoint {
-    let fold = serde_json::from_str::<Fold>(fold);
-    fold.map_or_else(
-        |_| Checkpoint::default(),
-        |fold| Checkpoint { position, fold },
-    )
+/// A fold that this release does not understand, and a place beyond the end of the journal, which is of one that was there
+/// before: from the beginning. Turns that are there already are skipped.
+async fn place(shared: &Shared, partition: u32, stored: u64, fold: &str) -> anyhow::Result<Place> {
+    let end = shared.log.end(Topic::Response, partition).await?;
+    let fold = serde_json::from_str::<Fold>(fold).ok();
+    let from = fold.filter(|_| stored <= end).map(|fold| Checkpoint {
+        position: stored,
+        fold,
+    });
+    Ok(Place {
+        stored,
+        from: from.unwrap_or_default(),
+    })
 }
 
 /// A reply that counts is a turn of its session and says where its chat is, unless the hub asked itself.

@@ -135,14 +135,15 @@ fn missing(world: &World, facts: &Facts, current: &[&PodSeen]) -> Condition {
         }
         _ => {}
     }
-    match current.iter().find_map(|pod| refusal(world, pod)) {
-        Some((reason, message)) => condition(Some(false), reason, message),
-        None => condition(
-            None,
-            Reason::Pending,
-            "no instance has read the model yet".to_owned(),
-        ),
+    if let Some((reason, message)) = current.iter().find_map(|pod| refusal(world, pod)) {
+        return condition(Some(false), reason, message);
     }
+    let engine = world.settings.inference.engine.as_ref();
+    let message = engine.map_or_else(
+        || "no instance has read the model yet".to_owned(),
+        |engine| format!("no instance of {} answers yet", engine.image),
+    );
+    condition(None, Reason::Pending, message)
 }
 
 /// An instance that has less memory than any server takes cannot even begin, and so says nothing.

@@ -228,8 +228,9 @@ fn the_whole_conversation_of_an_open_ai_client_is_its_context_and_nobody_else_s(
         .messages
         .remove(0);
     assert_eq!(message.text, "What is\nmy name?");
-    assert_eq!(message.details.history.len(), 1);
-    assert_eq!(message.details.history[0].answer, "Hello Kim.");
+    let history = message.details.history.as_ref().unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].answer, "Hello Kim.");
     // Without `user` no request shares a session, or an order, with another.
     assert!(
         message.account.user.contains("r-1"),

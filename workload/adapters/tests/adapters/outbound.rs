@@ -46,6 +46,7 @@ pub fn reply(platform: &str, origin: &str, answer: &str) -> Reply {
         outcome: Outcome::Answered,
         synthetic: false,
         way: Vec::new(),
+        kept_by_client: false,
         effect: None,
     }
 }

@@ -104,6 +104,7 @@ pub(super) mod tests {
                 outcome: Outcome::Answered,
                 synthetic: false,
                 way: Vec::new(),
+                kept_by_client: false,
                 effect: None,
             }),
             chat: chat.to_owned(),

@@ -205,6 +205,7 @@ fn reply_to(message: &Message, answer: &str, outcome: Outcome) -> Reply {
         outcome,
         synthetic: message.synthetic,
         way: Vec::new(),
+        kept_by_client: false,
         effect: None,
     }
 }

@@ -23,8 +23,15 @@ local function take()
   return ARGV[next_argument - 1]
 end
 
+local to = tonumber(ARGV[2])
+
 local function append(key, count)
   local last = redis.call('LINDEX', key, -1)
+  -- Beyond what the view will have is only what another journal said, which was there before.
+  if last and tonumber(string.match(last, '^%d+')) >= to then
+    redis.call('DEL', key)
+    last = nil
+  end
   local last_position, last_at
   if last then
     last_position, last_at = string.match(last, '^(%d+) (%-?%d+) ')

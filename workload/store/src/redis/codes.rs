@@ -36,9 +36,15 @@ impl Codes for RedisCodes {
             .await
     }
 
-    async fn take(&self, code: &str, message: Uuid) -> Result<Taken, Unavailable> {
+    async fn take(
+        &self,
+        code: &str,
+        account: &Account,
+        message: Uuid,
+    ) -> Result<Taken, Unavailable> {
         let keys = [self.0.keys().code(code)];
-        let arguments = [message.to_string()];
+        let account = serde_json::to_string(account).unwrap_or_default();
+        let arguments = [message.to_string(), account];
         let patience = self.0.options().timeouts.write;
         let (fate, account): (String, String) = self
             .0
@@ -47,6 +53,7 @@ impl Codes for RedisCodes {
         Ok(match fate.as_str() {
             "used" => Taken::Used,
             "expired" => Taken::Expired,
+            "own" => Taken::Own,
             // An account that this release does not understand is nobody's.
             _ => serde_json::from_str(&account).map_or(Taken::Unknown, Taken::For),
         })

@@ -201,8 +201,8 @@ impl World<'_> {
         }
         let found = view::position(shared, PARTITION).await.unwrap();
         let keeper = match self.keepers[worker].take() {
-            Some(keeper) if keeper.at() == found.position => keeper,
-            _ => Keeper::begin(rule, log, found).await,
+            Some(keeper) if keeper.at() == found.stored => keeper,
+            _ => Keeper::begin(rule, log, found.from).await,
         };
         self.keepers[worker] = Some(keeper.step(shared).await);
     }

@@ -68,14 +68,14 @@ impl Keeper {
     pub(super) async fn step(mut self, shared: &Shared) -> Self {
         let end = shared.log.end(Topic::Response, PARTITION).await.unwrap();
         if self.at() < end {
-            let from = self.reader.checkpoint();
+            let stored = self.at();
             let mut step = self.reader.next().await.unwrap();
             step.counts = self.counting.counts(&step);
             let mut update = Update::default();
             view::take_in(step, &mut update);
-            let places = (from, self.reader.checkpoint());
+            let places = (stored, self.reader.checkpoint());
             let elsewhere = view::put(shared, PARTITION, places, update).await;
-            assert_eq!(elsewhere.unwrap(), None, "nobody came in between");
+            assert!(elsewhere.unwrap().is_none(), "nobody came in between");
         }
         self
     }

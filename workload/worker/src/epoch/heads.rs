@@ -107,7 +107,10 @@ impl Epoch {
     }
 
     /// W7: to the one writer, in order.
-    pub(super) fn write(&mut self, head: Head, mut reply: Reply) {
+    pub(super) fn write(&mut self, head: Head, reply: Reply) {
+        let Some((head, mut reply)) = self.wait(head, reply) else {
+            return;
+        };
         self.shared.metrics.replied(&reply);
         if reply.is_turn() {
             let turn = Turn {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chatbot_crds::config::SystemPrompt;
-use chatbot_message::{Message, Outcome};
+use chatbot_message::{Details, Message, Outcome, Turn};
 use chatbot_queue::journal::{self, Entry};
 use chatbot_queue::{Commit, Log, Previews, Topic, dead_letter};
 use futures::StreamExt;
@@ -310,8 +310,65 @@ async fn what_is_no_message_is_a_dead_letter_and_passed_over() {
     let [letter] = letters.as_slice() else {
         unreachable!("{letters:?}")
     };
-    assert!(letter.reason.contains("expected"), "{}", letter.reason);
+    assert!(letter.reason.contains("Syntax error"), "{}", letter.reason);
     assert_eq!(letter.replay(1).unwrap().value, b"nonsense");
+}
+
+#[tokio::test]
+async fn why_a_record_is_no_message_is_told_without_what_it_says() {
+    let bench = Bench::new(1).await;
+    let said = br#"{"id":"a word in confidence"}"#.to_vec();
+    bench.log.append(Topic::Inbound, 0, said).await.unwrap();
+    let _worker = bench.worker();
+    bench.settled().await;
+    let letters = dead_letter::read(bench.log.as_ref(), 0).await.unwrap();
+    assert!(letters[0].reason.contains("Data error at line 1 column"));
+    assert!(!letters[0].reason.contains("confidence"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_followed_by_a_request_with_less_history() {
+    let bench = Bench::new(1).await;
+    let worker = bench.worker();
+    let long = |number: u32| format!("{number} {}", "x".repeat(1_500));
+    for number in 1..5 {
+        bench.model.will([Behaviour::Say(vec!["ok"])]);
+        bench.ask("alice", &long(number)).await;
+        bench.replies(usize::try_from(number).unwrap()).await;
+    }
+    bench.model.will([Behaviour::Refuse]);
+    bench.ask("alice", &long(5)).await;
+    bench.replies(5).await;
+    let requests = bench.model.requests();
+    let given = |request: usize| requests[request]["messages"].as_array().unwrap().len();
+    assert_eq!((given(4), given(5)), (5, 3), "two turns fit, then one");
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_conversation_that_its_client_keeps_stands_in_for_the_session() {
+    let bench = Bench::new(1).await;
+    let worker = bench.worker();
+    bench.ask("alice", "one").await;
+    bench.replies(1).await;
+    let sent_along = |text: &str, history: Vec<Turn>| Message {
+        details: Details {
+            history: Some(history),
+            ..Details::default()
+        },
+        ..message("alice", text)
+    };
+    let turn = Turn {
+        question: "before".to_owned(),
+        answer: "so".to_owned(),
+    };
+    bench.put(sent_along("two", vec![turn])).await;
+    assert_eq!(bench.replies(2).await[1].answer, "re: before two");
+    bench.put(sent_along("three", Vec::new())).await;
+    assert_eq!(bench.replies(3).await[2].answer, "re: three");
+    bench.ask("alice", "four").await;
+    assert_eq!(bench.replies(4).await[3].answer, "re: one four");
+    worker.end().await.unwrap();
 }
 
 #[tokio::test]
@@ -340,6 +397,28 @@ async fn a_message_that_four_workers_died_at_gets_the_fallback_text_alone() {
     assert_eq!(bench.dead_letters().await, ["deadly"]);
     assert_eq!(bench.model.requests().len(), 1);
     worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_is_not_suspected_of_deaths_before_it_came() {
+    let bench = Bench::new(1).await;
+    for deaths in 0..5 {
+        let owner = Entry::Owner {
+            nonce: Uuid::new_v4(),
+            worker: Uuid::new_v4(),
+            lowest_unsettled: 0,
+            deaths,
+        };
+        let written = journal::append(bench.log.as_ref(), 0, &owner).await;
+        written.unwrap();
+    }
+    let worker = bench.worker();
+    eventually("the partition is taken over", async || {
+        worker.handle.read(0) == Some(0)
+    })
+    .await;
+    bench.ask("alice", "harmless").await;
+    assert_eq!(bench.replies(1).await[0].answer, "re: harmless");
 }
 
 #[tokio::test]

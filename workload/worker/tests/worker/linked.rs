@@ -222,7 +222,7 @@ async fn every_code_that_cannot_be_taken_is_told_why() {
     let code = chat.code("phone").await;
     let own = chat.say("phone", &format!("/link {code}")).await;
     assert!(own.contains("own"), "{own}");
-    let code = chat.code("phone").await;
+    // It is as good as before.
     chat.say("page", &format!("/link {code}")).await;
     let again = chat.say("page", &format!("/link {code}")).await;
     assert!(again.contains("linked already"), "{again}");

@@ -3,6 +3,7 @@
 // The lints' exception for tests does not reach the functions that tests share.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod aged;
 mod answers;
 mod bench;
 mod cached;

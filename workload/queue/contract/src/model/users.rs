@@ -43,6 +43,7 @@ pub fn reply(number: usize, answer: String) -> Reply {
         outcome: Outcome::Answered,
         synthetic: false,
         way: Vec::new(),
+        kept_by_client: false,
         effect: None,
     }
 }
