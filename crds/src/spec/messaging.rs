@@ -51,7 +51,8 @@ pub struct Kafka {
     pub replication_factor: i32,
 
     /// How long messages are kept, and with them the memory of what was answered: a platform that repeats a message later
-    /// gets a second answer.
+    /// gets a second answer. A worker has about 100 bytes of memory for each of them: where it is millions, raise
+    /// `workers.resources.limits.memory`, or keep them for less long.
     #[serde(default = "retention")]
     #[x_kube(validation = duration::syntax(), validation = duration::between("1h", "8760h"))]
     pub retention: Duration,

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
 
 /// Records read at once.
 const BATCH: usize = 256;
+/// Records judged before what retention has removed is forgotten.
+const FORGET_AFTER: u32 = 4_096;
 /// Records read back at once, when an older message has to be judged.
 const BACK: u64 = 10_000;
 
@@ -61,6 +63,8 @@ pub(crate) struct Intake<'a> {
     records: Box<dyn Records>,
     /// Read, and not judged yet.
     waiting: VecDeque<Record>,
+    /// Judged since the log was asked where it begins.
+    judged: u32,
     seen: Seen,
 }
 
@@ -71,12 +75,18 @@ impl<'a> Intake<'a> {
             partition,
             records: log.reader(Topic::Inbound, partition, from),
             waiting: VecDeque::new(),
+            judged: 0,
             seen: Seen::new(from, from == 0),
         }
     }
 
     /// Takes what is there; false when nobody listens any more.
     pub(crate) async fn batch(&mut self, taken: &mpsc::Sender<Taken>) -> Result<bool, Error> {
+        if self.judged >= FORGET_AFTER {
+            let start = self.log.start(Topic::Inbound, self.partition).await?;
+            self.seen.begins_at(start);
+            self.judged = 0;
+        }
         if self.waiting.is_empty() {
             self.waiting.extend(self.records.next(BATCH).await?);
         }
@@ -85,6 +95,7 @@ impl<'a> Intake<'a> {
             let (record, offset) = (record.clone(), record.offset);
             let kind = self.judge(&record).await?;
             self.waiting.pop_front();
+            self.judged += 1;
             if taken.send(Taken { offset, kind }).await.is_err() {
                 return Ok(false);
             }

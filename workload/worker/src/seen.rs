@@ -61,6 +61,22 @@ impl Seen {
         self.whole = whole;
     }
 
+    /// The log begins there now: what was before it is in nobody's way any more.
+    pub(crate) fn begins_at(&mut self, start: Offset) {
+        while let Some((_, offset, id)) = self.order.front().copied() {
+            if offset >= start {
+                break;
+            }
+            self.order.pop_front();
+            if self.first.get(&id) == Some(&offset) {
+                self.first.remove(&id);
+            }
+        }
+        if self.floor <= start {
+            (self.floor, self.whole) = (start, true);
+        }
+    }
+
     /// Takes in the next record, and says whether it is the first with its id.
     pub(crate) fn is_first(&mut self, appended_at: i64, offset: Offset, id: Uuid) -> bool {
         self.since = self.since.min(appended_at);
@@ -133,6 +149,22 @@ mod tests {
         seen.extend_back(40, true, records.into_iter());
         assert!(seen.is_first(NOW, 40, id(1)));
         assert!(!seen.is_first(NOW, 41, id(1)));
+    }
+
+    #[test]
+    fn what_the_log_has_no_more_is_forgotten() {
+        let mut seen = Seen::new(0, true);
+        for offset in 0..10 {
+            seen.is_first(NOW, offset, id(offset.into()));
+        }
+        seen.begins_at(8);
+        assert_eq!((seen.first.len(), seen.order.len()), (2, 2));
+        assert!(seen.is_first(NOW, 10, id(3)));
+        assert!(!seen.is_first(NOW, 11, id(9)));
+        assert_eq!(seen.missing(None, NOW), None, "there is nothing before it");
+        let mut later = Seen::new(50, false);
+        later.begins_at(8);
+        assert_eq!(later.missing(None, NOW), Some(50));
     }
 
     #[test]
