@@ -240,15 +240,18 @@ impl Forecaster {
     #[must_use]
     pub fn skill(&self) -> Skill {
         let State {
-            settings, learned, ..
+            settings,
+            history,
+            learned,
+            ..
         } = &self.state;
-        learned.as_ref().map_or(
-            Skill::CollectingHistory {
-                compared: 0,
-                needed: settings.steps_of_a_day(),
-            },
-            |learned| learned.skill(settings),
-        )
+        if let Some(learned) = learned {
+            return learned.skill(settings);
+        }
+        // Whatever has a value was zero, and so was its forecast, once there was one.
+        let values = history.as_ref().map_or(0, History::values);
+        let compared = values.saturating_sub(settings.horizon.into());
+        Skill::judged(compared, settings.steps_of_a_day(), [0.0; 3])
     }
 
     /// How often the level of the load was seen to change at once: after each, what the members lost before counts less.

@@ -71,6 +71,11 @@ impl History {
             .map(|&value| f64::from(value))
     }
 
+    /// How many slots have a value.
+    pub(crate) fn values(&self) -> usize {
+        self.values.iter().filter(|value| !value.is_nan()).count()
+    }
+
     /// Whether it is what [`Self::push`] can have made.
     pub(crate) fn is_sound(&self, limit: usize) -> bool {
         let sound = |value: &f32| value.is_nan() || (value.is_finite() && *value >= 0.0);

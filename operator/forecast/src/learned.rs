@@ -43,8 +43,6 @@ const WINTERS: [Shares; 3] = {
 const SCALE: f64 = 3.0;
 /// What is kept of the members' losses when the level of the load changes.
 const KEPT_AT_A_CHANGE: f64 = 0.5;
-/// How much worse than the last value the members may lately have been: less is chance.
-const MARGIN: f64 = 1.02;
 /// Numbers of steps that are learned; those between are interpolated.
 const LEARNED: u16 = 6;
 
@@ -196,19 +194,7 @@ impl Learned {
                 *sum += of_this;
             }
         }
-        let [own, last, values] = sums;
-        if compared < needed || values <= 0.0 {
-            return Skill::CollectingHistory {
-                compared: compared.min(needed),
-                needed,
-            };
-        }
-        let (wape, last_value) = (own / values, last / values);
-        if own <= MARGIN * last {
-            Skill::BetterThanLastValue { wape, last_value }
-        } else {
-            Skill::WorseThanLastValue { wape, last_value }
-        }
+        Skill::judged(compared, needed, sums)
     }
 
     /// How often the level of the load was seen to change.

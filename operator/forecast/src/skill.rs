@@ -1,5 +1,8 @@
 //! How good the forecasts have lately been.
 
+/// How much worse than the last value the members may lately have been: less is chance.
+const MARGIN: f64 = 1.02;
+
 /// How good the forecasts of the last day have been, beside the last value.
 ///
 /// Errors are WAPE: the sum of absolute errors over the sum of the values, over every number of steps ahead; what is
@@ -13,6 +16,9 @@ pub enum Skill {
         /// How many of them there must be.
         needed: usize,
     },
+    /// What was measured over a day was always zero, and zero is forecast: there is no load that an error could be set
+    /// against.
+    NoLoad,
     /// The forecast was better, or worse by at most 2 % of the last value's error, and is used.
     BetterThanLastValue {
         /// WAPE of the forecast, as a fraction.
@@ -27,4 +33,23 @@ pub enum Skill {
         /// WAPE of the last value.
         last_value: f64,
     },
+}
+
+impl Skill {
+    /// From so many comparisons, `needed` being a day of them, and their sums: errors of the forecast, errors of the
+    /// last value, values.
+    pub(crate) fn judged(compared: usize, needed: usize, [own, last, values]: [f64; 3]) -> Self {
+        if compared < needed {
+            return Self::CollectingHistory { compared, needed };
+        }
+        if values <= 0.0 {
+            return Self::NoLoad;
+        }
+        let (wape, last_value) = (own / values, last / values);
+        if own <= MARGIN * last {
+            Self::BetterThanLastValue { wape, last_value }
+        } else {
+            Self::WorseThanLastValue { wape, last_value }
+        }
+    }
 }

@@ -74,10 +74,21 @@ fn constant_zero_is_forecast_as_zero() {
     let forecast = forecaster.forecast().expect("there is a value");
     let highest = |step: &Step| step.quantiles.iter().copied().fold(step.point, f64::max);
     assert!(forecast.steps.iter().all(|step| highest(step) <= 0.0));
-    assert!(matches!(
-        forecaster.skill(),
-        Skill::CollectingHistory { .. }
-    ));
+    assert_eq!(forecaster.skill(), Skill::NoLoad);
+}
+
+#[test]
+fn zero_is_collected_for_a_day_of_values_and_a_gap_is_none() {
+    let collecting =
+        |slots: i64, load: fn(i64) -> Option<f64>| match having_seen(0..slots, load).skill() {
+            Skill::CollectingHistory { compared, .. } => Some(compared),
+            _ => None,
+        };
+    assert_eq!(collecting(DAY + 2, |_| Some(0.0)), Some(143));
+    assert_eq!(collecting(DAY + 3, |_| Some(0.0)), None);
+    assert_eq!(collecting(3 * DAY, |_| None), Some(0));
+    let every_third = |slot| (slot % 3 == 0).then_some(0.0);
+    assert_eq!(collecting(3 * DAY, every_third), Some(141));
 }
 
 #[test]
@@ -150,7 +161,7 @@ fn where_nothing_can_be_known_the_last_value_is_at_most_a_little_better() {
             let last = 100.0 * (0.1 * level).exp();
             assert!((forecast.steps[2].point - last).abs() < 1e-3 * last);
         }
-        Skill::CollectingHistory { .. } => panic!("a week is enough"),
+        other => panic!("a week is enough: {other:?}"),
     }
 }
 

@@ -33,8 +33,8 @@ pub struct Outlook {
 #[derive(Clone, Debug)]
 struct Known {
     forecast: Forecast,
-    /// What one instance may be asked for, a second.
-    answers: f64,
+    /// What one instance may be asked for, a second, when it has been measured.
+    answers: Option<f64>,
     level: f64,
     skill: Skill,
     passed: SignedDuration,
@@ -118,7 +118,7 @@ impl Outlook {
             .forecast
             .highest(known.level, ahead.min(reach))
             .ok_or(Blind::Stale)?;
-        Ok(replicas(demand, known.answers))
+        replicas(demand, known.answers)
     }
 
     /// Instances for the demand that is expected then, in the middle of what may come.
@@ -128,7 +128,7 @@ impl Outlook {
         let ahead = u32::try_from(ahead.as_secs()).ok()?;
         let index = usize::try_from(ahead / known.forecast.step.max(1)).ok()?;
         let step = known.forecast.steps.get(index)?;
-        Some(replicas(step.point, known.answers))
+        replicas(step.point, known.answers).ok()
     }
 
     /// How good forecasts have been.
@@ -146,8 +146,12 @@ pub fn comes(now: Timestamp, event: &Event, ahead: SignedDuration) -> Result<boo
     Ok(schedule.is_open(now) || soon())
 }
 
-fn replicas(demand: f64, answers: f64) -> u32 {
-    let wanted = (demand / answers).ceil();
+/// Instances for a demand. No demand needs none, whatever one answers.
+fn replicas(demand: f64, answers: Option<f64>) -> Result<u32, Blind> {
+    if demand <= 0.0 {
+        return Ok(0);
+    }
+    let wanted = (demand / answers.ok_or(Blind::CapacityUnknown)?).ceil();
     // Bounds come by vote; here only what no cluster has is cut off.
     #[expect(
         clippy::cast_possible_truncation,
@@ -155,7 +159,7 @@ fn replicas(demand: f64, answers: f64) -> u32 {
         reason = "clamped"
     )]
     let wanted = wanted.clamp(0.0, 1e6) as u32;
-    wanted
+    Ok(wanted)
 }
 
 fn known(now: Timestamp, learned: &Learned, asked: &Prewarm) -> Result<Known, Blind> {
@@ -169,11 +173,13 @@ fn known(now: Timestamp, learned: &Learned, asked: &Prewarm) -> Result<Known, Bl
     if matches!(skill, Skill::CollectingHistory { .. }) {
         return Err(Blind::CollectingHistory);
     }
-    let capacity = learned.capacity_milli.ok_or(Blind::CapacityUnknown)?;
+    let fill = f64::from(asked.fill_percent.max(1));
     Ok(Known {
         passed: (begins - asked.step).max(SignedDuration::ZERO),
         forecast,
-        answers: capacity as f64 / 1000.0 * f64::from(asked.fill_percent.max(1)) / 100.0,
+        answers: learned
+            .capacity_milli
+            .map(|capacity| capacity as f64 / 1000.0 * fill / 100.0),
         level: f64::from(asked.percentile) / 100.0,
         skill,
     })

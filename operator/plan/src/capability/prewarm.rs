@@ -114,6 +114,10 @@ fn judged(facts: &Facts, replicas: u32) -> Finding {
                 percent(last_value)
             ),
         ),
+        Some(Skill::NoLoad) => (
+            "NoLoad",
+            "nothing has been asked for over the last day, and nothing is forecast".to_owned(),
+        ),
         _ => ("CollectingHistory", "history is being collected".to_owned()),
     };
     Finding {

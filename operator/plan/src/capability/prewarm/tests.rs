@@ -80,6 +80,19 @@ fn a_steady_load_asks_for_the_instances_that_it_needs() {
 }
 
 #[test]
+fn demand_that_was_measured_as_zero_needs_no_instance_and_says_so() {
+    let idle = seen(asking(Prewarm::default()), |_| 0.0, 150);
+    assert_eq!((floor(&idle), reason(&idle)), (Some(0), "NoLoad"));
+    let young = seen(asking(Prewarm::default()), |_| 0.0, 100);
+    assert_eq!((floor(&young), reason(&young)), (None, "CollectingHistory"));
+    let unknown = seen(asking(Prewarm::default()), |_| f64::NAN, 150);
+    assert_eq!(
+        (floor(&unknown), reason(&unknown)),
+        (None, "MetricsUnavailable")
+    );
+}
+
+#[test]
 fn in_shadow_nothing_is_voted_and_off_nothing_is_looked_at() {
     for (mode, findings) in [(Mode::Shadow, 1), (Mode::Off, 0)] {
         let world = seen(
