@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Seconds of a day.
 pub(crate) const DAY: u32 = 86_400;
 /// The finest grid: a week of it is what is carried.
-const FINEST_STEP: u32 = 60;
+pub(crate) const FINEST_STEP: u32 = 60;
 /// The coarsest grid.
-const COARSEST_STEP: u32 = 6 * 3600;
+pub(crate) const COARSEST_STEP: u32 = 6 * 3600;
 /// The most steps ahead.
 const LONGEST_HORIZON: u16 = 48;
 

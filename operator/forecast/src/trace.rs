@@ -2,6 +2,8 @@
 //!
 //! Only bytes are read here; where they come from, and whether they were compressed, is the caller's affair.
 
+mod grid;
+
 use csv::{ReaderBuilder, StringRecord, Trim};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -9,6 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 
 /// The most slots that a trace may span: ten years of minutes.
 const LONGEST: usize = 5_300_000;
+
+/// The most seconds that a clock is set back at once.
+const SET_BACK: f64 = 3.0 * 3600.0;
 
 /// The largest value that is believed: more is a mistake of units.
 const HIGHEST: f64 = 1e18;
@@ -104,6 +109,24 @@ pub enum InvalidTrace {
         /// What to do about it.
         remedy: String,
     },
+    /// Its rows lie on no grid.
+    #[error(
+        "the times are on no regular grid: rows are mostly {usual} s apart, but not evenly; give a step of {step} s, over which rows are averaged"
+    )]
+    Uneven {
+        /// Seconds between most rows.
+        usual: f64,
+        /// A step in which there always is a row.
+        step: u32,
+    },
+    /// Its rows are too far apart.
+    #[error("rows are {usual} s apart, and steps have at most {longest} s; give a finer recording")]
+    TooCoarse {
+        /// Seconds between most rows.
+        usual: f64,
+        /// The longest step.
+        longest: u32,
+    },
     /// It spans too long a time.
     #[error(
         "it spans {slots} slots of {step} s: give a larger step, or a part of it; at most {LONGEST} are read"
@@ -122,54 +145,22 @@ struct Row {
     value: Option<f64>,
 }
 
+/// Seconds since the epoch, or since the beginning of the trace, to the millisecond.
+struct Time {
+    second: f64,
+    /// Whether it was a date and time that does not say its offset.
+    local: bool,
+}
+
 /// Reads a trace. Rows must be in the order of time, each time once.
 pub fn read(bytes: &[u8], reading: &Reading) -> Result<Series, InvalidTrace> {
     let rows = rows(bytes, reading)?;
-    let rows = if reading.counter { rises(rows) } else { rows };
     if rows.len() < 2 {
         return Err(InvalidTrace::TooShort(rows.len()));
     }
-    let usual = usual_distance(&rows);
-    let step = match reading.step {
-        Some(step) => step,
-        None => step_of(usual)?,
-    };
-    check_step(step, usual)?;
-    on_grid(&rows, step)
-}
-
-fn check_step(step: u32, usual: f64) -> Result<(), InvalidTrace> {
-    let refused = |remedy: String| Err(InvalidTrace::Step { step, remedy });
-    if crate::Settings::new(step, 1).check().is_err() {
-        return refused(
-            "give a number of seconds from 60 to 21600 that divides a day, such as 300 or 600"
-                .to_owned(),
-        );
-    }
-    if f64::from(step) < 0.75 * usual {
-        return refused(format!(
-            "rows are {usual} s apart, give a step of at least that"
-        ));
-    }
-    Ok(())
-}
-
-/// The distance of rows as a step, when it can be one; a finer one becomes a minute.
-fn step_of(usual: f64) -> Result<u32, InvalidTrace> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it saturates"
-    )]
-    let step = (usual.round() as u32).max(60);
-    if crate::Settings::new(step, 1).check().is_ok() {
-        return Ok(step);
-    }
-    Err(InvalidTrace::Step {
-        step,
-        remedy: "rows are that far apart; give a step from 60 to 21600 that divides a day"
-            .to_owned(),
-    })
+    let step = grid::step(&rows, reading.step)?;
+    let rows = if reading.counter { rises(rows) } else { rows };
+    grid::mean(&rows, step)
 }
 
 fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
@@ -196,30 +187,35 @@ fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
             value: record.get(column).unwrap_or_default().to_owned(),
             remedy: remedy.to_owned(),
         };
-        let second = second_of(record.get(time).unwrap_or_default())
-            .map_err(|remedy| field(time, remedy))?;
+        let at =
+            time_of(record.get(time).unwrap_or_default()).map_err(|remedy| field(time, remedy))?;
         let taken = value_of(record.get(value).unwrap_or_default(), reading)
             .map_err(|remedy| field(value, remedy))?;
-        match rows.last() {
-            Some(last) if second < last.second => {
-                return Err(field(
-                    time,
-                    "it is before the time of the line before; sort the rows by time",
-                ));
-            }
-            Some(last) if second <= last.second => {
-                return Err(field(
-                    time,
-                    "the line before has the same time; give each time once",
-                ));
-            }
-            _ => rows.push(Row {
-                second,
-                value: taken,
-            }),
-        }
+        in_order(rows.last(), &at).map_err(|remedy| field(time, remedy))?;
+        rows.push(Row {
+            second: at.second,
+            value: taken,
+        });
     }
     Ok(rows)
+}
+
+/// A row is later than the one before. Times on the wall that come again may be those of a clock that was set back.
+fn in_order(before: Option<&Row>, at: &Time) -> Result<(), &'static str> {
+    let Some(passed) = before.map(|before| at.second - before.second) else {
+        return Ok(());
+    };
+    if passed > 0.0 {
+        return Ok(());
+    }
+    Err(match (at.local, passed < 0.0) {
+        (true, _) if passed > -SET_BACK => {
+            "it is not after the time of the line before: the clock went back, or the rows are not sorted; give times in \
+             UTC, or with their offset such as 2026-10-25T02:00:00+01:00, sorted and each once"
+        }
+        (_, true) => "it is before the time of the line before; sort the rows by time",
+        (_, false) => "the line before has the same time; give each time once",
+    })
 }
 
 /// What separates fields: a comma, unless the header has none but a semicolon or a tabulator.
@@ -253,21 +249,33 @@ fn column(
     }
 }
 
-/// Seconds since the epoch, or since the beginning of the trace.
-fn second_of(text: &str) -> Result<f64, &'static str> {
+fn time_of(text: &str) -> Result<Time, &'static str> {
     let range = Timestamp::MIN.as_second() as f64..Timestamp::MAX.as_second() as f64;
     if let Ok(second) = text.parse::<f64>() {
         if second.is_finite() && range.contains(&second) {
-            return Ok(second);
+            return Ok(Time {
+                second: (second * 1000.0).round() / 1000.0,
+                local: false,
+            });
         }
         return Err("times are seconds; divide milliseconds by 1000");
     }
-    let at = text.parse::<Timestamp>().ok().or_else(|| {
-        let local: DateTime = text.parse().ok()?;
-        Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    });
-    at.map(|at| at.as_second() as f64)
-        .ok_or("give seconds, or a date and time such as 2026-11-24T08:00:00Z")
+    let second = |at: Timestamp| at.as_millisecond() as f64 / 1000.0;
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(Time {
+            second: second(at),
+            local: false,
+        });
+    }
+    let local = text
+        .parse::<DateTime>()
+        .and_then(|local| local.to_zoned(TimeZone::UTC));
+    local
+        .map(|at| Time {
+            second: second(at.timestamp()),
+            local: true,
+        })
+        .map_err(|_| "give seconds, or a date and time such as 2026-11-24T08:00:00Z")
 }
 
 /// A value, or nothing for a gap.
@@ -304,56 +312,6 @@ fn rises(rows: Vec<Row>) -> Vec<Row> {
         })
     };
     rows.into_iter().filter_map(rise).collect()
-}
-
-/// The median distance of two rows.
-fn usual_distance(rows: &[Row]) -> f64 {
-    let mut distances: Vec<f64> = rows
-        .windows(2)
-        .map(|pair| pair[1].second - pair[0].second)
-        .collect();
-    distances.sort_by(f64::total_cmp);
-    distances.get(distances.len() / 2).copied().unwrap_or(0.0)
-}
-
-/// The mean of the rows of each slot.
-fn on_grid(rows: &[Row], step: u32) -> Result<Series, InvalidTrace> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "times are within those of a timestamp"
-    )]
-    let slot_of = |second: f64| (second / f64::from(step)).floor() as i64;
-    let first = rows.first().map_or(0, |row| slot_of(row.second));
-    let last = rows.last().map_or(0, |row| slot_of(row.second));
-    let slots = usize::try_from(last - first)
-        .unwrap_or(usize::MAX)
-        .saturating_add(1);
-    if slots > LONGEST {
-        return Err(InvalidTrace::TooLong { slots, step });
-    }
-    let mut sums = vec![(0.0, 0_u32); slots];
-    for row in rows {
-        let Some(value) = row.value else { continue };
-        let slot = usize::try_from(slot_of(row.second) - first).unwrap_or(0);
-        if let Some((sum, count)) = sums.get_mut(slot) {
-            *sum += value;
-            *count += 1;
-        }
-    }
-    let values: Vec<Option<f64>> = sums
-        .into_iter()
-        .map(|(sum, count)| (count > 0).then(|| sum / f64::from(count)))
-        .collect();
-    let with_value = values.iter().flatten().count();
-    if with_value < 2 {
-        return Err(InvalidTrace::TooShort(with_value));
-    }
-    Ok(Series {
-        begin: Timestamp::from_second(first.saturating_mul(i64::from(step)))
-            .unwrap_or(Timestamp::MIN),
-        step,
-        values,
-    })
 }
 
 #[cfg(test)]

@@ -57,8 +57,25 @@ fn times_with_an_offset_are_taken_by_it() {
 
 #[test]
 fn a_clock_that_was_set_back_without_saying_so_is_refused() {
-    let text = "t,v\n2026-10-25T02:50:00,1\n2026-10-25T02:00:00,2\n";
-    assert!(told(text, &reading(600)).contains("line 3, column \"t\""));
+    for text in [
+        "t,v\n2026-10-25T02:50:00,1\n2026-10-25T02:00:00,2\n",
+        "t,v\n2026-10-25T02:00:00,1\n2026-10-25T02:00:00,2\n",
+    ] {
+        let told = told(text, &reading(3600));
+        assert!(
+            told.contains("line 3, column \"t\"") && told.contains("the clock went back"),
+            "{told}"
+        );
+        assert!(
+            told.contains("give times in UTC, or with their offset"),
+            "{told}"
+        );
+    }
+    let days = "t,v\n2026-10-25T02:50:00,1\n2026-10-23T02:00:00,2\n";
+    assert!(
+        told(days, &reading(600)).contains("sort the rows"),
+        "no clock goes back a day"
+    );
 }
 
 #[test]
@@ -136,6 +153,41 @@ fn a_step_that_the_rows_cannot_fill_is_refused() {
     assert!(told("t,v\n0,1\n600,1\n", &reading(7)).contains("divides a day"));
     assert!(told("t,v\n0,1\n700,1\n", &Reading::default()).contains("step 700 s"));
     assert!(told("t,v\n0,1\n600,1\n1200,1\n200000000000,1\n", &reading(600)).contains("slots"));
+}
+
+#[test]
+fn times_on_no_grid_are_refused_with_a_step_that_has_a_row_in_each_slot() {
+    let of = |times: &[u32], reading: &Reading| {
+        let rows: Vec<String> = times.iter().map(|time| format!("{time},1\n")).collect();
+        read(format!("t,v\n{}", rows.concat()).as_bytes(), reading)
+    };
+    let jittered: Vec<u32> = (1..200).map(|row| row * 600 - 7 * (row % 3)).collect();
+    let around_a_step: Vec<u32> = (1..200).map(|row| row * 600 - row % 2).collect();
+    for (times, step) in [(jittered, 900), (around_a_step, 960)] {
+        let refused = of(&times, &Reading::default()).expect_err("is refused");
+        let told = refused.to_string();
+        assert!(
+            told.contains("on no regular grid: rows are mostly")
+                && told.contains(&format!("give a step of {step} s")),
+            "{told}"
+        );
+        let series = of(&times, &reading(step)).expect("is read");
+        assert!(series.values.iter().all(Option::is_some));
+    }
+    let seldom: Vec<u32> = (1..200)
+        .map(|row| row * 600 + u32::from(row == 90))
+        .collect();
+    assert_eq!(of(&seldom, &Reading::default()).expect("is read").step, 600);
+    let finer: Vec<u32> = (1..200).map(|row| row * 50 + 7 * (row % 2)).collect();
+    assert_eq!(of(&finer, &Reading::default()).expect("is read").step, 60);
+}
+
+#[test]
+fn rows_that_are_too_far_apart_are_refused_once_and_for_all() {
+    let text = "t,v\n0,1\n86400,1\n172800,1\n";
+    for reading in [Reading::default(), reading(21_600)] {
+        assert!(told(text, &reading).contains("give a finer recording"));
+    }
 }
 
 proptest! {
