@@ -50,8 +50,8 @@ pub struct Reading {
     pub value: Option<String>,
     /// Seconds of one slot. The usual distance of two rows when absent.
     pub step: Option<u32>,
-    /// Values are running totals, as a Prometheus counter's: their rise per second is taken. A total that falls has
-    /// begun anew from 0.
+    /// Values are running totals, as a Prometheus counter's: their rise per second is taken, in the slot
+    /// that it was counted in. A total that falls has begun anew from 0.
     pub counter: bool,
     /// A value of 0 was no load but a failure to record: a gap.
     pub zero_is_gap: bool,
@@ -298,7 +298,8 @@ fn value_of(text: &str, reading: &Reading) -> Result<Option<f64>, &'static str> 
     }
 }
 
-/// The rise per second of a running total, over the time since the row before.
+/// The rise per second of a running total over the time since the row before, at the middle of that time: so it falls
+/// into the slot in which most of it was counted.
 fn rises(rows: Vec<Row>) -> Vec<Row> {
     let mut before: Option<(f64, f64)> = None;
     let rise = |row: Row| {
@@ -307,7 +308,7 @@ fn rises(rows: Vec<Row>) -> Vec<Row> {
         // After a fall the total began anew from 0: what it shows has been counted since.
         let rise = if total < last { total } else { total - last };
         Some(Row {
-            second: row.second,
+            second: f64::midpoint(second, row.second),
             value: Some(rise / (row.second - second)),
         })
     };

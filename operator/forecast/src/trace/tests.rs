@@ -137,6 +137,32 @@ fn a_counter_that_is_reset_counts_on_from_zero() {
 }
 
 #[test]
+fn a_rise_belongs_to_the_slot_in_which_it_was_counted() {
+    let of = |text: &str| {
+        let counter = Reading {
+            counter: true,
+            ..reading(600)
+        };
+        read(text.as_bytes(), &counter).expect("is read")
+    };
+    // 600 requests between 0 and 600 s, none after.
+    let series = of("t,v\n0,0\n600,600\n1200,600\n");
+    assert_eq!(
+        (series.begin.as_second(), series.values),
+        (0, vec![Some(1.0), Some(0.0)])
+    );
+    let late = of("t,v\n1,0\n601,600\n1199,600\n1801,600\n");
+    assert_eq!(late.values, [Some(1.0), Some(0.0), Some(0.0)]);
+    let finer = of("t,v\n0,0\n300,600\n600,600\n900,1200\n1200,1800\n");
+    assert_eq!(finer.values, [Some(1.0), Some(2.0)]);
+    let missing = of("t,v\n0,0\n600,600\n2400,600\n3000,1200\n");
+    assert_eq!(
+        missing.values,
+        [Some(1.0), None, Some(0.0), None, Some(1.0)]
+    );
+}
+
+#[test]
 fn a_trace_of_another_form_is_refused_with_what_it_has() {
     assert!(told("", &reading(600)).contains("table with a column of times"));
     assert!(told("just words\nand more\n", &reading(600)).contains("[\"just words\"]"));
