@@ -63,6 +63,7 @@ impl Market {
             .filter(|(_, node)| node.zone == Some(zone) && node.deadline.is_none())
             .map(|(id, _)| *id)
             .collect();
+        // A zone has at most `trace::MOST` instances, and so many draws are the most that a fall takes.
         let (mut left, mut taken) = (before, Vec::new());
         for _ in after..before {
             // One of all that the zone still has, ours or not.

@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_forecast::trace::Series;
 
+/// The most instances that a zone has.
+pub const MOST: u32 = 10_000;
+/// The most zones.
+const ZONES: usize = 100;
+
 /// Load by slot. Slot `k` covers `[k·step, (k+1)·step)` seconds from the beginning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -49,6 +54,24 @@ pub enum Unreadable {
         zone: String,
         /// The time.
         at: i64,
+    },
+    /// There are more instances than any cluster has nodes.
+    #[error("line {line} of the spot trace: {count} instances in a zone; give at most {MOST}")]
+    TooMany {
+        /// The line.
+        line: usize,
+        /// How many.
+        count: u64,
+    },
+    /// There are more zones than any region has.
+    #[error(
+        "line {line} of the spot trace: zone {zone:?} is one more than {ZONES}; give fewer zones"
+    )]
+    Zones {
+        /// The line.
+        line: usize,
+        /// The zone.
+        zone: String,
     },
 }
 
@@ -127,6 +150,12 @@ fn in_order(rows: &[(i64, &str, u32)], at: i64, zone: &str, line: usize) -> Resu
     Ok(())
 }
 
+/// A count that a cluster can have.
+fn believed(count: u64, line: usize) -> Result<u32, Unreadable> {
+    let known = u32::try_from(count).ok().filter(|known| *known <= MOST);
+    known.ok_or(Unreadable::TooMany { line, count })
+}
+
 fn seconds(cell: &str) -> Option<i64> {
     let seconds: f64 = cell.parse().ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "in range")]
@@ -144,26 +173,33 @@ pub struct SpotTrace {
 }
 
 impl SpotTrace {
-    /// Reads seconds, zone and obtainable instances, in order of time. A first line without any number is a header.
+    /// Reads seconds, zone and obtainable instances, in order of time. A first line without any number is a header. A
+    /// zone has at most [`MOST`] instances.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
         let mut rows: Vec<(i64, &str, u32)> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let line_number = index + 1;
-            let cells: Vec<&str> = split(line).collect();
+        let mut zones: BTreeSet<&str> = BTreeSet::new();
+        for (index, row) in text.lines().enumerate() {
+            let line = index + 1;
+            let cells: Vec<&str> = split(row).collect();
             let is_header = || index == 0 && cells.iter().all(|cell| cell.parse::<f64>().is_err());
-            if line.trim().is_empty() || is_header() {
+            if row.trim().is_empty() || is_header() {
                 continue;
             }
             let [at, zone, count] = cells.as_slice() else {
-                return Err(Unreadable::Row(line_number));
+                return Err(Unreadable::Row(line));
             };
             let (at, count) = seconds(at)
-                .zip(count.parse::<u32>().ok())
-                .ok_or(Unreadable::Row(line_number))?;
-            in_order(&rows, at, zone, line_number)?;
+                .zip(count.parse::<u64>().ok())
+                .ok_or(Unreadable::Row(line))?;
+            let count = believed(count, line)?;
+            zones.insert(zone);
+            if zones.len() > ZONES {
+                let zone = (*zone).to_owned();
+                return Err(Unreadable::Zones { line, zone });
+            }
+            in_order(&rows, at, zone, line)?;
             rows.push((at, *zone, count));
         }
-        let zones: BTreeSet<&str> = rows.iter().map(|row| row.1).collect();
         let zones: Vec<String> = zones.into_iter().map(str::to_owned).collect();
         let mut changes: BTreeMap<i64, Vec<(usize, u32)>> = BTreeMap::new();
         for (at, zone, count) in rows {
@@ -179,7 +215,7 @@ impl SpotTrace {
     /// Reads the churn of one group of nodes, as `milliseconds,add|remove,node`: how many it had is how many could be
     /// had. The time before the group was first complete is left out: it grew by its own pace, not by the market's.
     pub fn churn(text: &str) -> Result<Self, Unreadable> {
-        let mut events: Vec<(i64, bool)> = Vec::new();
+        let mut events: Vec<(i64, bool, usize)> = Vec::new();
         for (index, line) in text
             .lines()
             .enumerate()
@@ -192,14 +228,14 @@ impl SpotTrace {
                 _ => None,
             };
             let (at, add) = row.ok_or(Unreadable::Row(index + 1))?;
-            events.push((at / 1000, add));
+            events.push((at / 1000, add, index + 1));
         }
         let mut counts: BTreeMap<i64, u32> = BTreeMap::new();
         let mut count: u32 = 0;
         events.sort_by_key(|event| event.0);
-        for (at, add) in events {
+        for (at, add, line) in events {
             count = if add {
-                count + 1
+                believed(u64::from(count) + 1, line)?
             } else {
                 count.saturating_sub(1)
             };
@@ -272,6 +308,31 @@ mod tests {
             BTreeMap::from([(0, vec![(0, 2)]), (60, vec![(0, 1)])])
         );
         assert!(SpotTrace::churn("1,grow,n1\n").is_err());
+    }
+
+    #[test]
+    fn more_than_any_cluster_has_is_refused_with_the_most() {
+        let refused = |text: &str| SpotTrace::parse(text).unwrap_err().to_string();
+        let told = refused("0,a,10000\n60,a,1000000000\n");
+        assert!(
+            told.contains(
+                "line 2 of the spot trace: 1000000000 instances in a zone; give at most 10000"
+            ),
+            "{told}"
+        );
+        assert!(refused("0,a,18446744073709551615\n").contains("give at most 10000"));
+        let zones: Vec<String> = (0..=100).map(|zone| format!("0,z{zone},1\n")).collect();
+        assert!(refused(&zones.concat()).contains("line 101"));
+        let added: Vec<String> = (0..=10_000)
+            .map(|node| format!("0,add,n{node}\n"))
+            .collect();
+        assert_eq!(
+            SpotTrace::churn(&added.concat()),
+            Err(Unreadable::TooMany {
+                line: 10_001,
+                count: 10_001
+            })
+        );
     }
 
     #[test]

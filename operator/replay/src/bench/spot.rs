@@ -34,6 +34,8 @@ const SAVED: f64 = 40.0;
 const NOTICES: [i64; 3] = [15, 30, 120];
 /// Standby nodes that are shown beside those asked for: what each costs and buys.
 const BESIDE: [u32; 4] = [0, 2, 4, 6];
+/// The most nodes of a service: a resource has at most 1,000 instances, four to a node.
+pub const LARGEST: u32 = 250;
 /// Reclaims of each notice.
 const RECLAIMS: u32 = 1000;
 
@@ -49,12 +51,12 @@ pub struct Case {
 }
 
 impl Case {
-    /// A service of half the size that the market ever had.
+    /// A service of half the size that the market ever had, within what a resource can have.
     #[must_use]
     pub fn half(name: &str, trace: SpotTrace) -> Self {
         Self {
             name: name.to_owned(),
-            nodes: (trace.most() / 2).max(1),
+            nodes: (trace.most() / 2).clamp(1, LARGEST),
             trace,
         }
     }

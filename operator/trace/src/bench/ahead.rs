@@ -47,13 +47,13 @@ pub struct Arguments {
     #[arg(long)]
     pub spot_trace: Option<PathBuf>,
     /// Nodes of the service in it; half of what there ever was when absent.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(spot::LARGEST)))]
     pub nodes: Option<u32>,
     /// Standby nodes. Absent: for `elasticity` as many as the largest rise of the days before needs, for `spot` 4.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub standby: Option<u32>,
     /// Seconds for which a node is empty before it is let go.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(i64).range(0..=86_400))]
     pub idle: i64,
     /// What chance is made from.
     #[arg(long, default_value_t = 1)]
