@@ -26,7 +26,7 @@ pub struct Backtest {
 }
 
 /// How good forecasts of one number of steps ahead were. Errors are WAPE: the sum of absolute errors over the sum of
-/// the values, as a fraction.
+/// the values, as a fraction. Over no load, or where nothing could be compared, they are no number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
     /// How many steps ahead.
@@ -200,8 +200,7 @@ impl Sums {
     }
 
     fn quality(&self, steps: u16) -> Quality {
-        let values = self.values.max(f64::MIN_POSITIVE);
-        let compared = self.compared.max(1) as f64;
+        let (values, compared) = (self.values, self.compared as f64);
         let [last_value, seasonal_naive, holt_winters] = self.peers.map(|sum| sum / values);
         Quality {
             steps,

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::trace::Trace;
 
+/// What is larger is no figure.
+const LARGEST: f64 = 1e300;
+
 /// What was found, in the form that `cargo e2e bench` reads.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -45,7 +48,7 @@ impl Row {
         Self {
             name: name.into(),
             unit: unit.to_owned(),
-            ours: ours.is_finite().then_some(ours),
+            ours: known(ours),
             ..Self::default()
         }
     }
@@ -53,7 +56,7 @@ impl Row {
     /// The same figure of another.
     #[must_use]
     pub fn peer(mut self, name: &str, figure: f64) -> Self {
-        self.peers.insert(name.to_owned(), figure.into());
+        self.peers.insert(name.to_owned(), known(figure).into());
         self
     }
 
@@ -61,7 +64,7 @@ impl Row {
     #[must_use]
     pub fn at_most(mut self, goal: f64) -> Self {
         self.met = Some(self.ours.is_some_and(|ours| ours <= goal));
-        self.goal = format!("at most {goal}");
+        self.goal = format!("at most {}", rounded(goal));
         self
     }
 
@@ -69,7 +72,7 @@ impl Row {
     #[must_use]
     pub fn at_least(mut self, goal: f64) -> Self {
         self.met = Some(self.ours.is_some_and(|ours| ours >= goal));
-        self.goal = format!("at least {goal}");
+        self.goal = format!("at least {}", rounded(goal));
         self
     }
 }
@@ -107,11 +110,22 @@ impl Series {
     }
 }
 
+/// Figures by name; `null` for those that are not known.
 fn object(pairs: Vec<(&str, f64)>) -> Value {
+    let pairs = pairs.into_iter();
     Value::Object(
         pairs
-            .into_iter()
-            .map(|(name, figure)| (name.to_owned(), figure.into()))
+            .map(|(name, figure)| (name.to_owned(), known(figure).into()))
             .collect(),
     )
+}
+
+/// A figure, unless it is none: a ratio to nothing, or so large that something overflowed.
+fn known(figure: f64) -> Option<f64> {
+    (figure.abs() < LARGEST).then_some(figure)
+}
+
+/// A goal as a person reads it.
+fn rounded(goal: f64) -> f64 {
+    (goal * 100.0).round() / 100.0
 }

@@ -288,14 +288,15 @@ fn over(slots: &[Slot], layers: Vec<Layer>) -> Body {
 /// Mean errors of the last `window` slots, over the mean load.
 fn errors(slots: &[Slot], window: usize) -> Panel {
     let known: Vec<f64> = slots.iter().filter_map(|slot| slot.value).collect();
-    let mean = (known.iter().sum::<f64>() / known.len().max(1) as f64).max(f64::MIN_POSITIVE);
+    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
     let recent = |of: fn(&Slot) -> Option<f64>| {
         let end = |order: usize| {
             let errors: Vec<f64> = slots[(order + 1).saturating_sub(window)..=order]
                 .iter()
                 .filter_map(of)
                 .collect();
-            let known = errors.len() * 2 >= window.min(order + 1);
+            // Over no load there is no error.
+            let known = mean > 0.0 && errors.len() * 2 >= window.min(order + 1);
             known.then(|| 100.0 * errors.iter().sum::<f64>() / errors.len().max(1) as f64 / mean)
         };
         slots

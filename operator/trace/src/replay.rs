@@ -15,7 +15,7 @@ use chatbot_replay::trace::{SpotTrace, Trace};
 use clap::Args;
 
 use crate::file::{Source, bytes, say};
-use crate::table::{percent, table};
+use crate::table::{figure, percent, table};
 
 /// Days that are played when nobody says how many, and the most.
 const DAYS: i64 = 7;
@@ -198,13 +198,13 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
         }
     }
     format!(
-        "{name}: the last {days} days, {} to {} instances of {:.3} requests a second, {} nodes of 4\n\n{}\n\
+        "{name}: the last {days} days, {} to {} instances of {} requests a second, {} nodes of 4\n\n{}\n\
          Instances start in 180 s, on a node that has the model in memory in 20 s; what would wait longer than 10 s is \
          lost.\nCost is beside the same nodes on-demand. Of a resource only its bounds are played: instances are four to a \
          node,\nand the autoscaler's target is 70 %.\n",
         asked.bounds.0,
         asked.bounds.1,
-        played.capacity,
+        figure(Some(played.capacity)),
         played.nodes,
         table(&rows),
     )

@@ -45,11 +45,20 @@ pub fn percent(fraction: f64) -> String {
 /// A ratio of two figures; a dash where there is none.
 #[must_use]
 pub fn ratio(figure: f64, other: f64) -> String {
-    let ratio = figure / other;
-    if ratio.is_finite() {
-        format!("{ratio:.3}")
-    } else {
-        "–".to_owned()
+    self::figure(Some(figure / other))
+}
+
+/// A figure; a dash for what is not known.
+#[must_use]
+pub fn figure(known: Option<f64>) -> String {
+    match known {
+        Some(known) if !known.is_finite() => "–".to_owned(),
+        // Beyond these, digits tell nothing.
+        Some(known) if known != 0.0 && !(1e-3..1e9).contains(&known.abs()) => {
+            format!("{known:.1e}")
+        }
+        Some(known) => format!("{known:.3}"),
+        None => "–".to_owned(),
     }
 }
 
@@ -75,6 +84,9 @@ mod tests {
             [ratio(1.0, 2.0), ratio(0.0, 0.0), ratio(1.0, 0.0)],
             ["0.500", "–", "–"]
         );
+        assert_eq!([figure(Some(2.0)), figure(None)], ["2.000", "–"]);
+        let small_and_large = [0.0, 2e-7, 2e18].map(|known| figure(Some(known)));
+        assert_eq!(small_and_large, ["0.000", "2.0e-7", "2.0e18"]);
     }
 
     #[test]

@@ -44,6 +44,21 @@ fn slots_without_a_value_are_not_compared() {
 }
 
 #[test]
+fn over_no_load_and_over_nothing_there_is_no_error() {
+    let idle = |slot: usize| Some(if slot < 200 { 10.0 } else { 0.0 });
+    let found = backtest(&series(432, idle), &Settings::new(600, 3), 144).expect("is judged");
+    let quality = found.ahead[2];
+    assert!(
+        quality.wape.is_nan() || quality.wape.is_infinite(),
+        "{quality:?}"
+    );
+    assert!(quality.coverage90.is_finite());
+    let gone = |slot: usize| (slot < 200).then_some(10.0);
+    let found = backtest(&series(432, gone), &Settings::new(600, 3), 144).expect("is judged");
+    assert!(found.ahead[2].coverage90.is_nan() && found.ahead[2].wape.is_nan());
+}
+
+#[test]
 fn too_short_a_series_and_another_step_are_refused() {
     let all = series(200, |_| Some(1.0));
     assert!(matches!(

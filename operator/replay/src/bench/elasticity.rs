@@ -135,6 +135,12 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
     Ok(report)
 }
 
+/// A figure over another's. Where the autoscaler loses nothing there is nothing to be better at, and what is lost
+/// beside it has no ratio.
+fn beside(figure: f64, other: f64) -> f64 {
+    if figure > 0.0 { figure / other } else { 0.0 }
+}
+
 fn compare(
     series: &Series,
     ours: &Outcome,
@@ -142,16 +148,6 @@ fn compare(
     others: &[(&str, Outcome)],
     report: &mut Report,
 ) -> Value {
-    // Where the autoscaler loses nothing there is nothing to be better at.
-    let beside = |figure: f64, other: f64| {
-        if other > 0.0 {
-            figure / other
-        } else if figure > 0.0 {
-            f64::MAX
-        } else {
-            0.0
-        }
-    };
     let peak = |outcome: &Outcome| {
         outcome.replica_seconds / (f64::from(PEAK) * outcome.seconds.max(1) as f64)
     };
@@ -214,4 +210,28 @@ fn compare(
         ("node_hours_vs_hpa", nodes(ours)),
         ("nodes_over_peak", held(ours)),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_ratio_is_null_and_not_met() {
+        assert!((beside(1.0, 4.0) - 0.25).abs() < 1e-9);
+        assert_eq!(beside(0.0, 0.0).to_bits(), 0);
+        let row = Row::new("lost", "", beside(1.0, 0.0)).peer("other", beside(1.0, 0.0));
+        let row = row.at_most(0.2);
+        assert_eq!((row.ours, row.met), (None, Some(false)));
+        assert_eq!(row.peers["other"], Value::Null);
+        let figures = object(vec![
+            ("lost", beside(1.0, 0.0)),
+            ("most", f64::MAX),
+            ("known", 1.0),
+        ]);
+        assert_eq!(
+            figures,
+            serde_json::json!({"lost": null, "most": null, "known": 1.0})
+        );
+    }
 }

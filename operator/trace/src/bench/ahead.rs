@@ -11,6 +11,7 @@ use clap::{Parser, ValueEnum};
 
 use super::{RECORDED, there};
 use crate::file::{Columns, bytes, series};
+use crate::table::figure;
 
 /// The recorded churn.
 const CHURN: [(&str, &str); 2] = [
@@ -129,13 +130,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn tell(report: &Report) {
     for row in &report.rows {
-        let ours = row
-            .ours
-            .map_or_else(|| "not known".to_owned(), |ours| format!("{ours:.3}"));
+        let ours = figure(row.ours);
         let peers: Vec<String> = row
             .peers
             .iter()
-            .map(|(name, figure)| format!("{name} {:.3}", figure.as_f64().unwrap_or(f64::NAN)))
+            .map(|(name, other)| format!("{name} {}", figure(other.as_f64())))
             .collect();
         let met = match row.met {
             Some(true) => "met",

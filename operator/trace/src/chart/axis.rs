@@ -41,8 +41,11 @@ pub(super) fn values(most: f64) -> Vec<Tick<f64>> {
     ticks
 }
 
-/// A number with as many decimals as its step needs, and its thousands apart.
+/// A number with as many decimals as its step needs, and its thousands apart; with an exponent where that takes no room.
 fn number(value: f64, step: f64) -> String {
+    if value != 0.0 && !(1e-3..1e9).contains(&step) {
+        return format!("{value:.1e}");
+    }
     if step < 1.0 {
         let decimals = if step < 0.01 {
             3
@@ -161,6 +164,11 @@ mod tests {
         );
         assert_eq!(texts(0.35), ["0.0", "0.1", "0.2", "0.3", "0.4"]);
         assert_eq!(texts(f64::NAN), ["0.0", "0.5", "1.0"]);
+        assert_eq!(texts(2e18), ["0", "5.0e17", "1.0e18", "1.5e18", "2.0e18"]);
+        assert_eq!(
+            texts(2e-7),
+            ["0.000", "5.0e-8", "1.0e-7", "1.5e-7", "2.0e-7"]
+        );
     }
 
     #[test]

@@ -259,7 +259,8 @@ fn draw_bars(svg: &mut String, frame: &Frame, groups: &[String], series: &[Bars]
     for (order, group) in groups.iter().enumerate() {
         let left = LEFT + room * (order as f64 + 0.5) - used / 2.0;
         for (place, bars) in series.iter().enumerate() {
-            let Some(&value) = bars.values.get(order) else {
+            let known = bars.values.get(order).copied();
+            let Some(value) = known.filter(|value| value.is_finite()) else {
                 continue;
             };
             let (x, y) = (left + width * place as f64, frame.y(value));
@@ -290,4 +291,35 @@ fn escaped(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::chart::{Clock, colour};
+
+    #[test]
+    fn what_is_no_number_is_not_drawn() {
+        let drawn = svg(&Picture {
+            title: String::new(),
+            subtitle: String::new(),
+            clock: Clock::Calendar(TimeZone::UTC),
+            panels: vec![Panel {
+                title: String::new(),
+                unit: String::new(),
+                height: 100.0,
+                body: Body::Bars {
+                    groups: vec!["a".to_owned(), "b".to_owned()],
+                    series: vec![Bars {
+                        name: "bars".to_owned(),
+                        colour: colour::OURS,
+                        values: vec![f64::NAN, f64::INFINITY],
+                    }],
+                },
+            }],
+        });
+        assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+    }
 }

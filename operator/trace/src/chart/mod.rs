@@ -102,7 +102,7 @@ pub struct Bars {
     pub name: String,
     /// Its colour.
     pub colour: &'static str,
-    /// One value for each group.
+    /// One value for each group; what is no number is not drawn.
     pub values: Vec<f64>,
 }
 
