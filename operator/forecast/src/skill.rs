@@ -2,6 +2,8 @@
 
 /// How much worse than the last value the members may lately have been: less is chance.
 const MARGIN: f64 = 1.02;
+/// A load that is so many times smaller than the errors is none.
+const NOTHING: f64 = 1000.0;
 
 /// How good the forecasts of the last day have been, beside the last value.
 ///
@@ -16,8 +18,8 @@ pub enum Skill {
         /// How many of them there must be.
         needed: usize,
     },
-    /// What was measured over a day was always zero, and zero is forecast: there is no load that an error could be set
-    /// against.
+    /// What was measured over a day was zero, or next to it: there is no load that an error could be set against. The
+    /// last value is used.
     NoLoad,
     /// The forecast was better, or worse by at most 2 % of the last value's error, and is used.
     BetterThanLastValue {
@@ -42,7 +44,8 @@ impl Skill {
         if compared < needed {
             return Self::CollectingHistory { compared, needed };
         }
-        if values <= 0.0 {
+        // Errors that dwarf the load are left over from rounding, or from a load that is over.
+        if own.max(last) >= NOTHING * values {
             return Self::NoLoad;
         }
         let (wape, last_value) = (own / values, last / values);

@@ -78,6 +78,21 @@ fn constant_zero_is_forecast_as_zero() {
 }
 
 #[test]
+fn a_load_that_was_once_and_never_again_is_none() {
+    for load in [|slot| slot == 0, |slot| slot < 2 * DAY] {
+        let skill = having_seen(0..40 * DAY, |slot| Some(f64::from(load(slot)))).skill();
+        match skill {
+            Skill::NoLoad => {}
+            Skill::BetterThanLastValue { wape, last_value }
+            | Skill::WorseThanLastValue { wape, last_value } => {
+                assert!(wape < 1000.0 && last_value < 1000.0, "{skill:?}");
+            }
+            Skill::CollectingHistory { .. } => panic!("{skill:?}"),
+        }
+    }
+}
+
+#[test]
 fn zero_is_collected_for_a_day_of_values_and_a_gap_is_none() {
     let collecting =
         |slots: i64, load: fn(i64) -> Option<f64>| match having_seen(0..slots, load).skill() {

@@ -158,7 +158,7 @@ fn said(skill: Skill) -> String {
             format!("At the end: collecting history, {compared} of {needed} forecasts compared")
         }
         Skill::NoLoad => {
-            "At the end: there has been no load for a day, and zero is forecast".to_owned()
+            "At the end: there has been no load for a day, and the last value is used".to_owned()
         }
         Skill::BetterThanLastValue { wape, last_value } => format!(
             "At the end: the forecast is used, with {} over the last day beside {} of the last value",

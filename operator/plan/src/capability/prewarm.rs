@@ -116,7 +116,7 @@ fn judged(facts: &Facts, replicas: u32) -> Finding {
         ),
         Some(Skill::NoLoad) => (
             "NoLoad",
-            "nothing has been asked for over the last day, and nothing is forecast".to_owned(),
+            "next to nothing has been asked for over the last day".to_owned(),
         ),
         _ => ("CollectingHistory", "history is being collected".to_owned()),
     };
