@@ -114,7 +114,8 @@ pub struct Spot {
     pub on_demand_replicas: u32,
     /// Replacements started at once, in percent of the instances, rounded up.
     pub max_surge_percent: u32,
-    /// Labels of the spot nodes; absent: the well-known ones.
+    /// Labels of the spot nodes; absent: the well-known ones. An empty list would name every node: it is told, and
+    /// counts as absent.
     pub node_selector: Option<BTreeMap<String, String>>,
 }
 

@@ -30,6 +30,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         return Proposal::default();
     };
     let mut proposal = Proposal::default();
+    proposal.findings.extend(no_label(spot));
     let desired = desired(world, spot);
     let (Some(nodes), Some(uses), Some(desired)) =
         (world.observed.nodes.known(), &facts.uses, desired)
@@ -63,7 +64,8 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     proposal.decisions.push(Decision::SpotPlaceholders {
         nodes: stand_ins.nodes(world) + world.foresight.standby_nodes,
     });
-    let quiet = doomed.is_empty() && moving == 0;
+    let overdue = |deadline: &Timestamp| is_overdue(world.now, *deadline);
+    let quiet = doomed.values().all(overdue) && moving == 0;
     let returned = quiet
         .then(|| stand_ins.come_back(world, nodes, (spot, desired), &mut proposal))
         .flatten()
@@ -72,7 +74,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     proposal
         .findings
         .push(judge(world, spot, nodes, &doomed, moving));
-    if !doomed.is_empty() || moving > 0 {
+    if hurries(world, &doomed) {
         proposal.wake_at = world.now.saturating_add(SignedDuration::from_secs(1)).ok();
     }
     proposal
@@ -84,6 +86,18 @@ fn found(reason: &'static str, message: impl Into<String>) -> Finding {
         reason,
         message: message.into(),
     }
+}
+
+/// A selector without a label names every node, those that are never taken back as well.
+fn no_label(spot: &Spot) -> Option<Finding> {
+    let selector = spot.node_selector.as_ref()?;
+    selector.is_empty().then(|| {
+        found(
+            "InvalidSpec",
+            "spot.nodeSelector: it is empty, which would name every node; give the labels that only spot nodes have, or \
+             leave it out for the well-known ones, which are used until then",
+        )
+    })
 }
 
 fn doomed(uses: &BTreeMap<String, NodeUse>) -> BTreeMap<&str, Timestamp> {
@@ -229,8 +243,21 @@ fn attach(pod: &PodSeen) -> Decision {
 }
 
 fn is_due(now: Timestamp, deadline: Timestamp) -> bool {
-    let left = deadline.duration_since(now);
-    left <= DRAIN && left >= -OVERDUE
+    deadline.duration_since(now) <= DRAIN && !is_overdue(now, deadline)
+}
+
+fn is_overdue(now: Timestamp, deadline: Timestamp) -> bool {
+    deadline.duration_since(now) < -OVERDUE
+}
+
+/// Whether an instance has to be gone by a deadline, or leaves of its own accord. What is overdue waits for its
+/// replacement, and a node without instances for its end: both are seen when they come.
+fn hurries(world: &World, doomed: &BTreeMap<&str, Timestamp>) -> bool {
+    let mut instances = world.observed.pods_of(Component::Inference);
+    instances.any(|pod| {
+        let deadline = pod.node.as_deref().and_then(|node| doomed.get(node));
+        deadline.map_or(pod.leaving, |deadline| !is_overdue(world.now, *deadline))
+    })
 }
 
 /// Replacements that may be on their way at once: at least one, or nothing would ever move.
@@ -260,10 +287,21 @@ fn judge(
         .count();
     let floor = world.settings.inference.min_replicas as usize;
     let there = nodes.iter().filter(|node| is_spot(world, node)).count();
+    let overdue = |deadline: &Timestamp| is_overdue(world.now, *deadline);
     if ready < floor {
         found(
             "FloorAtRisk",
             format!("{ready} of at least {floor} instances are ready"),
+        )
+    } else if moving == 0 && !doomed.is_empty() && doomed.values().all(overdue) {
+        let nodes: Vec<&str> = doomed.keys().copied().collect();
+        found(
+            "NoticeOverdue",
+            format!(
+                "{} should have been taken, and is still there; when it stays, remove its annotation {}",
+                nodes.join(", "),
+                names::RECLAIM_ANNOTATION
+            ),
         )
     } else if !doomed.is_empty() || moving > 0 {
         let nodes: Vec<&str> = doomed.keys().copied().collect();

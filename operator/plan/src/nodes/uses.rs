@@ -12,7 +12,7 @@ use crate::world::{NodeSeen, World};
 
 /// The longest time a list of nodes is believed: they are watched, and a watch that says nothing for so long is cut.
 const NODES_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
-/// The longest notice that is believed; a deadline further away is another clock's.
+/// The longest notice that is believed; a deadline further away is another clock's, one so long past was left over.
 const LONGEST_NOTICE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Labels that say that a node can be taken back, and their values, as the platforms set them.
@@ -142,14 +142,15 @@ pub fn admits(world: &World, node: &NodeSeen) -> bool {
 pub fn is_spot(world: &World, node: &NodeSeen) -> bool {
     let has = |key: &str, value: &str| node.labels.get(key).is_some_and(|is| is == value);
     let own = world.foresight.spot.as_ref();
-    match own.and_then(|spot| spot.node_selector.as_ref()) {
+    let own = own.and_then(|spot| spot.node_selector.as_ref());
+    match own.filter(|selector| !selector.is_empty()) {
         Some(selector) => selector.iter().all(|(key, value)| has(key, value)),
         None => SPOT_LABELS.iter().any(|(key, value)| has(key, value)),
     }
 }
 
 /// When a node is taken, by the notice that its agent has written on it. A notice is for one identity: an annotation
-/// that names another was copied or left over. A deadline in the past is a node that may go at any moment.
+/// that names another was copied or left over. A deadline in the past is a node that may go at any moment, for a day.
 #[must_use]
 pub fn leaving(world: &World, node: &NodeSeen) -> Option<Timestamp> {
     world.foresight.spot.as_ref()?;
@@ -162,11 +163,8 @@ pub fn leaving(world: &World, node: &NodeSeen) -> Option<Timestamp> {
         .get(names::RECLAIM_ANNOTATION)?
         .parse()
         .ok()?;
-    let latest = world
-        .now
-        .saturating_add(LONGEST_NOTICE)
-        .unwrap_or(world.now);
-    (deadline <= latest).then_some(deadline)
+    let left = deadline.duration_since(world.now);
+    (left.abs() <= LONGEST_NOTICE).then_some(deadline)
 }
 
 /// Whether the node's agent has proven that the model is in its memory.

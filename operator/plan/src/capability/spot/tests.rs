@@ -1,3 +1,5 @@
+mod left_over;
+
 use super::*;
 use crate::example::{node, world};
 use crate::signals::{JobSeen, Market};
@@ -204,27 +206,6 @@ fn a_mark_that_is_not_ours_stays() {
         effect: "NoSchedule".to_owned(),
     });
     assert_eq!(decided(&world), Vec::<String>::new());
-}
-
-#[test]
-fn what_is_no_notice_for_this_node_moves_nothing() {
-    let of = |key: &str, value: &str| {
-        let mut world = noticed(placed(&[("s0", 2)]), "s0", 60);
-        nodes(&mut world)[0]
-            .annotations
-            .insert(key.to_owned(), value.to_owned());
-        decided(&world)
-    };
-    assert_eq!(
-        of(names::RECLAIM_UID_ANNOTATION, "another"),
-        Vec::<String>::new()
-    );
-    assert_eq!(of(names::RECLAIM_UID_ANNOTATION, "u-s0").len(), 2);
-    assert_eq!(of(names::RECLAIM_ANNOTATION, "soon"), Vec::<String>::new());
-    assert_eq!(
-        of(names::RECLAIM_ANNOTATION, "2999-01-01T00:00:00Z"),
-        Vec::<String>::new()
-    );
 }
 
 #[test]
