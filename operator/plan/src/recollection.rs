@@ -21,6 +21,9 @@ pub struct Recollection {
     /// The windows that were opened, by kind and name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub windows: BTreeMap<String, Opened>,
+    /// What was found of the windows of training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
     /// Nodes that are being left, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub moves: BTreeMap<String, Move>,
@@ -45,6 +48,8 @@ pub enum Note {
     Floor(HeldFloor),
     /// A window that was opened or closed, by kind and name.
     Window(String, Opened),
+    /// What was found of the windows of training.
+    Checked(Checked),
     /// A node that is being left.
     Move(String, Move),
     /// Spot capacity.
@@ -82,6 +87,20 @@ pub struct HeldFloor {
     pub replicas: u32,
     /// The end of what it was computed for.
     pub until: Timestamp,
+}
+
+/// What was found of windows whose openings were followed: that takes longer than a plan should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// A hash of the windows: others are checked anew.
+    pub windows: String,
+    /// Those that open again before they close, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlapping: Vec<String>,
+    /// Two that are open at once, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clash: Option<(String, String)>,
 }
 
 /// A node that is being left.
@@ -172,6 +191,7 @@ impl Recollection {
             Note::Window(name, opened) => {
                 self.windows.insert(name, opened);
             }
+            Note::Checked(checked) => self.checked = Some(checked),
             Note::Move(name, step) => {
                 self.moves.insert(name, step);
             }

@@ -150,7 +150,9 @@ impl Schedule {
         Ok(schedule)
     }
 
-    fn overlaps(&self) -> bool {
+    /// Whether it opens again before it has closed, at some of its openings: they are followed through a year.
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
         let mut last: Option<DateTime> = None;
         self.wall_after(LOOKED_FROM).take(LOOKED_AT).any(|at| {
             let last = last.replace(at);

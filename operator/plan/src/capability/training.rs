@@ -1,20 +1,19 @@
 //! Idle capacity lent to training, which can never take production's: what production has, what it may need until
 //! training could be gone, and what events will need is never lent.
 
+mod windows;
+
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
 use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
-use crate::foresight::{Training, Window};
+use crate::foresight::Training;
 use crate::names;
 use crate::nodes::{NodeUse, admits};
 use crate::outlook::{LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
-use crate::recollection::Note;
-use crate::schedule::Schedule;
 use crate::signals::{JOBS_ARE_OLD, JobSeen, fresh};
 use crate::world::World;
 
@@ -27,7 +26,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         return Proposal::default();
     };
     let mut proposal = Proposal::default();
-    let open = windows(world, training, &mut proposal);
+    let open = windows::open(world, training, &mut proposal);
     let room = match (open, room(world, facts, training)) {
         (Ok(()), Ok(room)) => {
             proposal.findings.push(found(
@@ -60,84 +59,6 @@ fn found(reason: &'static str, message: impl Into<String>) -> Finding {
         reason,
         message: message.into(),
     }
-}
-
-/// Whether lending is asked for now. Without windows it always is.
-fn windows(world: &World, training: &Training, proposal: &mut Proposal) -> Result<(), Finding> {
-    if training.windows.is_empty() {
-        return Ok(());
-    }
-    if let Some(name) = given_twice(&training.windows) {
-        return Err(found(
-            "InvalidSpec",
-            format!(
-                "training.windows: name {name:?} is given twice; give each window a name of its own"
-            ),
-        ));
-    }
-    let mut schedules = Vec::new();
-    for window in &training.windows {
-        match Schedule::of(window) {
-            Ok(schedule) => schedules.push((window.name.as_str(), schedule)),
-            Err(unusable) => proposal.findings.push(found(
-                "InvalidSpec",
-                format!("training.windows: {unusable}"),
-            )),
-        }
-    }
-    if let Some((one, other)) = overlap(&schedules) {
-        return Err(found(
-            "OverlappingWindows",
-            format!(
-                "training.windows: {one:?} and {other:?} overlap; shorten one of them, so that it is clear which is meant"
-            ),
-        ));
-    }
-    let mut open = false;
-    for (name, schedule) in &schedules {
-        let key = format!("{NAME}/{name}");
-        let (now, opened) = schedule.look(world.now, world.memory.foresight.windows.get(&key));
-        open |= now.is_some();
-        proposal
-            .notes
-            .extend(opened.map(|opened| Note::Window(key, opened)));
-    }
-    if open {
-        Ok(())
-    } else {
-        Err(found("WindowClosed", "no window is open"))
-    }
-}
-
-/// A name that two windows have: what was opened is remembered by it.
-fn given_twice(windows: &[Window]) -> Option<&str> {
-    let mut seen = BTreeSet::new();
-    let mut names = windows.iter().map(|window| window.name.as_str());
-    names.find(|name| !seen.insert(*name))
-}
-
-/// Two windows that are open at the same time. Openings of the rarer one are followed, always the same ones: the answer
-/// does not depend on when it is asked.
-fn overlap<'a>(schedules: &[(&'a str, Schedule)]) -> Option<(&'a str, &'a str)> {
-    if schedules.len() < 2 {
-        return None;
-    }
-    let mut all: Vec<_> = schedules
-        .iter()
-        .map(|(name, schedule)| (*name, schedule, schedule.looked_at()))
-        .collect();
-    // The rarer a window, the farther the same number of openings reaches.
-    all.sort_by_key(|(_, _, openings)| Reverse(openings.last().copied()));
-    let pairs = all.iter().enumerate().flat_map(|(order, rarer)| {
-        let others = all.iter().skip(order + 1);
-        others.map(move |other| (rarer, other))
-    });
-    pairs
-        .into_iter()
-        .find(|((_, _, openings), (_, other, _))| {
-            openings.iter().any(|opening| other.meets(opening))
-        })
-        .map(|((one, ..), (other, ..))| (*one, *other))
 }
 
 /// What can be lent.

@@ -1,3 +1,5 @@
+mod windows;
+
 use super::*;
 use crate::example::{node, world};
 use crate::foresight::{Prewarm, Window};
