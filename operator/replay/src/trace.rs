@@ -63,6 +63,16 @@ pub enum Unreadable {
         /// How many.
         count: u64,
     },
+    /// It begins before or after what is played.
+    #[error(
+        "the first row of the spot trace is at {first} s, and must be within the first {seconds} s; count seconds from the beginning of the part that is played, not from the epoch"
+    )]
+    Elsewhere {
+        /// The time of the first row.
+        first: i64,
+        /// Seconds in which it must be.
+        seconds: i64,
+    },
     /// There are more zones than any region has.
     #[error(
         "line {line} of the spot trace: zone {zone:?} is one more than {ZONES}; give fewer zones"
@@ -254,6 +264,15 @@ impl SpotTrace {
         })
     }
 
+    /// Refuses a trace that says nothing of the first `seconds`: its time is counted from elsewhere.
+    pub fn begins_within(&self, seconds: i64) -> Result<(), Unreadable> {
+        let first = self.changes.keys().next().copied().unwrap_or(0);
+        if (0..seconds).contains(&first) {
+            return Ok(());
+        }
+        Err(Unreadable::Elsewhere { first, seconds })
+    }
+
     /// Seconds until the last change.
     #[must_use]
     pub fn length(&self) -> i64 {
@@ -308,6 +327,16 @@ mod tests {
             BTreeMap::from([(0, vec![(0, 2)]), (60, vec![(0, 1)])])
         );
         assert!(SpotTrace::churn("1,grow,n1\n").is_err());
+    }
+
+    #[test]
+    fn a_spot_trace_in_seconds_of_the_epoch_is_refused() {
+        let of = |text| SpotTrace::parse(text).unwrap().begins_within(86_400);
+        assert!(of("0,a,3\n1800000000,a,1\n").is_ok());
+        for text in ["1800000000,a,3\n", "-60,a,3\n", "86400,a,3\n"] {
+            let refused = of(text).unwrap_err().to_string();
+            assert!(refused.contains("from the beginning"), "{refused}");
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ use super::{RECORDED, there};
 use crate::file::{Columns, bytes, series};
 use crate::table::figure;
 
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// The most days of spot capacity that are played.
+const MOST_DAYS: i64 = 31;
 /// The recorded churn.
 const CHURN: [(&str, &str); 2] = [
     ("p3", "bamboo_p3-trace.csv.gz"),
@@ -236,17 +240,32 @@ fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
     Ok(cases)
 }
 
-/// A spot trace is of hours, from its beginning on.
+/// A spot trace is of hours, from its beginning on, and of no more days than can be played.
 fn covers(trace: &SpotTrace) -> Result<()> {
-    let first = trace.changes.keys().next().copied().unwrap_or(0);
-    let last = trace.changes.keys().next_back().copied().unwrap_or(0);
+    trace.begins_within(DAY)?;
+    let last = trace.length();
     ensure!(
-        (0..86_400).contains(&first) && last - first >= 3600,
-        "it goes from {first} to {last} s: count seconds from its beginning, and give at least an hour"
+        (3600..=MOST_DAYS * DAY).contains(&last),
+        "its last row is at {last} s: give an hour to {MOST_DAYS} days, in seconds from its beginning"
     );
     Ok(())
 }
 
 fn text(path: &Path) -> Result<String> {
     String::from_utf8(bytes(path)?).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spot_trace_that_is_too_short_or_too_long_to_be_played_is_refused() {
+        let of = |text| covers(&SpotTrace::parse(text).unwrap());
+        assert!(of("0,a,3\n3600,a,1\n").is_ok());
+        for text in ["0,a,3\n3599,a,1\n", "0,a,3\n100000000000000,a,1\n"] {
+            let refused = of(text).unwrap_err().to_string();
+            assert!(refused.contains("give an hour to 31 days"), "{refused}");
+        }
+    }
 }
