@@ -120,7 +120,9 @@ pub struct Outcome {
     pub short_seconds: i64,
     /// Training's slots × seconds.
     pub lent_seconds: f64,
-    /// The longest that production has waited for a slot.
+    /// The longest that production has waited for a slot while there were nodes enough, in whole steps of 5 s. A slot
+    /// that training has is given back within its grace of 15 s whatever is decided: so 15 s says little, and only more
+    /// says that something else held the place. How often production had to wait is `preempted`.
     pub longest_wait: i64,
     /// Slots taken back from training by force.
     pub preempted: u32,

@@ -2,7 +2,8 @@
 //!
 //! The installation is what the peak of the part needs at the autoscaler's target: ten nodes of four instances, always
 //! there. Production is scaled as ever. Training takes what the quota allows; its jobs are asked for a checkpoint before
-//! they are stopped, and give a slot back within 15 seconds when it is taken by force.
+//! they are stopped, and give a slot back within 15 seconds when it is taken by force. So the longest wait is at most
+//! that for almost any policy; what tells them apart is how often a slot is taken by force.
 
 use chatbot_plan::foresight::{Foresight, Training};
 use serde_json::{Map, Value};
