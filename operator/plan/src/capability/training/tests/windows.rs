@@ -10,7 +10,7 @@ fn windows_are_followed_once_and_again_when_they_change() {
     assert_eq!(reason(&world), "OverlappingWindows");
     world.memory.foresight = facts(&world);
     let checked = world.memory.foresight.checked.clone().unwrap();
-    assert_eq!(checked.clash, Some(("a".to_owned(), "b".to_owned())));
+    assert_eq!(checked.clash, Some(("b".to_owned(), "a".to_owned())));
     assert_eq!(reason(&world), "OverlappingWindows", "as remembered");
     // What is remembered of the same windows is believed, and nothing is followed.
     let found = world.memory.foresight.checked.as_mut().unwrap();
