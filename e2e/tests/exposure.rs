@@ -135,10 +135,11 @@ fn an_ingress_comes_and_goes(resource: &Resource) {
 
     expose(resource, &json!({ "host": HOST, "tls": tls }));
     ways_in(resource, &[]);
-    wait_until("the port of TLS alone", SOON, || {
+    // Nothing was rolled out yet that would show what is there.
+    wait_until("the port of TLS beside the other one", SOON, || {
         let ports = resource.child("service", ADAPTERS)?["spec"]["ports"].clone();
-        ensure!(ports.as_array().map(Vec::len) == Some(1), "{ports}");
-        Ok(ports[0]["port"] == 443)
+        ensure!(ports.as_array().map(Vec::len) == Some(2), "{ports}");
+        Ok(ports[0]["port"] == 80 && ports[1]["port"] == 443)
     })
     .unwrap();
     let adapters = resource.child("deployment", ADAPTERS).unwrap();

@@ -1,7 +1,7 @@
 //! What pods serve and call, as far as objects beside them have to agree with it: Services and network policies.
 //!
-//! During a rollout there are pods of the last one and of this one, and both must go on. So these objects let both
-//! through until the last pods of before are gone.
+//! During a rollout there are pods of the last one, of this one, and of any that was asked for in between, and all must
+//! go on. So these objects let all through until the last pods of before are gone.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,8 @@ use crate::world::World;
 
 const HTTPS_PORT: u16 = 443;
 const HTTP_DEFAULT_PORT: u16 = 80;
+/// The most that are let through at once.
+const MOST: usize = 8;
 
 /// What the pods of one rollout serve and call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,18 +47,19 @@ impl Hops {
         }
     }
 
-    /// Those of the pods that were rolled out last, where they are known.
-    #[must_use]
-    pub fn before(world: &World) -> Option<&Self> {
-        world.memory.completed.as_ref()?.hops.as_ref()
-    }
-
-    /// Those of the pods that are asked for, and of those that were rolled out last.
+    /// Those of the pods that are asked for, and of all that may be left of before.
     #[must_use]
     pub fn meanwhile(world: &World) -> Vec<Self> {
         let now = Self::of(&world.settings);
-        let before = Self::before(world).filter(|before| **before != now);
-        before.cloned().into_iter().chain([now]).collect()
+        let mut hops = world.memory.hops.clone();
+        if !hops.contains(&now) {
+            hops.push(now);
+        }
+        while hops.len() > MOST {
+            // The first are those of the pods that were rolled out last.
+            hops.remove(1);
+        }
+        hops
     }
 }
 

@@ -71,15 +71,12 @@ pub fn plan(world: &World) -> Plan {
 #[must_use]
 pub fn plan_with(world: &World, capabilities: &[Capability]) -> Plan {
     let plan = plan_once(world, capabilities);
-    let completed = plan.memory.completed.as_ref();
-    let after = completed.and_then(|completed| completed.hops.as_ref());
-    let before = Hops::before(world);
-    if before.is_none() || after.is_none() || before == after {
+    if plan.memory.hops.len() >= Hops::meanwhile(world).len() {
         return plan;
     }
-    // A rollout has ended: what lets the pods of before through is taken back before its end is told.
+    // A rollout is over: what lets the pods of before through is taken back before its end is told.
     let mut world = world.clone();
-    world.memory.completed = plan.memory.completed;
+    (world.memory.completed, world.memory.hops) = (plan.memory.completed, plan.memory.hops);
     plan_once(&world, capabilities)
 }
 
@@ -140,12 +137,16 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
                 .pods_of(Component::Adapters)
                 .find(|pod| pod.ready)
         });
-    let hops = Hops::of(&world.settings);
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
         // What comes back from a halt is proven anew.
-        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober, hops)
+        completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober)
             .filter(|_| !run::is_halted(world)),
+        hops: if rollout.is_over() {
+            vec![Hops::of(&world.settings)]
+        } else {
+            Hops::meanwhile(world)
+        },
         foresight: facts.recollection(proposals),
         ..Memory::default()
     };
@@ -367,9 +368,10 @@ fn surplus(
         .filter(|name| !is_planned(name))
         .collect();
     let needed = |key: &ObjectKey| {
-        let may_be_used = key.kind == "ConfigMap" || outgoing.contains(&key.name);
-        let is_mounted = key.kind == "ConfigMap" && mounted.contains(key.name.as_str());
-        is_mounted || (may_be_used && !rollout.is_complete())
+        let is_config = key.kind == "ConfigMap";
+        let is_mounted = is_config && mounted.contains(key.name.as_str());
+        let may_be_mounted = is_config && !rollout.is_complete();
+        is_mounted || may_be_mounted || outgoing.contains(&key.name) && !rollout.is_over()
     };
     world
         .observed

@@ -25,6 +25,10 @@ pub struct Memory {
     /// The last rollout that was seen to be complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<Completed>,
+    /// What the pods serve and call that may be there: of those that were rolled out last, and of all that were asked for
+    /// since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<Hops>,
     /// What the capabilities that look ahead remember.
     #[serde(default, skip_serializing_if = "Recollection::is_empty")]
     pub foresight: Box<Recollection>,
@@ -53,9 +57,6 @@ pub struct Completed {
     pub pod_uid: String,
     /// When that conversation ended, in seconds since the epoch; 0 when there was none.
     pub probe_at: i64,
-    /// What its pods serve and call; absent in what earlier releases have written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hops: Option<Hops>,
 }
 
 /// Why a memory cannot be read.
@@ -78,6 +79,7 @@ impl Default for Memory {
             version: VERSION,
             node_capacity: None,
             completed: None,
+            hops: Vec::new(),
             foresight: Box::default(),
         }
     }
@@ -122,13 +124,13 @@ mod tests {
                 revision: "b".to_owned(),
                 pod_uid: "c".to_owned(),
                 probe_at: 17,
-                hops: Some(Hops {
-                    tls: true,
-                    inference_port: 8080,
-                    elsewhere: false,
-                    platforms: [443].into(),
-                }),
             }),
+            hops: vec![Hops {
+                tls: true,
+                inference_port: 8080,
+                elsewhere: false,
+                platforms: [443].into(),
+            }],
             ..Memory::default()
         };
         assert_eq!(Memory::read(&memory.write()), Ok(memory));

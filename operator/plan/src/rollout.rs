@@ -1,6 +1,7 @@
 //! How far a plan is rolled out: told by what the cluster has, never by what was sent.
 
-use crate::hops::Hops;
+use std::collections::BTreeSet;
+
 use crate::memory::Completed;
 use crate::names;
 use crate::proposal::Component;
@@ -16,6 +17,8 @@ pub struct Rollout {
     pub unapplied: Vec<String>,
     /// Components whose old pods are still there, or whose new ones are not.
     pub moving: Vec<Component>,
+    /// Components of which a pod of before is still there, if only on its way out: a Deployment does not count it.
+    pub draining: Vec<Component>,
     /// Deployments whose controller has given up waiting.
     pub overdue: Vec<String>,
     /// Components whose Deployment stays as it is for now.
@@ -47,6 +50,7 @@ impl Rollout {
             revision,
             unapplied: Vec::new(),
             moving: Vec::new(),
+            draining: Vec::new(),
             overdue: Vec::new(),
             waiting: Vec::new(),
         };
@@ -57,9 +61,13 @@ impl Rollout {
                     .unapplied
                     .push(format!("{} {}", object.key.kind, object.key.name));
             }
-            let (Some(_), Some(component)) = (&object.revision, object.component) else {
+            let (Some(planned), Some(component)) = (&object.revision, object.component) else {
                 continue;
             };
+            let mut pods = observed.pods.iter();
+            if pods.any(|pod| pod.component == component && pod.revision != *planned) {
+                rollout.draining.push(component);
+            }
             let seen = observed.deployments.get(&object.key.name);
             if !applied || !seen.is_some_and(|seen| is_complete(seen, was_complete)) {
                 rollout.moving.push(component);
@@ -73,18 +81,20 @@ impl Rollout {
     }
 
     /// What has one pod that cannot be replaced without loss is replaced last: when a quota, a policy or an image that
-    /// is not there keeps new pods out, the others have shown it before, and it goes on.
+    /// is not there keeps new pods out, the others have shown it before, and it goes on. One that nobody can use does not
+    /// wait: the others would wait for it.
     fn waits(&self, objects: &[Rendered], observed: &Observed) -> Vec<Component> {
         let is_last = |component: &Component| is_single(*component);
         if self.moving.iter().all(is_last) {
             return Vec::new();
         }
-        let works = |component: Component| observed.pods_of(component).any(|pod| pod.ready);
         objects
             .iter()
             .filter(|object| object.revision.is_some() && !carries_plan(object, observed))
             .filter_map(|object| object.component)
-            .filter(|component| is_single(*component) && works(*component))
+            .filter(|component| {
+                is_single(*component) && has_something_to_lose(observed, *component)
+            })
             .collect()
     }
 
@@ -95,16 +105,48 @@ impl Rollout {
         object.revision.is_some() && object.component.is_some_and(waits)
     }
 
-    /// Whether everything is applied and no old pod is left.
+    /// Whether everything is applied and no old pod is left that counts.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unapplied.is_empty() && self.moving.is_empty()
+    }
+
+    /// Whether it is complete, and the last pod of before is gone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_complete() && self.draining.is_empty()
     }
 }
 
 /// Whether a component is one pod, which must end before the next one begins.
 const fn is_single(component: Component) -> bool {
     matches!(component, Component::Broker | Component::Store)
+}
+
+/// Whether a broker or a store may hold what somebody needs. One that is not ready for a moment does.
+fn has_something_to_lose(observed: &Observed, component: Component) -> bool {
+    let mut pods = observed.pods_of(component);
+    pods.any(|pod| pod.trouble.is_none()) && !is_useless(observed, component)
+}
+
+/// Whether a broker or a store cannot be used by anybody, although it is ready, as far as the pods tell.
+fn is_useless(observed: &Observed, component: Component) -> bool {
+    let told = |pod: &PodSeen| {
+        let state = pod.state.known()?;
+        let told = match component {
+            Component::Broker => state.broker.as_ref(),
+            _ => state.store.as_ref(),
+        };
+        told?.usable
+    };
+    let told: BTreeSet<bool> = observed
+        .pods
+        .iter()
+        .filter(|pod| !pod.ending)
+        .filter_map(told)
+        .collect();
+    let mut pods = observed.pods_of(component);
+    told == BTreeSet::from([false]) && pods.any(|pod| pod.ready)
 }
 
 /// Whether the cluster has an object as planned.
@@ -145,7 +187,6 @@ pub fn remember(
     rollout: &Rollout,
     remembered: Option<&Completed>,
     prober: Option<&PodSeen>,
-    hops: Hops,
 ) -> Option<Completed> {
     if !rollout.is_complete() {
         return remembered.cloned();
@@ -153,10 +194,7 @@ pub fn remember(
     if let Some(completed) = remembered
         && completed.revision == rollout.revision
     {
-        return Some(Completed {
-            hops: Some(hops),
-            ..completed.clone()
-        });
+        return Some(completed.clone());
     }
     // Without a running prober the moment cannot be told by its clock: it is looked for again.
     let prober = prober?;
@@ -164,20 +202,76 @@ pub fn remember(
         revision: rollout.revision.clone(),
         pod_uid: prober.uid.clone(),
         probe_at: last_probe(std::iter::once(prober)).map_or(0, |(_, at)| at),
-        hops: Some(hops),
     })
 }
 
-/// Whether a conversation that ended after the rollout was complete has gone through it.
-#[must_use]
-pub fn is_proven(rollout: &Rollout, remembered: Option<&Completed>, prober: &PodSeen) -> bool {
-    let Some(completed) = remembered else {
-        return false;
-    };
-    let Some((_, at)) = last_probe(std::iter::once(prober)) else {
-        return false;
-    };
-    rollout.is_complete()
-        && completed.revision == rollout.revision
-        && (completed.pod_uid != prober.uid || at > completed.probe_at)
+#[cfg(test)]
+mod tests {
+    use chatbot_crds::{ConditionType, Reason};
+
+    use super::*;
+    use crate::example::{world, world_with};
+    use crate::plan;
+    use crate::world::{Trouble, World};
+
+    /// Has a pod tell of broker and store.
+    fn tell(pod: &mut PodSeen, usable: bool) {
+        if let Signal::Known { value, .. } = &mut pod.state {
+            let states = [&mut value.broker, &mut value.store];
+            for state in states.into_iter().flatten() {
+                state.usable = Some(usable);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_without_loss_is_replaced_last() {
+        let before = world().settled();
+        let mut edited =
+            world_with(|yaml| format!("{yaml}\n  podMetadata: {{ labels: {{ team: a }} }}\n"));
+        edited.observed = before.observed;
+        edited.memory = before.memory;
+        let replaced = |world: &World| {
+            let single = ["support-broker", "support-store"];
+            let objects = plan(world).objects.into_iter();
+            let deployments = objects.filter(|object| object.key.kind == "Deployment");
+            deployments
+                .filter(|object| single.contains(&object.key.name.as_str()))
+                .count()
+        };
+        assert_eq!(replaced(&edited), 0);
+        let told = |world: &World| {
+            let conditions = plan(world).conditions.into_iter();
+            let mut told = conditions.filter(|told| told.kind == ConditionType::MessagingReady);
+            told.next().unwrap().reason
+        };
+        assert_eq!(told(&edited), Reason::DevelopmentBroker, "it goes on");
+        let mut rolled = edited.clone().passed();
+        let plans = plan(&rolled);
+        for pod in &mut rolled.observed.pods {
+            if let Some(revision) = revision_of(&plans.objects, pod.component) {
+                pod.revision = revision.to_owned();
+            }
+        }
+        assert_eq!(replaced(&rolled), 2, "the others are rolled out");
+        // What is not ready for a moment is not lost.
+        let with = |change: fn(&mut PodSeen)| {
+            let mut world = edited.clone();
+            world.observed.pods.iter_mut().for_each(change);
+            replaced(&world)
+        };
+        assert_eq!(with(|pod| pod.ready = false), 0);
+        // What does not work has nothing to lose, and who waits for it would wait for ever.
+        let crash =
+            |pod: &mut PodSeen| pod.trouble = Some(Trouble::Crash("exit code 1".to_owned()));
+        assert_eq!(with(crash), 2);
+        assert_eq!(with(|pod| tell(pod, false)), 2);
+        assert_eq!(
+            with(|pod| tell(pod, pod.name.ends_with("-0"))),
+            0,
+            "one can use it"
+        );
+        edited.observed.pods.clear();
+        assert_eq!(replaced(&edited), 2);
+    }
 }

@@ -1,13 +1,11 @@
 //! Whole plans: worlds named for a behaviour, and what must hold in every world.
 
-use chatbot_crds::{ConditionType, Reason};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::capability::ALL;
 use crate::example::{node, world, world_with};
 use crate::proposal::{Action, Plan};
-use crate::rollout::revision_of;
 use crate::world::{Signal, World};
 use crate::{plan, plan_with};
 
@@ -100,40 +98,6 @@ fn an_edited_prompt_rolls_the_workers_and_nothing_else() {
     for same in ["adapters", "inference", "broker", "store"] {
         assert!(!is_rolled(&format!("support-{same}")), "{same}");
     }
-}
-
-#[test]
-fn what_cannot_be_replaced_without_loss_is_replaced_last() {
-    let before = world().settled();
-    let mut edited =
-        world_with(|yaml| format!("{yaml}\n  podMetadata: {{ labels: {{ team: a }} }}\n"));
-    edited.observed = before.observed;
-    edited.memory = before.memory;
-    let replaced = |world: &World| {
-        let single = ["support-broker", "support-store"];
-        let names = names(&plan(world), "Deployment").into_iter();
-        names.filter(|name| single.contains(&name.as_str())).count()
-    };
-    assert_eq!(replaced(&edited), 0);
-    let told = |world: &World| {
-        let conditions = plan(world).conditions.into_iter();
-        let mut told = conditions.filter(|told| told.kind == ConditionType::MessagingReady);
-        told.next().unwrap().reason
-    };
-    assert_eq!(told(&edited), Reason::DevelopmentBroker, "it goes on");
-    let mut rolled = edited.clone().passed();
-    let plans = plan_with(&rolled, ALL);
-    for pod in &mut rolled.observed.pods {
-        if let Some(revision) = revision_of(&plans.objects, pod.component) {
-            pod.revision = revision.to_owned();
-        }
-    }
-    assert_eq!(replaced(&rolled), 2, "the others are rolled out");
-    // What works no more has nothing to lose.
-    for pod in &mut edited.observed.pods {
-        pod.ready = false;
-    }
-    assert_eq!(replaced(&edited), 2);
 }
 
 #[test]

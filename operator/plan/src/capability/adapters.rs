@@ -1,13 +1,13 @@
 //! The pods that talk to the chat platforms, and their Service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::ConditionType;
 use chatbot_crds::config::{CHANNELS_DIRECTORY, HTTP_PORT};
 use chatbot_crds::settings::{Channel, Resources};
 use chatbot_crds::spec::{Quantity, ServiceType, SessionAffinity};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-use k8s_openapi::api::core::v1::{PodSpec, Service, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{PodSpec, Service, ServicePort, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::autoscaler::{asked_for, autoscaler};
@@ -111,14 +111,8 @@ fn entrance(world: &World) -> Object {
         service.metadata.annotations = Some(wanted.annotations.clone());
     }
     let spec = service.spec.get_or_insert_default();
-    for port in spec.ports.iter_mut().flatten() {
-        port.port = SERVICE_PORT;
-        if is_reached_by_tls(world) {
-            // Nothing else is served, so that nobody finds the chat without it.
-            port.name = Some("https".to_owned());
-            port.port = TLS_PORT;
-        }
-    }
+    let one = spec.ports.iter().flatten().next().cloned();
+    spec.ports = Some(ports(world, &one.unwrap_or_default()));
     spec.type_ = Some(format!("{:?}", wanted.type_));
     spec.session_affinity = Some(
         match wanted.session_affinity {
@@ -137,9 +131,24 @@ fn entrance(world: &World) -> Object {
     }
 }
 
-/// As the pods serve that were rolled out last: until those that are asked for work, users reach the others.
-fn is_reached_by_tls(world: &World) -> bool {
-    Hops::before(world).map_or_else(|| world.settings.serves_tls(), |hops| hops.tls)
+/// As the pods serve that are there. Where all serve TLS there is no other port, so that nobody looks for the chat without
+/// it.
+fn ports(world: &World, one: &ServicePort) -> Vec<ServicePort> {
+    let hops = Hops::meanwhile(world).into_iter();
+    let served: BTreeSet<bool> = hops.map(|hops| hops.tls).collect();
+    let offered = served.into_iter().map(|tls| {
+        let (name, port) = if tls {
+            ("https", TLS_PORT)
+        } else {
+            ("http", SERVICE_PORT)
+        };
+        ServicePort {
+            name: Some(name.to_owned()),
+            port,
+            ..one.clone()
+        }
+    });
+    offered.collect()
 }
 
 #[cfg(test)]
@@ -173,19 +182,30 @@ mod tests {
     }
 
     #[test]
-    fn the_entrance_is_of_the_pods_that_were_rolled_out_last() {
+    fn the_entrance_is_of_all_pods_that_may_be_there() {
         let tls = |yaml: String| {
             yaml + "\n  exposure: { host: chat.example.com, tls: { secretRef: { name: chat } } }\n"
         };
-        let port = |world: &World| entrance_of(world).ports.unwrap()[0].port;
-        assert_eq!(port(&world_with(tls)), 443, "nothing serves yet");
+        let ports = |world: &World| {
+            let ports = entrance_of(world).ports.unwrap().into_iter();
+            let target = Some(IntOrString::String("http".to_owned()));
+            ports
+                .inspect(|port| assert_eq!(port.target_port, target))
+                .map(|port| port.port)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&world_with(tls)), [443], "nothing serves yet");
         let before = world().settled();
         let mut edited = world_with(tls);
         edited.observed = before.observed.clone();
         edited.memory = before.memory.clone();
-        assert_eq!(port(&edited), 80, "the old ones serve");
+        assert_eq!(ports(&edited), [80, 443], "the old ones serve");
+        let mut stuck = edited.clone().passed().rolled_out(2);
+        let instances = stuck.observed.deployments.get_mut("support-inference");
+        instances.unwrap().progress = "ReplicaSetUpdated".to_owned();
+        assert_eq!(ports(&stuck.passed()), [80, 443], "the new ones serve");
         let edited = edited.settled();
-        assert_eq!(port(&edited), 443);
+        assert_eq!(ports(&edited), [443]);
     }
 
     #[test]

@@ -145,6 +145,10 @@ pub(super) fn under_way(world: &World, plan: &Plan, outcome: &Outcome) -> Option
             Reason::RollingOut,
             format!("{} rolling out", moving.join(", ")),
         ))
+    } else if plan.memory.hops.len() > 1 {
+        // What they are let through by is then taken back, which is part of it.
+        let message = "waiting for the last pods of before to end";
+        Some((Reason::RollingOut, message.to_owned()))
     } else if is_unproven(world, plan) {
         let message = "waiting for a synthetic conversation through the new revision";
         Some((Reason::RollingOut, message.to_owned()))

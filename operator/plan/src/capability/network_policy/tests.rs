@@ -1,3 +1,5 @@
+mod rollouts;
+
 use super::*;
 use crate::example::{world, world_with};
 use crate::names::service_selector;
@@ -217,6 +219,11 @@ fn another_engine_is_reached_at_its_own_port() {
     assert!(!lets_in(&world, inference, &part(workers), INFERENCE_PORT));
 }
 
+fn pruned(world: &World) -> Vec<&'static str> {
+    let plan = crate::plan(world);
+    plan.prune.iter().map(|surplus| surplus.key.kind).collect()
+}
+
 #[test]
 fn where_none_are_wanted_those_that_were_there_go() {
     let none = |yaml: String| format!("{yaml}\n  networkPolicy: {{ mode: None }}\n");
@@ -224,11 +231,6 @@ fn where_none_are_wanted_those_that_were_there_go() {
     let mut after = world_with(none);
     after.observed = before.observed;
     after.memory = before.memory;
-    let pruned = |world: &World| {
-        let plan = crate::plan(world);
-        let kinds = plan.prune.iter().map(|surplus| surplus.key.kind);
-        kinds.collect::<Vec<_>>()
-    };
     assert_eq!(pruned(&after), ["NetworkPolicy"; 5]);
     // Nor are they waited for, whatever is rolled out meanwhile.
     for deployment in after.observed.deployments.values_mut() {
@@ -280,51 +282,4 @@ fn the_adapters_may_call_what_their_channels_need_and_nothing_else() {
             );
         }
     }
-}
-
-/// A world that had settled before an edit.
-fn edited(before: impl FnOnce(String) -> String, edit: impl FnOnce(String) -> String) -> World {
-    let before = world_with(before).settled();
-    let mut after = world_with(edit);
-    after.observed = before.observed;
-    after.memory = before.memory;
-    after
-}
-
-#[test]
-fn until_an_edit_is_rolled_out_the_pods_of_before_are_let_through_too() {
-    use Component::{Adapters, Inference, Workers};
-    let engine = |yaml: String| yaml + "    engine: { image: e, port: 9000 }\n";
-    let kafka =
-        |yaml: String| yaml + "  messaging: { kafka: { bootstrapServers: [\"kafka:9093\"] } }\n";
-    let hook = |yaml: String| {
-        let url = "http://bot.test:8088/";
-        let channel = format!(
-            "{{ name: bot, webhook: {{ replyURL: \"{url}\", secretRef: {{ name: s }} }} }}"
-        );
-        yaml.replace("channels:\n", &format!("channels:\n    - {channel}\n"))
-    };
-    let same = |yaml: String| yaml;
-    let called = edited(same, engine);
-    for port in [INFERENCE_PORT, 9000] {
-        assert!(lets_in(&called, Inference, &part(Workers), port));
-        assert!(lets_out(&called, Workers, &part(Inference), ("TCP", port)));
-    }
-    let called = called.settled();
-    assert!(!lets_in(&called, Inference, &part(Workers), INFERENCE_PORT));
-    for (edited, port) in [(edited(kafka, same), 9093), (edited(hook, same), 8088)] {
-        assert!(lets_out(&edited, Adapters, &Peer::Outside, ("TCP", port)));
-        let edited = edited.settled();
-        assert!(!lets_out(&edited, Adapters, &Peer::Outside, ("TCP", port)));
-    }
-}
-
-#[test]
-fn a_rollout_is_told_complete_once_the_pods_of_before_are_shut_out() {
-    let engine = |yaml: String| yaml + "    engine: { image: e, port: 9000 }\n";
-    let rolled = edited(|yaml| yaml, engine).passed().rolled_out(2);
-    let plan = crate::plan(&rolled);
-    assert!(!plan.rollout.unapplied.is_empty(), "{:?}", plan.rollout);
-    let passed = rolled.passed();
-    assert!(crate::plan(&passed).rollout.is_complete());
 }
