@@ -56,33 +56,45 @@ pub(super) fn available(observed: &Observed, now: Timestamp) -> Condition {
         message,
     };
     // Users reach the pods that are ready: what one finds that is only starting says nothing of them.
-    let adapters = || observed.pods_of(Component::Adapters);
-    let prober = last_probe(adapters().filter(|pod| pod.ready)).or_else(|| last_probe(adapters()));
-    let heard = prober.and_then(|(pod, _)| match &pod.state {
-        Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
-        Signal::Unknown(_) => None,
+    let mut heard = heard(observed, true);
+    if heard.is_empty() {
+        heard = self::heard(observed, false);
+    }
+    if heard.is_empty() {
+        return unheard(observed, condition);
+    }
+    heard.retain(|(_, at)| now.as_second() - at.as_second() <= PROBE_OVERDUE_SECONDS);
+    if heard.is_empty() {
+        let message =
+            format!("no synthetic conversation was seen for {PROBE_OVERDUE_SECONDS} seconds");
+        return condition(None, Reason::ProbeOverdue, message);
+    }
+    // Pods that disagree are told in the same words at every look, whoever has spoken last.
+    let mut failures = heard.iter().filter_map(|(probe, _)| {
+        let reason = failed(probe.failed_hop?);
+        Some((reason, probe.message.clone()))
     });
-    match heard {
-        Some((_, at)) if now.as_second() - at.as_second() > PROBE_OVERDUE_SECONDS => condition(
-            None,
-            Reason::ProbeOverdue,
-            format!("no synthetic conversation was seen for {PROBE_OVERDUE_SECONDS} seconds"),
-        ),
-        Some((
-            ProbeState {
-                failed_hop: Some(hop),
-                message,
-                ..
-            },
-            _,
-        )) => condition(Some(false), failed(*hop), message.clone()),
-        Some(_) => condition(
+    match failures.next() {
+        Some((reason, message)) => condition(Some(false), reason, message),
+        None => condition(
             Some(true),
             Reason::Answering,
             "the last synthetic conversation was answered".to_owned(),
         ),
-        None => unheard(observed, condition),
     }
+}
+
+/// The last synthetic conversation of each adapters pod, ready or not, in the order of their names, and when it was heard
+/// of.
+fn heard(observed: &Observed, ready: bool) -> Vec<(&ProbeState, Timestamp)> {
+    let pods = observed.pods_of(Component::Adapters);
+    let mut pods: Vec<_> = pods.filter(|pod| pod.ready == ready).collect();
+    pods.sort_by(|one, other| one.name.cmp(&other.name));
+    let told = pods.into_iter().filter_map(|pod| match &pod.state {
+        Signal::Known { value, at } => value.probe.as_ref().map(|probe| (probe, *at)),
+        Signal::Unknown(_) => None,
+    });
+    told.collect()
 }
 
 fn unheard(
@@ -205,8 +217,8 @@ pub(super) fn words_of_leaving(observed: &Observed) -> String {
     )
 }
 
-/// A conversation counts when it ended later than the one last heard at the end of the rollout. A pod that came after
-/// that cannot have held an earlier one.
+/// A conversation counts when it is another one than the one last heard at the end of the rollout: no pod tells of an
+/// earlier one later, whatever its clock was set to.
 fn is_unproven(world: &World, plan: &Plan) -> bool {
     let Some(completed) = &plan.memory.completed else {
         return true;
@@ -217,7 +229,8 @@ fn is_unproven(world: &World, plan: &Plan) -> bool {
             .pods_of(Component::Adapters)
             .filter(|pod| pod.uid == completed.pod_uid)
             .any(|pod| {
-                last_probe(std::iter::once(pod)).is_none_or(|(_, at)| at <= completed.probe_at)
+                let last = last_probe(std::iter::once(pod)).map_or(0, |(_, at)| at);
+                last == completed.probe_at
             })
 }
 

@@ -1,5 +1,7 @@
 //! When a resource is ready, and what is told when it is not.
 
+mod probes;
+
 use chatbot_crds::config::{Hop, ProbeState};
 use chatbot_crds::{ChatBotClusterStatus, ConditionType};
 
