@@ -12,6 +12,7 @@ pub mod checks;
 pub mod cluster;
 pub mod command;
 pub mod conversation;
+pub mod definition;
 pub mod down;
 pub mod elsewhere;
 pub mod engine;

@@ -2,6 +2,7 @@
 //! stops no other. All of it needs the API server, and no node.
 #![allow(clippy::unwrap_used)] // A step of a scenario fails as the scenario does.
 
+mod obstacles;
 mod operators;
 
 use anyhow::{Context, Result};
@@ -368,8 +369,12 @@ fn what_is_another_s_stays_and_what_is_ours_goes_with_its_resource() {
     what_looks_like_ours_is_neither_scaled_nor_talked_to(&operators);
     a_configuration_of_somebody_else_s_is_not_mounted(&operators);
     what_is_held_while_it_goes_is_named_and_holds_nothing_else_up(&operators);
+    obstacles::what_is_held_while_it_goes_keeps_nothing_from_being_done(&operators);
+    obstacles::what_lacks_its_configuration_is_not_rolled_out(&operators);
+    obstacles::one_that_is_made_anew_waits_for_what_its_predecessor_has_left(&operators);
     a_deleted_resource_leaves_nothing_but_what_is_the_user_s(&operators);
     a_namespace_that_is_deleted_goes(&operators, &operator);
     one_that_cannot_be_read_is_told_and_stops_nobody(&operators, &operator);
+    obstacles::a_monitor_of_somebody_else_s_holds_nothing_up(&operators);
     operator.check().unwrap();
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use chatbot_e2e::audit::{self, Mark, Used};
 use chatbot_e2e::command;
+use chatbot_e2e::definition::definition;
 use chatbot_e2e::places::Places;
 use chatbot_e2e::resource::{COMPONENTS, NAME, Resource};
 use chatbot_e2e::scenario::wait_until;
@@ -206,27 +207,6 @@ fn every_right_of_the_operator_is_one_that_it_uses() {
         audit::compare(&granted, &used).map(|()| true)
     })
     .unwrap();
-}
-
-/// As much of a kind that is not Kubernetes' own as the operator needs.
-fn definition(group: &str, kind: &str) -> String {
-    let singular = kind.to_lowercase();
-    let plural = format!("{singular}s");
-    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    let version = json!({ "name": "v1", "served": true, "storage": true, "subresources": { "status": {} },
-        "schema": { "openAPIV3Schema": schema } });
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": format!("{plural}.{group}"),
-            "annotations": { "api-approved.kubernetes.io": "unapproved" },
-        },
-        "spec": {
-            "group": group, "scope": "Namespaced", "versions": [version],
-            "names": { "kind": kind, "plural": plural, "singular": singular },
-        },
-    });
-    definition.to_string()
 }
 
 /// What `restricted` does not ask for and this project does.

@@ -7,6 +7,7 @@
 mod foreign;
 mod mend;
 mod repair;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,18 +15,16 @@ use std::time::{Duration, Instant};
 
 use chatbot_plan::kinds::{self, KINDS, Kind};
 use chatbot_plan::names::{ABSENT, FIELD_MANAGER, HASH_ANNOTATION};
-use chatbot_plan::proposal::{Action, Plan, Surplus};
+use chatbot_plan::proposal::{Plan, Surplus};
 use chatbot_plan::render::Rendered;
 use chatbot_plan::status::Outcome;
 use chatbot_plan::world::ObjectKey;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::core::ApiResource;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::context::{Context, Desk, Left};
+use crate::context::Context;
 use crate::error::{Error, in_full};
 use crate::gate::Shut;
 use crate::project::{fingerprint_of, is_ours, is_owned, shrink};
@@ -55,6 +54,8 @@ struct Applier<'a> {
     foreign: BTreeSet<ObjectKey>,
     /// The kinds of what could not be made.
     not_made: BTreeSet<&'static str>,
+    /// What could not be written.
+    unwritten: BTreeSet<ObjectKey>,
 }
 
 /// Applies a plan. Objects come first, then what is no longer needed goes, then things are done; what follows from
@@ -71,6 +72,7 @@ pub async fn apply(
         applied: Applied::default(),
         foreign: BTreeSet::new(),
         not_made: BTreeSet::new(),
+        unwritten: BTreeSet::new(),
     };
     applier.run().await;
     let contested = context.desk(&plan.cluster.uid, |desk| desk.contests.told(Instant::now()));
@@ -81,8 +83,8 @@ pub async fn apply(
 impl Applier<'_> {
     async fn run(&mut self) {
         for object in &self.plan.objects {
+            let is_memory = object.is_memory(&self.plan.cluster);
             if let Err(error) = self.object(object).await {
-                let is_memory = object.component.is_none();
                 // A server that asks for patience is asked for nothing more.
                 let stop = is_memory || error.is_end_of_pass() || error.asked_for().is_some();
                 self.fail(error);
@@ -91,7 +93,7 @@ impl Applier<'_> {
                 }
             }
             // What follows from the memory is not done without it.
-            if object.component.is_none() && self.applied.outcome.is_refused() {
+            if is_memory && self.applied.outcome.is_refused() {
                 return;
             }
         }
@@ -127,13 +129,16 @@ impl Applier<'_> {
         if self.is_led_astray(object) {
             return self.keep_off(object).await;
         }
+        if self.lacks_configuration(object) {
+            self.not_made.insert(object.key.kind);
+            return Ok(());
+        }
         let api = self.api(kind);
         let Some(seen) = self.children.get(&object.key) else {
             return self.first_sight(&api, object).await;
         };
         if !is_ours(seen.as_ref(), &self.plan.cluster) {
-            self.leave(&object.key);
-            return Ok(());
+            return self.leave(&object.key, &seen.metadata);
         }
         if self.is_as_planned(object, seen) {
             return Ok(());
@@ -162,10 +167,7 @@ impl Applier<'_> {
                 }
                 self.repair(api, object, Some(&found.metadata)).await
             }
-            Some(_) => {
-                self.leave(&object.key);
-                Ok(())
-            }
+            Some(found) => self.leave(&object.key, &found.metadata),
         }
     }
 
@@ -264,6 +266,7 @@ impl Applier<'_> {
             _ => None,
         };
         self.not_made.insert(key.kind);
+        self.unwritten.insert(key.clone());
         let object = named(key);
         let told = |words: String| format!("{object}: {words}");
         let outcome = &mut self.applied.outcome;
@@ -290,6 +293,11 @@ impl Applier<'_> {
             return Ok(());
         };
         let seen = self.children.get(&surplus.key);
+        if let Some(leaving) = seen.filter(|seen| seen.metadata.deletion_timestamp.is_some()) {
+            // Deleting it once more changes nothing, and would be a write at every pass.
+            self.tell_holder(&surplus.key, &leaving.metadata);
+            return Ok(());
+        }
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: Some(surplus.uid.clone()),
             resource_version: seen.and_then(|seen| seen.resource_version()),
@@ -313,89 +321,6 @@ impl Applier<'_> {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => self.refused(&surplus.key, error),
         }
-    }
-
-    async fn act(&mut self, action: &Action) -> Result<(), Error> {
-        let Action::Scale {
-            deployment,
-            resource_version,
-            replicas,
-        } = action;
-        let key = ObjectKey {
-            kind: "Deployment",
-            name: deployment.clone(),
-        };
-        let seen = self.children.get(&key);
-        let Some(seen) = seen.filter(|seen| is_ours(seen.as_ref(), &self.plan.cluster)) else {
-            return Ok(());
-        };
-        let scaled = |desk: &mut Desk| desk.scaled.get(deployment) == Some(resource_version);
-        if self.context.desk(&self.plan.cluster.uid, scaled) {
-            return Ok(()); // the caches have not shown it yet
-        }
-        let api = Api::<Deployment>::namespaced(
-            self.context.client.clone(),
-            &self.plan.cluster.namespace,
-        );
-        let (scale, number) = (
-            ObjectKey {
-                kind: "Scale",
-                name: deployment.clone(),
-            },
-            replicas.to_string(),
-        );
-        let is_undone = self.is_undone(&scale, &number);
-        if is_undone && self.waits(&self.deployments(), &scale).await {
-            return Ok(());
-        }
-        let body = json!({
-            "metadata": { "uid": seen.uid(), "resourceVersion": resource_version },
-            "spec": { "replicas": replicas },
-        });
-        let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        match api
-            .patch_scale(deployment, &params, &Patch::Merge(&body))
-            .await
-        {
-            Ok(_) => {
-                tracing::info!(
-                    namespace = self.plan.cluster.namespace,
-                    cluster = self.plan.cluster.name,
-                    deployment,
-                    replicas,
-                    "scaled"
-                );
-                self.applied.writes += 1;
-                self.context.metrics.wrote("Scale");
-                self.context.desk(&self.plan.cluster.uid, |desk| {
-                    desk.scaled
-                        .insert(deployment.clone(), resource_version.clone());
-                    let left = Left {
-                        hash: number,
-                        ..Left::default()
-                    };
-                    desk.left.insert(scale.clone(), left);
-                });
-                if is_undone {
-                    self.repaired(&scale);
-                }
-                Ok(())
-            }
-            Err(error) => self.refused(&key, error),
-        }
-    }
-
-    /// Deployments, whose number of replicas is written beside everything else of them.
-    fn deployments(&self) -> Api<DynamicObject> {
-        let resource = ApiResource::erase::<Deployment>(&());
-        Api::namespaced_with(
-            self.context.client.clone(),
-            &self.plan.cluster.namespace,
-            &resource,
-        )
     }
 
     fn api(&self, kind: &Kind) -> Api<DynamicObject> {

@@ -21,6 +21,12 @@ pub enum Error {
         /// Which.
         object: String,
     },
+    /// An object of a resource that had the same name is still there, and is about to go.
+    #[error("{object} is of the resource that had this name before, and is not deleted yet")]
+    Predecessor {
+        /// Which.
+        object: String,
+    },
     /// An object could not be written.
     #[error("failed to apply {object}")]
     Apply {
@@ -108,6 +114,7 @@ impl Error {
         match self {
             Self::Observe { .. } => "observe",
             Self::Outdated { .. } => "outdated",
+            Self::Predecessor { .. } => "predecessor",
             Self::Leaving { .. } => "leaving",
             Self::Apply { .. } => "apply",
             Self::Report { .. } => "report",

@@ -1,14 +1,16 @@
 //! What is kept of an object in memory: its metadata, a fingerprint of what somebody wants of it, and the little of
 //! its state that a decision depends on.
 
+use chatbot_crds::ChatBotCluster;
 use chatbot_plan::http_route::{self, RouteSeen};
 use chatbot_plan::names;
 use chatbot_plan::world::{AutoscalerCondition, AutoscalerSeen, Child, DeploymentSeen, Identity};
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerStatus;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
+use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 /// Reduces a child to what is kept.
@@ -115,6 +117,20 @@ pub fn is_ours(object: &impl ResourceExt, cluster: &Identity) -> bool {
     let mut owners = object.owner_references().iter();
     is_owned(object, &cluster.uid)
         || is_marked && owners.all(|owner| owner.controller != Some(true))
+}
+
+/// Whether an object's controller is a resource of the same name that is no more: the API server's garbage collector has
+/// yet to come to it.
+#[must_use]
+pub fn is_of_predecessor(object: &ObjectMeta, cluster: &Identity) -> bool {
+    let mut owners = object.owner_references.iter().flatten();
+    owners.any(|owner| {
+        owner.controller == Some(true)
+            && owner.api_version == ChatBotCluster::api_version(&())
+            && owner.kind == ChatBotCluster::kind(&())
+            && owner.name == cluster.name
+            && owner.uid != cluster.uid
+    })
 }
 
 /// A Deployment as the plan sees it.
@@ -288,6 +304,27 @@ mod tests {
         assert!(is_ours(&marked(hash.clone(), owner("2", false)), &cluster));
         assert!(!is_ours(&marked(hash, owner("2", true)), &cluster));
         assert!(!is_ours(&marked(json!({}), json!([])), &cluster));
+    }
+
+    #[test]
+    fn what_a_resource_of_the_same_name_has_left_is_told_from_what_is_somebody_else_s() {
+        let cluster = Identity {
+            namespace: "n".to_owned(),
+            name: "a".to_owned(),
+            uid: "2".to_owned(),
+            generation: 1,
+        };
+        let of = |kind: &str, name: &str, uid: &str| {
+            let owner = json!({ "apiVersion": "chatbot.dev/v1alpha1", "kind": kind, "name": name, "uid": uid,
+                "controller": true });
+            let owned: ObjectMeta =
+                serde_json::from_value(json!({ "ownerReferences": [owner] })).unwrap();
+            is_of_predecessor(&owned, &cluster)
+        };
+        assert!(of("ChatBotCluster", "a", "1"));
+        assert!(!of("ChatBotCluster", "a", "2"));
+        assert!(!of("ChatBotCluster", "b", "1"));
+        assert!(!of("Other", "a", "1"));
     }
 
     #[test]

@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_is_one_object_and_the_first() {
+        let world = crate::example::world();
+        let is_memory: Vec<bool> = crate::plan(&world)
+            .objects
+            .iter()
+            .map(|object| object.is_memory(&world.cluster))
+            .collect();
+        assert_eq!(is_memory.iter().position(|is| *is), Some(0));
+        assert_eq!(is_memory.iter().filter(|is| **is).count(), 1);
+    }
+
+    #[test]
     fn another_version_a_truncated_or_a_huge_memory_is_refused() {
         assert_eq!(
             Memory::read(r#"{"version":2}"#),

@@ -35,6 +35,12 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// Whether it holds what is remembered: what follows from that is not done without it.
+    #[must_use]
+    pub fn is_memory(&self, cluster: &Identity) -> bool {
+        self.key.kind == "ConfigMap" && self.key.name == names::memory(cluster)
+    }
+
     /// The objects that it acts on, reads or sends to by their names alone, whoever has them.
     #[must_use]
     pub fn relies_on(&self, cluster: &Identity) -> Vec<ObjectKey> {

@@ -8,23 +8,37 @@ use kube::ResourceExt;
 
 use super::{Applier, named};
 use crate::error::Error;
-use crate::project::is_ours;
+use crate::project::{is_of_predecessor, is_ours};
 
 /// Finalizers with which the API server deletes an object before or after what it owns.
 const OF_THE_SERVER: [&str; 2] = ["foregroundDeletion", "orphan"];
 
 impl Applier<'_> {
-    /// An object of somebody else is named and not touched.
-    pub(super) fn leave(&mut self, key: &ObjectKey) {
-        self.applied.outcome.not_owned.push(named(key));
+    /// An object of somebody else is named and not touched. One of a resource that had this name before goes by itself.
+    pub(super) fn leave(&mut self, key: &ObjectKey, seen: &ObjectMeta) -> Result<(), Error> {
         self.foreign.insert(key.clone());
         self.not_made.insert(key.kind);
+        if is_of_predecessor(seen, &self.plan.cluster) {
+            self.tell_holder(key, seen);
+            let object = named(key);
+            return Err(Error::Predecessor { object });
+        }
+        self.applied.outcome.not_owned.push(named(key));
+        Ok(())
     }
 
     /// An object that is being deleted is made anew when it is gone. Somebody's finalizer may hold it for ever; the API
     /// server's own end by themselves.
     pub(super) fn let_go(&mut self, key: &ObjectKey, leaving: &ObjectMeta) {
         self.not_made.insert(key.kind);
+        self.tell_holder(key, leaving);
+    }
+
+    /// Tells who holds an object that is being deleted.
+    pub(super) fn tell_holder(&mut self, key: &ObjectKey, leaving: &ObjectMeta) {
+        if leaving.deletion_timestamp.is_none() {
+            return;
+        }
         let mut holders = leaving.finalizers.iter().flatten();
         if let Some(holder) = holders.find(|name| !OF_THE_SERVER.contains(&name.as_str())) {
             let told = format!(
@@ -39,6 +53,18 @@ impl Applier<'_> {
     pub(super) fn is_led_astray(&self, object: &Rendered) -> bool {
         let mut needed = object.relies_on(&self.plan.cluster).into_iter();
         needed.any(|key| self.foreign.contains(&key))
+    }
+
+    /// Whether the pods of a Deployment would mount a configuration of ours that is not there and could not be written: they
+    /// would not start, and what runs would have ended for them.
+    pub(super) fn lacks_configuration(&self, object: &Rendered) -> bool {
+        let is_lacking = |key: &ObjectKey| {
+            key.kind == "ConfigMap"
+                && self.unwritten.contains(key)
+                && !self.children.contains_key(key)
+        };
+        let mut needed = object.relies_on(&self.plan.cluster).into_iter();
+        object.revision.is_some() && needed.any(|key| is_lacking(&key))
     }
 
     /// What would reach an object of somebody else is not made, and goes if it is there. What runs goes on as it was.
