@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod blind;
+mod body;
 pub mod check;
 pub mod connect;
 pub mod contest;

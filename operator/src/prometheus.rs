@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
+use crate::body;
 use crate::error::in_full;
 
 /// How long an answer is not asked for again.
@@ -18,6 +19,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 const BELIEVED: Duration = Duration::from_secs(45);
 /// How long what nobody asks for is remembered.
 const KEPT: Duration = Duration::from_mins(10);
+/// The longest answer that is read.
+const LIMIT: usize = 64 * 1024;
 /// A question that every Prometheus can answer, and whatever speaks as one.
 const QUESTION: &str = "/api/v1/query?query=vector(1)";
 
@@ -121,7 +124,8 @@ impl Prometheuses {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return PrometheusSeen::Rejects(format!("it answers {status}"));
         }
-        match response.json::<Answer>().await {
+        let body = body::read(response, LIMIT).await.unwrap_or_default();
+        match serde_json::from_slice::<Answer>(&body) {
             Ok(answer) if answer.status == "success" => PrometheusSeen::Answers,
             _ => {
                 PrometheusSeen::Unreachable(format!("it answers {status}, and not as a Prometheus"))
@@ -150,6 +154,14 @@ mod tests {
         assert_eq!(bad.believed(after(60)), lost());
     }
 
+    /// As a Prometheus answers, and without an end in sight.
+    fn long() -> String {
+        format!(
+            "{{\"status\":\"success\",\"data\":{:?}}}",
+            "x".repeat(LIMIT)
+        )
+    }
+
     #[tokio::test]
     async fn what_answers_as_a_prometheus_is_told_from_what_does_not() {
         let answers =
@@ -160,6 +172,7 @@ mod tests {
                 answers(Status::OK, r#"{"status":"success"}"#),
             )
             .route("/other/api/v1/query", answers(Status::OK, "<html>"))
+            .route("/long/api/v1/query", get(|| async { long() }))
             .route("/shut/api/v1/query", answers(Status::UNAUTHORIZED, ""))
             .route(
                 "/moved/api/v1/query",
@@ -175,7 +188,7 @@ mod tests {
         };
         assert_eq!(ask("good").await, PrometheusSeen::Answers);
         assert!(matches!(ask("shut").await, PrometheusSeen::Rejects(_)));
-        for path in ["other", "moved"] {
+        for path in ["other", "moved", "long"] {
             assert!(matches!(ask(path).await, PrometheusSeen::Unreachable(_)));
         }
         server.abort();

@@ -12,6 +12,8 @@ use chatbot_plan::world::Signal;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::body;
+
 /// The longest time to wait for a pod.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Pods asked at the same time.
@@ -114,19 +116,7 @@ impl Reports {
             .ok()?
             .error_for_status()
             .ok()?;
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.ok()?);
-            if body.len() > LIMIT {
-                tracing::warn!(
-                    ip,
-                    "a pod's state is larger than {LIMIT} bytes and is not read"
-                );
-                return None;
-            }
-        }
-        serde_json::from_slice(&body).ok()
+        serde_json::from_slice(&body::read(response, LIMIT).await?).ok()
     }
 
     fn remember(&self, uid: &str, answer: Option<State>, now: Now) -> Signal<State> {
