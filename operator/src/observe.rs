@@ -1,6 +1,7 @@
 //! Gathers everything that a decision may depend on.
 
 mod children;
+mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,13 +11,12 @@ use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, S
 use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
-    ClaimSeen, Identity, Leaving, NodeSeen, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal,
-    Taint, World,
+    ClaimSeen, Identity, Leaving, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal, World,
 };
-use chatbot_plan::{facts, http_route, names, status};
+use chatbot_plan::{http_route, names, status};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim};
-use kube::api::{DynamicObject, ListParams};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use kube::api::DynamicObject;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
     let (pods, prometheus, nodes, claim, system_prompt) = futures::join!(
         pods(&cluster, context),
         prometheus(settings.as_ref().ok(), context),
-        nodes(settings.as_ref().ok(), &memory, &status, context, now),
+        nodes::nodes(settings.as_ref().ok(), &memory, &status, context, now),
         claim(&cluster, settings.as_ref().ok(), &status, context, now),
         system_prompt(&cluster, settings.as_ref().ok(), &status, context, now),
     );
@@ -95,6 +95,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
             .collect(),
         absent_kinds: context.caches.absent(),
         pods,
+        in_trouble_since: in_trouble_since(&cluster, context),
         nodes: allowed(nodes, &mut forbidden)?,
         claim: allowed(claim, &mut forbidden)?,
         system_prompt: allowed(system_prompt, &mut forbidden)?,
@@ -255,76 +256,18 @@ async fn pods(cluster: &Identity, context: &Context) -> Vec<PodSeen> {
     pods
 }
 
+fn in_trouble_since(cluster: &Identity, context: &Context) -> BTreeMap<String, Timestamp> {
+    let pods = context.caches.pods(&cluster.namespace, &cluster.name);
+    let known = pods.iter();
+    known
+        .filter_map(|pod| Some((pod.uid()?, crate::pods::in_trouble_since(pod)?)))
+        .collect()
+}
+
 async fn prometheus(settings: Option<&Settings>, context: &Context) -> Signal<PrometheusSeen> {
     match settings.and_then(|settings| settings.monitoring.prometheus.as_ref()) {
         Some(named) => context.prometheuses.ask(&named.url).await,
         None => Signal::Unknown(Reason::Pending),
-    }
-}
-
-async fn nodes(
-    settings: Option<&Settings>,
-    memory: &Memory,
-    status: &ChatBotClusterStatus,
-    context: &Context,
-    now: Timestamp,
-) -> Result<Signal<Vec<NodeSeen>>, Error> {
-    if !settings.is_some_and(|settings| facts::asks_for_nodes(settings, memory, status)) {
-        return Ok(Signal::Unknown(Reason::Pending));
-    }
-    let nodes = Api::<Node>::all(context.client.clone())
-        .list(&ListParams::default())
-        .await
-        .map_err(|source| Error::Observe {
-            what: "the nodes".to_owned(),
-            source,
-        })?;
-    Ok(Signal::Known {
-        value: nodes.items.iter().map(node).collect(),
-        at: now,
-    })
-}
-
-fn node(node: &Node) -> NodeSeen {
-    let spec = node.spec.clone().unwrap_or_default();
-    let status = node.status.clone().unwrap_or_default();
-    let allocatable = |resource: &str| {
-        let quantity = status
-            .allocatable
-            .iter()
-            .flatten()
-            .find(|(name, _)| *name == resource)?;
-        Some(chatbot_crds::spec::Quantity::from(quantity.1.0.as_str()))
-    };
-    let ready = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    let cpu_milli = allocatable("cpu").and_then(|cpu| cpu.milli());
-    let memory_bytes = allocatable("memory").and_then(|memory| memory.units());
-    NodeSeen {
-        name: node.name_any(),
-        uid: node.uid().unwrap_or_default(),
-        labels: node.labels().clone(),
-        annotations: node.annotations().clone(),
-        // A node that does not say what it has is no candidate.
-        open: ready
-            && !spec.unschedulable.unwrap_or(false)
-            && cpu_milli.is_some()
-            && memory_bytes.is_some(),
-        taints: spec
-            .taints
-            .unwrap_or_default()
-            .into_iter()
-            .map(|taint| Taint {
-                key: taint.key,
-                value: taint.value.unwrap_or_default(),
-                effect: taint.effect,
-            })
-            .collect(),
-        cpu_milli: cpu_milli.unwrap_or_default(),
-        memory_bytes: memory_bytes.unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@ use chatbot_crds::config::ADMIN_PORT;
 use chatbot_plan::names;
 use chatbot_plan::proposal::Component;
 use chatbot_plan::world::{PodSeen, Signal, Trouble};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
@@ -61,6 +62,22 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
     })
 }
 
+/// Since when a pod is in trouble, as far as it tells: that it fits nowhere has a time, and so has its first failure.
+/// After several only their last is known; they began after the pod was made.
+#[must_use]
+pub fn in_trouble_since(pod: &Pod) -> Option<Timestamp> {
+    if let Some(unschedulable) = unschedulable(pod) {
+        return Some(unschedulable.last_transition_time.as_ref()?.0);
+    }
+    let (failing, end) = containers(pod).find_map(|one| Some((one, ended(one)?)))?;
+    let since = if failing.restart_count > 1 {
+        pod.creation_timestamp()
+    } else {
+        end.finished_at.clone()
+    };
+    Some(since?.0)
+}
+
 /// Where a pod reports; a server that is not the product's own has no such port.
 fn address(pod: &Pod) -> Option<String> {
     let mut containers = pod.spec.as_ref()?.containers.iter();
@@ -89,17 +106,33 @@ fn config_maps(pod: &Pod) -> Vec<String> {
         .collect()
 }
 
+/// Those that run before the others come first; one that has done its work is over, whatever came of earlier tries.
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status
+    let before = pod
+        .status
         .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
+        .flat_map(|status| status.init_container_statuses.iter().flatten());
+    let served = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    before.filter(|container| !is_done(container)).chain(served)
+}
+
+fn is_done(container: &ContainerStatus) -> bool {
+    let state = container.state.as_ref();
+    let end = state.and_then(|state| state.terminated.as_ref());
+    end.is_some_and(|end| end.exit_code == 0)
+}
+
+fn unschedulable(pod: &Pod) -> Option<&PodCondition> {
+    condition(pod, "PodScheduled").filter(|scheduled| {
+        scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable")
+    })
 }
 
 fn trouble(pod: &Pod) -> Option<Trouble> {
-    let unschedulable = condition(pod, "PodScheduled").filter(|scheduled| {
-        scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable")
-    });
-    if let Some(scheduled) = unschedulable {
+    if let Some(scheduled) = unschedulable(pod) {
         return Some(Trouble::Unschedulable(
             scheduled.message.clone().unwrap_or_default(),
         ));
@@ -150,8 +183,10 @@ fn says_too_little(message: &str) -> bool {
 }
 
 fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
-    let containers = pod.spec.as_ref()?.containers.iter();
-    let resources = containers
+    let spec = pod.spec.as_ref()?;
+    let before = spec.init_containers.iter().flatten();
+    let resources = before
+        .chain(&spec.containers)
         .filter(|spec| spec.name == container)
         .find_map(|spec| spec.resources.as_ref())?;
     Some(resources.limits.as_ref()?.get("memory")?.0.clone())
@@ -184,6 +219,9 @@ mod tests {
             "spec": { "containers": [{
                 "name": "chatbot", "image": "chatbot:1", "args": ["inference"],
                 "resources": { "limits": { "memory": "460Mi" } },
+            }], "initContainers": [{
+                "name": "prepare", "image": "chatbot:1",
+                "resources": { "limits": { "memory": "768Mi" } },
             }], "volumes": [
                 { "name": "config", "configMap": { "name": "c" } },
                 { "name": "tmp", "emptyDir": {} },
@@ -212,6 +250,27 @@ mod tests {
             Some(Trouble::Unschedulable("0/3 nodes".to_owned()))
         );
         assert_eq!(seen.config_maps, ["c"]);
+    }
+
+    #[test]
+    fn a_pod_tells_since_when_it_is_in_trouble() {
+        let since = |status: &Value| {
+            let made = "2026-01-01T00:00:00Z";
+            let pod = json!({ "metadata": { "creationTimestamp": made }, "status": status });
+            let since = in_trouble_since(&serde_json::from_value(pod).unwrap())?;
+            Some(since.as_second() - 1_767_225_600)
+        };
+        assert_eq!(since(&json!({})), None);
+        let unschedulable = json!({ "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "lastTransitionTime": "2026-01-01T00:00:07Z",
+        }] });
+        assert_eq!(since(&unschedulable), Some(7));
+        let last = json!({ "terminated": { "exitCode": 1, "finishedAt": "2026-01-01T00:14:00Z" } });
+        let mut crashed = container(&json!({ "running": {} }), &last);
+        assert_eq!(since(&crashed), Some(0), "the last of several");
+        crashed["containerStatuses"][0]["restartCount"] = json!(1);
+        assert_eq!(since(&crashed), Some(840));
     }
 
     #[test]
@@ -261,6 +320,27 @@ mod tests {
                 Some(Trouble::OutOfMemory(Some("460Mi".to_owned())))
             );
         }
+    }
+
+    #[test]
+    fn what_runs_before_the_others_is_in_trouble_as_they_are_until_it_has_done_its_work() {
+        let waiting = json!({ "waiting": { "reason": "PodInitializing" } });
+        let before = |state: &Value, last: &Value| {
+            let mut status = container(&waiting, &json!({}));
+            let mut prepare = container(state, last)["containerStatuses"].take();
+            prepare[0]["name"] = json!("prepare");
+            status["initContainerStatuses"] = prepare;
+            pod(&status).trouble
+        };
+        let again = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        let failed = json!({ "terminated": { "exitCode": 1, "reason": "Error" } });
+        let killed = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        let done = json!({ "terminated": { "exitCode": 0 } });
+        let crash = Trouble::Crash("exit code 1".to_owned());
+        assert_eq!(before(&again, &failed), Some(crash));
+        let memory = Trouble::OutOfMemory(Some("768Mi".to_owned()));
+        assert_eq!(before(&again, &killed), Some(memory));
+        assert_eq!(before(&done, &failed), None);
     }
 
     #[test]

@@ -69,19 +69,19 @@ pub fn shrink_pod(pod: &mut Pod) {
     if let Some(spec) = &mut pod.spec {
         let mut volumes = spec.volumes.take().unwrap_or_default();
         volumes.retain(|volume| volume.config_map.is_some());
+        let kept = |container: Container| Container {
+            name: container.name,
+            resources: container.resources,
+            ports: container.ports,
+            ..Container::default()
+        };
+        let before = spec.init_containers.take().unwrap_or_default();
         let containers = std::mem::take(&mut spec.containers);
         *spec = PodSpec {
             volumes: Some(volumes),
             node_name: spec.node_name.take(),
-            containers: containers
-                .into_iter()
-                .map(|container| Container {
-                    name: container.name,
-                    resources: container.resources,
-                    ports: container.ports,
-                    ..Container::default()
-                })
-                .collect(),
+            init_containers: Some(before.into_iter().map(kept).collect()),
+            containers: containers.into_iter().map(kept).collect(),
             ..PodSpec::default()
         };
     }

@@ -116,6 +116,8 @@ pub struct Observed {
     pub absent_kinds: BTreeSet<&'static str>,
     /// Pods, by name.
     pub pods: Vec<PodSeen>,
+    /// Since when pods are in trouble, by their identity, as far as the cluster tells.
+    pub in_trouble_since: BTreeMap<String, Timestamp>,
     /// Nodes; looked up only when their capacity is asked for.
     pub nodes: Signal<Vec<NodeSeen>>,
     /// The claim with the model; `None` inside means that it does not exist.
@@ -329,6 +331,7 @@ impl Observed {
             routes: BTreeMap::new(),
             absent_kinds: BTreeSet::new(),
             pods: Vec::new(),
+            in_trouble_since: BTreeMap::new(),
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),
             system_prompt: Signal::Unknown(Reason::Pending),

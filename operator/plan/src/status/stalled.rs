@@ -1,10 +1,11 @@
 //! Whether a person is needed.
 
 use chatbot_crds::{ConditionType, Reason};
+use jiff::Timestamp;
 
 use super::{Outcome, find, ready::CAUSES, shortened};
 use crate::claim;
-use crate::proposal::{Condition, Plan};
+use crate::proposal::{Component, Condition, Plan};
 use crate::world::World;
 
 /// The most of the API server's words, in characters.
@@ -118,17 +119,38 @@ fn lacking(world: &World, conditions: &[Condition]) -> Option<(Reason, String)> 
         let patience = part.reason.needs_person_after().map(i64::from);
         let is_waited_for =
             part.reason == Reason::StoreUnbound && claim::waited_for(world).is_some();
-        !is_waited_for && patience.is_some_and(|patience| seconds_so(world, part.kind) >= patience)
+        !is_waited_for && patience.is_some_and(|patience| seconds_so(world, part) >= patience)
     })?;
     Some((part.reason, part.message.clone()))
 }
 
-/// For how many seconds a condition has been false, by the status as it was last written.
-fn seconds_so(world: &World, kind: ConditionType) -> i64 {
-    let told = find(&world.observed.status, kind).filter(|told| told.status == "False");
+/// For how many seconds a condition has been false, by the status as it was last written; of pods in trouble, not longer
+/// than the first of them has been: it may have been false for another reason before.
+fn seconds_so(world: &World, part: &Condition) -> i64 {
+    let told = find(&world.observed.status, part.kind).filter(|told| told.status == "False");
     told.map_or(0, |told| {
-        world.now.as_second() - told.last_transition_time.0.as_second()
+        let since = told
+            .last_transition_time
+            .0
+            .max(in_trouble_since(world, part));
+        world.now.as_second() - since.as_second()
     })
+}
+
+fn in_trouble_since(world: &World, part: &Condition) -> Timestamp {
+    let component = match part.kind {
+        ConditionType::AdaptersReady => Component::Adapters,
+        ConditionType::WorkersReady => Component::Workers,
+        ConditionType::InferenceReady => Component::Inference,
+        ConditionType::MessagingReady => Component::Broker,
+        ConditionType::StateReady => Component::Store,
+        _ => return Timestamp::UNIX_EPOCH,
+    };
+    let of_pods = matches!(part.reason, Reason::Unschedulable | Reason::CrashLooping);
+    let pods = world.observed.pods_of(component).filter(|_| of_pods);
+    let troubled = pods.filter(|pod| pod.trouble.is_some());
+    let known = troubled.filter_map(|pod| world.observed.in_trouble_since.get(&pod.uid));
+    known.min().copied().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -136,7 +158,6 @@ mod tests {
     use super::*;
     use crate::example::world;
     use crate::plan;
-    use crate::proposal::Component;
     use crate::status::compose;
     use crate::world::{Signal, Trouble};
 
@@ -207,6 +228,21 @@ mod tests {
             let over = world.later(patience);
             assert_eq!(told(&over), ("True".to_owned(), reason.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_trouble_that_has_just_begun_is_given_time_however_long_something_else_lasted() {
+        let trouble = Trouble::Unschedulable("0/3 nodes".to_owned());
+        let mut world = troubled(&trouble, None).later(900);
+        let begun = world.clone().later(-5).now;
+        for pod in &world.observed.pods {
+            let uid = pod.uid.clone();
+            world.observed.in_trouble_since.insert(uid, begun);
+        }
+        let so = |world: &World| told(world).1;
+        assert_eq!(so(&world), "NotStalled");
+        assert_eq!(so(&world.clone().later(594)), "NotStalled");
+        assert_eq!(so(&world.later(595)), "Unschedulable");
     }
 
     #[test]
