@@ -83,6 +83,30 @@ async fn a_plan_that_was_overtaken_is_not_carried_out(ground: &Ground) {
     assert_eq!(after.differences(&before), "");
 }
 
+/// A generation that is older than one that was looked at comes from a list that lags, or from a backup.
+async fn an_older_generation_is_believed_when_the_server_has_no_newer_one(ground: &Ground) {
+    let space = "restored";
+    ground.namespace(space).await.unwrap();
+    ground
+        .apply(space, &resource("You are friendly."))
+        .await
+        .unwrap();
+    let resources = Api::<Guarded>::namespaced(ground.client.clone(), space);
+    let older = resources.get(NAME).await.unwrap();
+    let operator = ground.operator(Budget::Unlimited);
+    let uid = older.uid().unwrap();
+    operator.context.desk(&uid, |desk| desk.generation = 9);
+    observe(&older, &operator.context).await.unwrap();
+
+    ground
+        .apply(space, &resource("You are brief."))
+        .await
+        .unwrap();
+    operator.context.desk(&uid, |desk| desk.generation = 2);
+    let lags = observe(&older, &operator.context).await;
+    assert!(matches!(lags, Err(Error::Outdated { .. })));
+}
+
 /// The version that stands for absence creates an object of each kind, and is refused where there is one.
 async fn what_is_there_is_not_created_again(ground: &Ground) {
     let space = "absent";
@@ -176,6 +200,7 @@ fn what_is_outdated_is_not_written_and_what_is_told_is_true() {
     runtime.block_on(async {
         let ground = Ground::begin(&plane).await;
         Box::pin(a_plan_that_was_overtaken_is_not_carried_out(&ground)).await;
+        Box::pin(an_older_generation_is_believed_when_the_server_has_no_newer_one(&ground)).await;
         Box::pin(what_is_there_is_not_created_again(&ground)).await;
         Box::pin(each_event_says_what_it_was_told_with(&ground)).await;
     });

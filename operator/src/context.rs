@@ -66,7 +66,7 @@ pub struct Desk {
     pub refusals: u32,
     /// Until when the API server has asked to be left alone.
     pub hold: Option<Instant>,
-    /// The newest generation that was looked at: an older one comes from a server that lags.
+    /// The generation that was looked at last: an older one comes from a server that lags, or from a backup.
     pub generation: i64,
 }
 

@@ -48,15 +48,13 @@ pub struct Sight {
 pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Error> {
     context.caches.wait().await?;
     let cluster = identity(resource);
-    let newest = context.desk(&cluster.uid, |desk| {
-        desk.generation = desk.generation.max(cluster.generation);
-        desk.generation
-    });
-    if cluster.generation < newest {
+    let newest = context.desk(&cluster.uid, |desk| desk.generation);
+    if cluster.generation < newest && !is_newest(&cluster, context).await? {
         return Err(Error::Outdated {
             object: format!("ChatBotCluster {}", cluster.name),
         });
     }
+    context.desk(&cluster.uid, |desk| desk.generation = cluster.generation);
     let settings = settings(resource, &cluster, context).await?;
     let (children, hidden) = children::shown(&cluster, context);
     let (status, version) = last_status(resource, &cluster, context).await?;
@@ -163,6 +161,16 @@ pub(crate) fn identity(resource: &Guarded) -> Identity {
         uid: resource.uid().unwrap_or_default(),
         generation: resource.meta().generation.unwrap_or_default(),
     }
+}
+
+/// Whether the API server itself has no newer generation than one that is older than what was seen: the cluster may have
+/// been restored from a backup. Otherwise the list lags behind.
+async fn is_newest(cluster: &Identity, context: &Context) -> Result<bool, Error> {
+    let found = whole(cluster, context).await?;
+    Ok(found.is_some_and(|found| {
+        found.uid().as_ref() == Some(&cluster.uid)
+            && found.metadata.generation == Some(cluster.generation)
+    }))
 }
 
 /// What is wanted. Of a resource that cannot be read, such as one that was stored under an older schema, the schema of
