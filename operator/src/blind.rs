@@ -15,6 +15,8 @@ use crate::watch::{Caches, Guarded};
 /// How long the caches are given to be filled, before anything is said of it: a right may have been refused while the
 /// rights themselves were being installed.
 const WAIT: Duration = Duration::from_secs(10);
+/// How long the caches are waited for before it is looked whether they will be filled.
+const GLANCE: Duration = Duration::from_secs(1);
 /// How long until the next look at whether they are.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -27,6 +29,16 @@ pub async fn missing(caches: &Caches) -> Result<Vec<String>, Error> {
         let refused = caches.refused();
         if !refused.is_empty() {
             return Ok(refused);
+        }
+    }
+}
+
+/// Waits until an operator sees what there is, or can say which right it lacks: one that can do neither must not keep another
+/// one from leading.
+pub async fn sees_or_says_why(caches: &Caches) {
+    while tokio::time::timeout(GLANCE, caches.wait()).await.is_err() {
+        if !caches.refused().is_empty() {
+            return;
         }
     }
 }

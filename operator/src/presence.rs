@@ -1,9 +1,14 @@
 //! Whether the cluster has a kind. What is not Kubernetes' own may be missing, and may come and go: its watch goes on
 //! asking, and nothing waits for it.
 
+use std::time::Duration;
+
 use chatbot_plan::kinds::Kind;
 use kube::runtime::watcher::{Error, Event, Result};
 use tokio::sync::watch;
+
+/// How long the first answer is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether the cluster has a kind, as its watch finds out.
 #[derive(Clone, Debug)]
@@ -51,10 +56,27 @@ impl Presence {
         }
     }
 
-    /// Waits for the first answer; false when there will be none.
-    pub async fn answered(&self) -> bool {
+    /// Waits for the first answer; false when there will be none. Something else may be wrong with a kind that is not
+    /// Kubernetes' own: it is taken as absent until it is listed, so that it holds up nothing else. One that may not be
+    /// listed may well be there: that is told, and waited for.
+    pub async fn answered(&self, patience: Duration, is_refused: impl Fn() -> bool) -> bool {
         let mut found = self.found.subscribe();
-        found.wait_for(Option::is_some).await.is_ok()
+        loop {
+            let answer = tokio::time::timeout(patience, found.wait_for(Option::is_some)).await;
+            match answer.map(|answer| answer.is_ok()) {
+                Ok(answered) => return answered,
+                Err(_) if is_refused() => {}
+                Err(_) => self.take_as_absent(),
+            }
+        }
+    }
+
+    fn take_as_absent(&self) {
+        self.found.send_if_modified(|found| {
+            let news = found.is_none();
+            found.get_or_insert(false);
+            news
+        });
     }
 
     /// Whether the cluster is known not to have it.
@@ -99,7 +121,7 @@ mod tests {
         let route = kind("HTTPRoute");
         assert!(!route.is_absent());
         assert!(route.heed(refused(404)).is_none());
-        assert!(route.answered().await && route.is_absent());
+        assert!(route.answered(PATIENCE, || false).await && route.is_absent());
         route.note(&Event::<()>::InitDone);
         assert!(!route.is_absent());
         assert!(route.heed(refused(404)).is_none());
@@ -107,10 +129,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_kind_that_cannot_be_listed_holds_nothing_up_unless_a_right_is_missing() {
+        let route = kind("HTTPRoute");
+        assert!(route.heed(refused(500)).is_some());
+        let looks = std::cell::Cell::new(0);
+        let is_refused = || looks.replace(looks.get() + 1) < 3;
+        assert!(route.answered(Duration::from_millis(1), is_refused).await && route.is_absent());
+        assert_eq!(looks.get(), 4, "as long as it is refused it is waited for");
+        route.note(&Event::<()>::InitDone);
+        assert!(!route.is_absent());
+    }
+
+    #[tokio::test]
     async fn every_other_error_and_kubernetes_own_kinds_are_as_ever() {
         assert!(kind("HTTPRoute").heed(refused(403)).is_some());
         let service = kind("Service");
         assert!(service.heed(refused(404)).is_some());
-        assert!(service.answered().await && !service.is_absent());
+        assert!(service.answered(PATIENCE, || false).await && !service.is_absent());
     }
 }

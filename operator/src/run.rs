@@ -7,17 +7,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chatbot_plan::names::LEASE_NAMESPACE;
 use chatbot_plan::world::Release;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use kube::Client;
 use kube::runtime::controller::Config;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::{self, Receiver};
 use tokio_util::sync::CancellationToken;
 
+use crate::blind;
 use crate::context::Context;
 use crate::controller::{on_error, reconcile};
+use crate::error::Error;
 use crate::events::Events;
 use crate::gate::{Budget, Gate};
 use crate::lease::{self, Candidate};
@@ -25,7 +28,7 @@ use crate::serve::{Metrics, Told, serve};
 use crate::standing::{self, Standing};
 use crate::state::Reports;
 use crate::term::Term;
-use crate::watch::{Caches, Guarded, controller, drain};
+use crate::watch::{Caches, Guarded, controller};
 
 /// How long a write that is under way is waited for at the end.
 const LAST_WRITE: Duration = Duration::from_secs(10);
@@ -72,7 +75,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let context = Arc::new(context.with_concurrency(options.concurrency));
 
     let end = CancellationToken::new();
-    let election = tokio::spawn(candidate.run(standing, end.clone()));
+    let election = tokio::spawn(elect(candidate, standing, caches.clone(), end.clone()));
     let resources = controller.store();
     let forgetting = forgetting(context.clone(), resources);
     let work = controller
@@ -93,6 +96,21 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     election.await.context("failed to give the lease back")?;
     tracing::info!("ended");
     outcome
+}
+
+/// Takes part in the election from the time on at which there is something to lead by.
+async fn elect(
+    candidate: Candidate,
+    standing: watch::Sender<Standing>,
+    caches: Caches,
+    end: CancellationToken,
+) {
+    let sees = end
+        .run_until_cancelled(blind::sees_or_says_why(&caches))
+        .await;
+    if sees.is_some() {
+        candidate.run(standing, end).await;
+    }
 }
 
 /// Each beginning of a term. What was remembered from before is forgotten: another operator may have led meanwhile.
@@ -146,4 +164,29 @@ async fn stopped(gate: &Gate) -> anyhow::Result<()> {
         tracing::warn!("a write is still without an answer");
     }
     Ok(())
+}
+
+/// Everything a controller reports about its own work, for the log.
+async fn drain(
+    mut work: impl Stream<
+        Item = Result<
+            (ObjectRef<Guarded>, kube::runtime::controller::Action),
+            kube::runtime::controller::Error<Error, watcher::Error>,
+        >,
+    > + Unpin,
+) {
+    while let Some(result) = work.next().await {
+        match result {
+            // Failed passes are logged where they happen, with the resource's name; what is not found was deleted
+            // while it waited for its turn.
+            Ok(_)
+            | Err(
+                kube::runtime::controller::Error::ReconcilerFailed(..)
+                | kube::runtime::controller::Error::ObjectNotFound(_),
+            ) => {}
+            Err(error) => {
+                tracing::warn!(error = %crate::error::in_full(&error), "a watch failed and is repeated");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::ready;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chatbot_crds::ChatBotCluster;
@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use crate::error::Error;
-use crate::presence::Presence;
+use crate::presence::{PATIENCE, Presence};
 use crate::project::{shrink, shrink_pod};
 
 /// A resource, or what is wrong with it: one that cannot be read must not stop all the others.
@@ -262,24 +262,34 @@ impl Caches {
     }
 
     async fn filled(&self) -> bool {
-        for (kind, store) in &self.children {
-            // A kind that is not there has nothing to be listed.
-            let answered = match self.presences.get(kind) {
-                Some(presence) => presence.answered().await && !presence.is_absent(),
-                None => true,
+        for kind in KINDS {
+            let Some(store) = self.children.get(kind.kind) else {
+                continue;
             };
-            if answered && store.wait_until_ready().await.is_err() {
+            // A kind that is not there has nothing to be listed.
+            if self.is_there(kind).await && store.wait_until_ready().await.is_err() {
                 return false;
             }
         }
         self.pods.wait_until_ready().await.is_ok()
     }
 
+    async fn is_there(&self, kind: &Kind) -> bool {
+        let Some(presence) = self.presences.get(kind.kind) else {
+            return true;
+        };
+        let is_refused = || self.refusals().contains_key(kind.plural);
+        presence.answered(PATIENCE, is_refused).await && !presence.is_absent()
+    }
+
     /// What the operator may not watch, in the API server's words.
     #[must_use]
     pub fn refused(&self) -> Vec<String> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.values().cloned().collect()
+        self.refusals().values().cloned().collect()
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The children of a kind that carry a resource's label.
@@ -324,31 +334,6 @@ fn belongs(object: &impl ResourceExt, namespace: &str, cluster: &str) -> bool {
             .get(names::CLUSTER_LABEL)
             .map(String::as_str)
             == Some(cluster)
-}
-
-/// Everything a controller reports about its own work, for the log.
-pub async fn drain(
-    mut work: impl Stream<
-        Item = Result<
-            (ObjectRef<Guarded>, kube::runtime::controller::Action),
-            kube::runtime::controller::Error<Error, watcher::Error>,
-        >,
-    > + Unpin,
-) {
-    while let Some(result) = work.next().await {
-        match result {
-            // Failed passes are logged where they happen, with the resource's name; what is not found was deleted
-            // while it waited for its turn.
-            Ok(_)
-            | Err(
-                kube::runtime::controller::Error::ReconcilerFailed(..)
-                | kube::runtime::controller::Error::ObjectNotFound(_),
-            ) => {}
-            Err(error) => {
-                tracing::warn!(error = %crate::error::in_full(&error), "a watch failed and is repeated");
-            }
-        }
-    }
 }
 
 #[cfg(test)]
