@@ -10,6 +10,7 @@ use chatbot_crds::config::INFERENCE_PORT;
 use chatbot_crds::settings::Platform;
 use serde::{Deserialize, Serialize};
 
+use crate::rollout::Rollout;
 use crate::world::World;
 
 const HTTPS_PORT: u16 = 443;
@@ -60,6 +61,16 @@ impl Hops {
             hops.remove(1);
         }
         hops
+    }
+
+    /// What is to be remembered of them.
+    #[must_use]
+    pub fn after(world: &World, rollout: &Rollout) -> Vec<Self> {
+        if rollout.is_over() {
+            vec![Self::of(&world.settings)]
+        } else {
+            Self::meanwhile(world)
+        }
     }
 }
 

@@ -129,24 +129,13 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         let name = names::workload(&world.cluster, Component::Inference);
         rollout.unapplied.push(format!("Deployment {name}"));
     }
-    let prober = rollout::last_probe(world.observed.pods_of(Component::Adapters))
-        .map(|(pod, _)| pod)
-        .or_else(|| {
-            world
-                .observed
-                .pods_of(Component::Adapters)
-                .find(|pod| pod.ready)
-        });
+    let prober = rollout::prober(&world.observed);
     let memory = Memory {
         node_capacity: facts.taken_capacity.clone(),
         // What comes back from a halt is proven anew.
         completed: rollout::remember(&rollout, world.memory.completed.as_ref(), prober)
             .filter(|_| !run::is_halted(world)),
-        hops: if rollout.is_over() {
-            vec![Hops::of(&world.settings)]
-        } else {
-            Hops::meanwhile(world)
-        },
+        hops: Hops::after(world, &rollout),
         foresight: facts.recollection(proposals),
         ..Memory::default()
     };

@@ -181,6 +181,14 @@ pub fn last_probe<'a>(pods: impl Iterator<Item = &'a PodSeen>) -> Option<(&'a Po
     .max_by_key(|(pod, at)| (*at, pod.uid.clone()))
 }
 
+/// The adapters pod whose conversation was the last, or which may hold one.
+#[must_use]
+pub fn prober(observed: &Observed) -> Option<&PodSeen> {
+    let adapters = || observed.pods_of(Component::Adapters);
+    let last = last_probe(adapters()).map(|(pod, _)| pod);
+    last.or_else(|| adapters().find(|pod| pod.ready))
+}
+
 /// What is to be remembered of a rollout: the first time that it is seen complete, the conversation last heard.
 #[must_use]
 pub fn remember(
