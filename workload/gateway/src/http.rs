@@ -52,7 +52,7 @@ async fn at_channel(
     State(gateway): Shared,
     request: Request,
 ) -> Response {
-    let Some(channel) = gateway.channels.get(&channel).map(Arc::clone) else {
+    let Some(channel) = gateway.channel(&channel, request.headers()).map(Arc::clone) else {
         return not_found().await;
     };
     if channel.kind != Kind::Page {
@@ -74,7 +74,7 @@ async fn below_channel(
     State(gateway): Shared,
     request: Request,
 ) -> Response {
-    let Some(channel) = gateway.channels.get(&channel).map(Arc::clone) else {
+    let Some(channel) = gateway.channel(&channel, request.headers()).map(Arc::clone) else {
         return not_found().await;
     };
     if channel.kind != Kind::Page {

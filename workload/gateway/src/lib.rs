@@ -101,6 +101,8 @@ pub struct Gateway {
     public_url: Option<String>,
     limits: Limits,
     channels: BTreeMap<String, Arc<Channel>>,
+    /// The page of its synthetic conversation, which is in nobody's configuration.
+    probe: Arc<Channel>,
     log: Arc<dyn Log>,
     view: Arc<dyn View>,
     previews: Arc<dyn Previews>,
@@ -113,7 +115,7 @@ pub struct Gateway {
     intake: Intake,
     http: Http,
     certificate: Option<Arc<Certificate>>,
-    /// By which a socket is known to be the gateway's own synthetic conversation.
+    /// By which a request is known to be of its own synthetic conversation.
     probe_secret: String,
     /// Places for sockets.
     open: Arc<Semaphore>,
@@ -157,7 +159,9 @@ impl Gateway {
                 .with_context(|| format!("failed to find the platform of channel {name}"))?;
             channels.insert(name, Arc::new(channel));
         }
+        let probe = probe::channel(partitions, &limits).context("failed to set up the probe")?;
         Ok(Self {
+            probe: Arc::new(probe),
             cluster: config.cluster,
             public_url: config.public_url,
             channels,
@@ -217,6 +221,8 @@ impl Gateway {
                 tasks.spawn(hold::run(Arc::clone(&gateway), Arc::clone(channel)));
             }
         }
+        let probe = Arc::clone(&gateway.probe);
+        tasks.spawn(delivery::run(Arc::clone(&gateway), probe));
         tasks.spawn(Arc::clone(&gateway).forward_previews());
         tasks.spawn(Arc::clone(&gateway).follow_certificate(serving));
         tasks.spawn(probe::run(Arc::clone(&gateway), address));

@@ -1,5 +1,8 @@
 //! A synthetic conversation: a question of the gateway's own, through its real entrance, the queue, a worker and the
 //! model, and back. Its result is what `/state` says, and the operator's `Ready` rests on it.
+//!
+//! It has a page of its own ([`CHANNEL`]), whichever channels there are: that one is in no configuration, no list and no
+//! metric, and only this process can connect to it.
 
 mod connection;
 
@@ -7,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderName};
 use chatbot_adapters::web_chat::{Ask, AskKind, Frame, Hello, HelloKind, VERSION};
-use chatbot_crds::config::{Hop, ProbeState};
+use chatbot_crds::config::{ChannelConfig, Hop, PlatformConfig, ProbeState};
 use chatbot_message::Account;
 use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
@@ -18,15 +22,43 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::channel::Channel;
+use crate::metrics::ChannelMetrics;
 use crate::{Gateway, Limits, locked, now_ms};
 use connection::{NoConnection, Socket, connect};
 
+/// The channel's name, which is no DNS label, as those of users' channels are.
+pub(crate) const CHANNEL: &str = "_probe";
+/// The header that holds the secret by which the gateway knows its own request.
+const SECRET: HeaderName = HeaderName::from_static("chatbot-probe");
 const QUESTION: &str = "Answer with one word: are you there?";
 
 /// What went wrong, and where.
 struct Failed {
     hop: Hop,
     message: String,
+}
+
+/// The page; none if no adapter is of it.
+pub(crate) fn channel(partitions: u32, limits: &Limits) -> Option<Channel> {
+    let config = ChannelConfig {
+        name: CHANNEL.to_owned(),
+        platform: PlatformConfig::WebChat {
+            allowed_origins: Vec::new(),
+        },
+    };
+    Channel::new(config, partitions, limits, ChannelMetrics::untold())
+}
+
+impl Gateway {
+    /// A channel, by its name. The gateway's own is there for itself alone.
+    pub(crate) fn channel(&self, name: &str, headers: &HeaderMap) -> Option<&Arc<Channel>> {
+        if name != CHANNEL {
+            return self.channels.get(name);
+        }
+        let secret = headers.get(SECRET)?.as_bytes();
+        (secret == self.probe_secret.as_bytes()).then_some(&self.probe)
+    }
 }
 
 /// Converses again and again, one conversation at a time, until the gateway stops.
@@ -36,16 +68,13 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listening: SocketAddr) {
     gateway
         .telemetry
         .report(move |state| state.probe.clone_from(&locked(&reported)));
-    let Some(channel) = gateway.pages().next().map(|channel| channel.name.clone()) else {
-        return;
-    };
     let address = SocketAddr::new(reachable(listening.ip()), listening.port());
     let stop = gateway.stop.clone();
     let conversing = async {
         tokio::time::sleep(gateway.limits.probe_first).await;
         let begun = Instant::now();
         loop {
-            let result = Conversation::hold(&gateway, &channel, address).await;
+            let result = Conversation::hold(&gateway, address).await;
             let well = result.is_ok();
             record(&gateway, &last, result);
             tokio::time::sleep(pause(&gateway.limits, well, begun.elapsed())).await;
@@ -109,10 +138,10 @@ struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    async fn hold(gateway: &'a Gateway, channel: &str, address: SocketAddr) -> Result<(), Failed> {
+    async fn hold(gateway: &'a Gateway, address: SocketAddr) -> Result<(), Failed> {
         let deadline = Instant::now() + gateway.limits.probe_timeout;
         let account = Account {
-            channel: channel.to_owned(),
+            channel: CHANNEL.to_owned(),
             user: random_id(),
         };
         let partition = account.partition(gateway.log.partitions());
@@ -120,7 +149,7 @@ impl<'a> Conversation<'a> {
             Ok(end) => end,
             Err(error) => return Err(failed(Hop::Queue, error.to_string())),
         };
-        let connecting = connect(channel, address, gateway.tls());
+        let connecting = connect(&gateway.probe_secret, address, gateway.tls());
         let socket = match timeout_at(deadline, connecting).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(NoConnection::NoCertificate(message))) => {
@@ -157,7 +186,6 @@ impl<'a> Conversation<'a> {
             user: self.account.user.clone(),
             cursor: None,
             history: false,
-            probe: Some(self.gateway.probe_secret.clone()),
         };
         self.send(&hello).await?;
         loop {
@@ -225,9 +253,9 @@ impl<'a> Conversation<'a> {
         let replied = was_answered(log, partition, before, message).await;
         let owned = self
             .gateway
-            .channels
-            .get(&self.account.channel)
-            .and_then(|channel| channel.consumers.get(partition as usize))
+            .probe
+            .consumers
+            .get(partition as usize)
             .map(|consumer| consumer.seen().fold)
             .is_some_and(|fold| fold.owner.is_some() && !fold.released);
         match replied {

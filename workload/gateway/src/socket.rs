@@ -16,7 +16,7 @@ use crate::intake::Accepted;
 use crate::line::{End, Ending, Line, malformed, restarting, unavailable};
 use crate::resume::{self, Cursor};
 use crate::rooms::{Push, Seat, Taken};
-use crate::{Gateway, now_ms};
+use crate::{Gateway, now_ms, probe};
 
 /// Pause between two previews of an answer.
 const PREVIEW_EVERY: Duration = Duration::from_millis(60);
@@ -54,7 +54,7 @@ async fn serve_until_end(
         headers,
         partition: account.partition(gateway.log.partitions()),
         account,
-        synthetic: hello.probe.as_ref() == Some(&gateway.probe_secret),
+        synthetic: channel.name == probe::CHANNEL,
         taken,
         replayed: 0,
         faults: 0,

@@ -20,9 +20,6 @@ pub struct Hello {
     /// Whether the page wants the conversation so far.
     #[serde(default)]
     pub history: bool,
-    /// The secret by which the gateway knows its own synthetic conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<String>,
 }
 
 /// A question.

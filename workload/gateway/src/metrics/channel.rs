@@ -173,6 +173,11 @@ impl ChannelMetrics {
         }
     }
 
+    /// Those of a channel of which nobody is told.
+    pub(crate) fn untold() -> Self {
+        Self::new(&Families::default(), "")
+    }
+
     pub(crate) fn received(&self, messages: usize) {
         self.received
             .inc_by(u64::try_from(messages).unwrap_or_default());

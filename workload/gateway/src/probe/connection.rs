@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::{HeaderValue, header};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
@@ -14,6 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use super::{CHANNEL, SECRET};
 use crate::certificate::{Certificate, provider};
 
 /// Bytes both ways, secured or not.
@@ -40,9 +42,9 @@ pub(super) enum NoConnection {
     Refused(#[from] tungstenite::Error),
 }
 
-/// Connects, under TLS when the gateway serves nothing else.
+/// Connects to the gateway's own page, under TLS when the gateway serves nothing else.
 pub(super) async fn connect(
-    channel: &str,
+    secret: &str,
     address: SocketAddr,
     tls: Option<&Arc<Certificate>>,
 ) -> Result<Socket, NoConnection> {
@@ -65,13 +67,13 @@ pub(super) async fn connect(
         }
     };
     let mut request =
-        format!("ws{scheme}://{host}/channels/{channel}/socket").into_client_request()?;
-    let origin = format!("http{scheme}://{host}").parse().map_err(
-        |error: axum::http::header::InvalidHeaderValue| {
-            tungstenite::Error::HttpFormat(error.into())
-        },
-    )?;
-    request.headers_mut().insert("origin", origin);
+        format!("ws{scheme}://{host}/channels/{CHANNEL}/socket").into_client_request()?;
+    let value = |text: &str| {
+        HeaderValue::from_str(text).map_err(|error| tungstenite::Error::HttpFormat(error.into()))
+    };
+    let origin = value(&format!("http{scheme}://{host}"))?;
+    request.headers_mut().insert(header::ORIGIN, origin);
+    request.headers_mut().insert(SECRET, value(secret)?);
     let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
     Ok(socket)
 }

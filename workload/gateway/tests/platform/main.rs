@@ -18,6 +18,7 @@ mod hub;
 mod keyless;
 mod live;
 mod polling;
+mod probing;
 mod real_clients;
 mod resuming;
 mod site;

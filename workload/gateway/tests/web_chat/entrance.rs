@@ -177,18 +177,17 @@ async fn a_cursor_that_cannot_be_read_means_the_beginning() {
 #[tokio::test]
 async fn nobody_passes_for_the_synthetic_conversation() {
     let backing = Backing::new();
-    let answerer = Answerer::start(&backing).await;
     let hub = Hub::start(&backing).await;
     let mut page = Page::new();
     page.open(hub.address).await;
     let hello =
         serde_json::json!({ "type": "hello", "version": 1, "user": page.user, "probe": "guessed" });
     page.send(hello.to_string()).await;
-    page.until(|frame| matches!(frame, Frame::Ready { .. }).then_some(()))
-        .await;
-    page.ask("hello").await;
-    page.answered().await;
-    assert!(!answerer.meets(1).await.synthetic);
+    let (told, close) = page.closed().await;
+    assert_eq!(
+        (told, close),
+        (Some(Code::Malformed), Some(CloseCode::Policy))
+    );
 }
 
 #[tokio::test]

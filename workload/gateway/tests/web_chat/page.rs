@@ -89,7 +89,6 @@ impl Page {
             user: self.user.clone(),
             cursor: self.cursor.clone(),
             history,
-            probe: None,
         };
         self.send(serde_json::to_string(&hello).unwrap()).await;
     }

@@ -1,11 +1,14 @@
 //! What the synthetic conversation says of each hop.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chatbot_crds::config::{Hop, ProbeState};
 use chatbot_gateway::Limits;
 use chatbot_queue::Topic;
 use chatbot_queue::memory::{self, MemoryLog};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::answerer::Answerer;
 use crate::hub::{Backing, Hub, config};
@@ -115,4 +118,33 @@ async fn one_conversation_is_held_at_a_time() {
         records += backing.log.end(Topic::Inbound, partition).await.unwrap();
     }
     assert_eq!(records, 1);
+}
+
+#[tokio::test]
+async fn nobody_else_reaches_the_hub_s_own_page() {
+    let backing = Backing::new();
+    let _answerer = Answerer::start(&backing).await;
+    let hub = Hub::with(config(), quick(), &backing).await;
+    first_result(&hub).await;
+    for headers in ["", "chatbot-probe: guessed\r\n"] {
+        let opened = open_at(hub.address, "_probe", headers).await;
+        assert!(opened.starts_with("HTTP/1.1 404 "), "{opened}");
+    }
+    let metrics = hub.telemetry.metrics().unwrap();
+    assert!(!metrics.contains("_probe\""), "{metrics}");
+    let state = hub.telemetry.state();
+    assert_eq!(state.channels.len(), 1, "{state:?}");
+}
+
+/// The answer to a request for a channel's socket.
+async fn open_at(address: SocketAddr, channel: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /channels/{channel}/socket HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\n\
+         connection: close\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
