@@ -37,7 +37,7 @@ impl Standing {
         }
     }
 
-    /// It receives, and nothing is known against its sending.
+    /// It receives, and nothing is known against its sending: it has just begun.
     pub(crate) fn receives(&self, reason: Reason, message: impl Into<String>) {
         let mut inner = locked(&self.inner);
         inner.receiving = (Some(true), reason, message.into());
@@ -71,8 +71,8 @@ impl Standing {
         !same
     }
 
-    /// Something was sent.
-    pub(crate) fn sends(&self) {
+    /// Nothing is known any more against its sending: something was sent, the platform has answered, or nothing waits.
+    pub(crate) fn unhindered(&self) {
         locked(&self.inner).hindered = None;
     }
 
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(patient.tell().1, Reason::Listening);
         patient.hindered(hindrance(Reason::CredentialsRejected));
         assert_eq!(patient.tell().0, Some(false));
-        patient.sends();
+        patient.unhindered();
         assert_eq!(
             patient.tell(),
             (Some(true), Reason::Listening, "here".to_owned())
@@ -121,6 +121,18 @@ mod tests {
         strict.receives(Reason::Listening, "here");
         strict.hindered(hindrance(Reason::RateLimited));
         assert_eq!(strict.tell().1, Reason::RateLimited);
+    }
+
+    #[test]
+    fn what_is_over_is_not_told_whoever_receives() {
+        let standing = Standing::new(Duration::ZERO);
+        standing.waits("another receives");
+        standing.hindered(hindrance(Reason::CredentialsRejected));
+        assert_eq!(standing.tell().0, Some(false));
+        standing.unhindered();
+        assert_eq!(standing.tell().0, None);
+        // One that comes later is new, and told when it lasts.
+        assert!(standing.hindered(hindrance(Reason::RateLimited)));
     }
 
     #[test]

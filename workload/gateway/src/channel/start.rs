@@ -121,6 +121,8 @@ async fn begin(gateway: &Gateway, channel: &Channel, secrets: &Secrets, ended: &
         ended: ended.clone(),
     })));
     info!(channel = channel.name, bot, "the channel runs");
+    // What hindered it had to do with another Secret.
+    channel.standing.unhindered();
     match channel.kind {
         // Whoever holds it says more.
         _ if channel.is_held() => channel

@@ -132,13 +132,16 @@ impl Sender<'_> {
                 self.doubt_if_late();
                 let delivery = Delivery::Accepted { platform_id: id };
                 self.mark(part, delivery).await?;
-                channel.standing.sends();
+                channel.standing.unhindered();
                 channel.pace.went_well();
                 return Ok(Fate::Marked);
             }
             drop(permit);
             let scope = match &verdict {
-                Verdict::Refused { reason } => return self.give_up(part, reason.clone()).await,
+                Verdict::Refused { reason } => {
+                    channel.standing.unhindered();
+                    return self.give_up(part, reason.clone()).await;
+                }
                 // A session's token may have been withdrawn: a new one first.
                 Verdict::Credentials { .. } if request.session && tokens == 0 => {
                     tokens += 1;

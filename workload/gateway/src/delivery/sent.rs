@@ -296,9 +296,13 @@ impl<'a> Acquisition<'a> {
     fn count(&mut self) {
         let staged = self.catch_up.as_ref().map_or(0, CatchUp::len);
         let pending = self.lanes.len() + staged;
-        let metrics = &self.place.channel.metrics;
-        metrics.now_pending(self.counted, pending);
+        let channel = &self.place.channel;
+        channel.metrics.now_pending(self.counted, pending);
+        let last_is_gone = self.counted > 0 && channel.metrics.pending() == 0;
         self.counted = pending;
+        if last_is_gone {
+            channel.standing.unhindered();
+        }
     }
 }
 

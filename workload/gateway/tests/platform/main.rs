@@ -23,3 +23,4 @@ mod real_clients;
 mod resuming;
 mod site;
 mod stand_in;
+mod standing;
