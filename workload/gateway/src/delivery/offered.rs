@@ -78,6 +78,10 @@ async fn acquire_and_offer(
     let log = place.gateway.log.as_ref();
     let partition = place.partition();
     let owns = place.is_in(&suggested.borrow_and_update());
+    if !owns {
+        // Whatever failed when it was another's: that one waits for it.
+        place.member.release(partition);
+    }
     let committed = place.member.committed(partition).await?;
     let from = Checkpoint::decode(&committed.metadata);
     let end = journal::readable_end(log, partition).await?;
@@ -127,6 +131,8 @@ impl Consumption<'_> {
                         // What is not committed is read again by the next one.
                         let _refused = self.commit().await;
                         self.owns = false;
+                    }
+                    if !owns {
                         self.place.member.release(self.place.partition());
                     }
                 }

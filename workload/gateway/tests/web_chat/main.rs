@@ -6,9 +6,12 @@
 mod answerer;
 mod elsewhere;
 mod entrance;
+#[allow(dead_code, reason = "shared with the tests of platforms")]
+mod faulty;
 mod hub;
 mod page;
 mod resuming;
 mod secured;
 mod synthetic;
 mod talking;
+mod waiting;
