@@ -8,12 +8,13 @@
 //! - `sent`: where replies are requests to a platform, the one to whom the group suggests the partition sends them. A
 //!   gateway is a member as long as the channel runs there.
 //!   `catch_up` finds what was sent before (S1), `lanes` keeps the order of each chat (S2), `pace` the platform's limits,
-//!   `attempt` sends a reply until its fate is known (S3, S4).
+//!   `attempt` sends a reply until its fate is known (S3, S4), `doubt` tells what may be seen twice.
 
 mod attempt;
 #[cfg(test)]
 mod broken;
 mod catch_up;
+mod doubt;
 mod lanes;
 mod offered;
 mod pace;

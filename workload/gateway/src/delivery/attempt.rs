@@ -5,14 +5,16 @@ use std::time::Duration;
 use chatbot_adapters::{Request, Scope, Verdict};
 use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_queue::journal::{self, Delivery, Entry};
-use chatbot_queue::lease::Lease;
+use chatbot_queue::lease::{Lease, Moment};
 use chatbot_queue::{Error, Offset};
 use chatbot_telemetry::log;
+use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
 use super::Place;
+use super::doubt::Doubt;
 use super::lanes::Waiting;
 use crate::backoff::Backoff;
 use crate::channel::{Hindrance, Reason, Running};
@@ -72,6 +74,7 @@ impl Sender<'_> {
                 position,
                 number: u32::try_from(number).unwrap_or(u32::MAX),
                 is_last: number == last,
+                key_lasts: self.key_lasts(&request),
                 waiting,
             };
             match self.send(&part, &request).await? {
@@ -92,30 +95,23 @@ impl Sender<'_> {
     async fn send(&self, part: &Part<'_>, request: &Request) -> Result<Fate, Error> {
         let (channel, limits) = (&self.place.channel, &self.place.gateway.limits);
         let mut backoff = Backoff::new(limits.retry_first, limits.retry_cap);
+        let mut doubt = Doubt::new(part.key_lasts);
         let mut tokens = 0;
-        let begun = Instant::now();
         let mut last = "it was not sent".to_owned();
         loop {
-            if part.is_older_than(limits.expiry) {
-                let reason = format!(
-                    "it could not be delivered within {} hours: {last}",
-                    limits.expiry.as_secs() / 3_600
-                );
+            if let Some(reason) = part.is_expired(limits.expiry, &last) {
                 return self.give_up(part, reason).await;
             }
+            let turn = self.turn(part, request);
             // Its permit is held until the part is marked, or known not to be.
-            let attempt = async {
-                channel.pace.chat(&part.waiting.chat).await;
-                let permit = channel.unmarked.acquire().await;
-                let is_group = self.running.adapter.is_group(&part.waiting.reply.origin);
-                channel.pace.turn(&part.waiting.chat, is_group).await;
-                (permit, self.running.client.ready(request.clone()).await)
-            };
-            let Some((permit, ready)) = self.stop.run_until_cancelled(attempt).await else {
+            let Some((permit, ready)) = self.stop.run_until_cancelled(turn).await else {
                 return Ok(Fate::Ended(Ended::Stopped));
             };
+            if let Some(reason) = part.is_expired(limits.expiry, &last) {
+                return self.give_up(part, reason).await;
+            }
             let verdict = match ready {
-                Ok(ready) => match self.attempt(ready).await {
+                Ok(ready) => match self.attempt(part, ready, &mut doubt).await {
                     Some(verdict) => verdict,
                     None => return Ok(Fate::Ended(Ended::Lapsed)),
                 },
@@ -129,9 +125,9 @@ impl Sender<'_> {
             };
             channel.metrics.attempted(&verdict);
             if let Verdict::Accepted { id } = verdict {
-                self.doubt_if_late();
                 let delivery = Delivery::Accepted { platform_id: id };
                 self.mark(part, delivery).await?;
+                self.doubt_if_late(part);
                 channel.standing.unhindered();
                 channel.pace.went_well();
                 return Ok(Fate::Marked);
@@ -153,32 +149,67 @@ impl Sender<'_> {
                 _ => Scope::Chat,
             };
             tokens = 0;
-            self.count_doubt(&verdict, begun);
             last = self.hold(part, &verdict, scope, &mut backoff);
         }
     }
 
+    /// Waits until the platform's limits let a part be sent, and there is a place for it.
+    async fn turn(
+        &self,
+        part: &Part<'_>,
+        request: &Request,
+    ) -> (
+        Result<SemaphorePermit<'_>, AcquireError>,
+        Result<Request, Verdict>,
+    ) {
+        let (channel, chat) = (&self.place.channel, &part.waiting.chat);
+        channel.pace.chat(chat).await;
+        let permit = channel.unmarked.acquire().await;
+        let is_group = self.running.adapter.is_group(&part.waiting.reply.origin);
+        channel.pace.turn(chat, is_group).await;
+        (permit, self.running.client.ready(request.clone()).await)
+    }
+
     /// Sends once; none when another gateway may send by now.
-    async fn attempt(&self, request: Request) -> Option<Verdict> {
-        let right = self.right();
+    async fn attempt(
+        &self,
+        part: &Part<'_>,
+        request: Request,
+        doubt: &mut Doubt,
+    ) -> Option<Verdict> {
+        let right = self.right(part);
         if right.is_some_and(|right| !right.lasts()) {
             return None;
         }
-        let adapter = &self.running.adapter;
+        let (adapter, metrics) = (&self.running.adapter, &self.place.channel.metrics);
+        let begun = Moment::now();
         let signed = adapter.signed(request, now_ms());
         let sent = Instant::now();
         let answered = self.running.client.send(signed, right).await;
-        self.place.channel.metrics.took(Phase::Send, sent.elapsed());
-        match answered {
-            Ok(answered) => Some(adapter.classify(&answered.response())),
-            Err(Unanswered::Lapsed) => None,
-            Err(unanswered) => Some(unanswered.into()),
+        metrics.took(Phase::Send, sent.elapsed());
+        let verdict = match answered {
+            Ok(answered) => adapter.classify(&answered.response()),
+            Err(Unanswered::Lapsed) => return None,
+            Err(unsent @ Unanswered::Unsent(_)) => return Some(unsent.into()),
+            Err(unknown @ Unanswered::Unknown(_)) => unknown.into(),
+        };
+        let beside_earlier = doubt.sent(begun);
+        let is_unknown = matches!(verdict, Verdict::Unknown { .. });
+        if beside_earlier | (is_unknown && doubt.unknown(begun)) {
+            metrics.in_doubt();
         }
+        Some(verdict)
     }
 
-    /// Until when no other gateway sends the same. Where the platform takes keys, it does not matter.
-    fn right(&self) -> Option<Right> {
-        if self.place.channel.adapter.limits().keys.is_some() {
+    /// For how long the platform knows a request's key; none where it has none.
+    fn key_lasts(&self, request: &Request) -> Option<Duration> {
+        request.key.as_ref()?;
+        self.place.channel.adapter.limits().keys
+    }
+
+    /// Until when no other gateway sends the same. Of what has a key it does not matter.
+    fn right(&self, part: &Part<'_>) -> Option<Right> {
+        if part.key_lasts.is_some() {
             return None;
         }
         Some(Right {
@@ -187,21 +218,10 @@ impl Sender<'_> {
         })
     }
 
-    /// A send of unknown effect may be seen twice, where the platform knows no key of it, or no longer.
-    fn count_doubt(&self, verdict: &Verdict, begun: Instant) {
-        let channel = &self.place.channel;
-        let known = channel.adapter.limits().keys;
-        if matches!(verdict, Verdict::Unknown { .. })
-            && known.is_none_or(|life| begun.elapsed() > life)
-        {
-            channel.metrics.in_doubt();
-        }
-    }
-
-    /// Whoever stood still between a send and its answer may have been given up, and the same sent by another.
-    fn doubt_if_late(&self) {
+    /// Whoever stood still between a send and its mark may have been given up, and the same sent by another.
+    fn doubt_if_late(&self, part: &Part<'_>) {
         let late = self
-            .right()
+            .right(part)
             .is_some_and(|right| !right.lease.lasts(Duration::ZERO));
         if late {
             self.place.channel.metrics.in_doubt();
@@ -296,7 +316,7 @@ impl Sender<'_> {
             if self.stop.is_cancelled() {
                 last_tries -= 1;
                 if last_tries == 0 {
-                    if accepted && self.right().is_some() {
+                    if accepted && self.right(part).is_some() {
                         self.place.channel.metrics.in_doubt();
                     }
                     return Err(error);
@@ -327,12 +347,19 @@ struct Part<'a> {
     number: u32,
     /// Nothing of the reply follows it.
     is_last: bool,
+    /// For how long the platform knows its key; none where it has none.
+    key_lasts: Option<Duration>,
     waiting: &'a Waiting,
 }
 
 impl Part<'_> {
-    fn is_older_than(&self, limit: Duration) -> bool {
+    /// Why it is given up, if it is older than that; `last` is what it was told last.
+    fn is_expired(&self, limit: Duration, last: &str) -> Option<String> {
         let age = now_ms().saturating_sub(self.waiting.appended_at);
-        u128::try_from(age).is_ok_and(|age| age > limit.as_millis())
+        let expired = u128::try_from(age).is_ok_and(|age| age > limit.as_millis());
+        expired.then(|| {
+            let hours = limit.as_secs() / 3_600;
+            format!("it could not be delivered within {hours} hours: {last}")
+        })
     }
 }

@@ -66,11 +66,8 @@ async fn acquire_and_send(
     let term = place.member.lease().term;
     let committed = place.member.committed(partition).await?;
     let from = Checkpoint::decode(&committed.metadata);
-    let keyless = place.channel.adapter.limits().keys.is_none();
-    if keyless {
-        // The lease lasts from a commit on.
-        place.commit(from).await?;
-    }
+    // The lease lasts from a commit on. It matters for what has no key, and any platform may be asked for that.
+    place.commit(from).await?;
     let end = journal::readable_end(log, partition).await?;
     let stop = CancellationToken::new();
     let sender = Sender {
@@ -82,7 +79,6 @@ async fn acquire_and_send(
     let mut acquisition = Acquisition {
         place,
         running,
-        keyless,
         progress: Progress::new(from, place.gateway.limits.commit),
         reader: Reader::new(log, partition, from),
         lanes: Lanes::default(),
@@ -97,8 +93,6 @@ async fn acquire_and_send(
 struct Acquisition<'a> {
     place: &'a Place,
     running: &'a Running,
-    /// Whether only the lease keeps others from sending the same.
-    keyless: bool,
     progress: Progress,
     reader: Reader,
     lanes: Lanes,
@@ -146,7 +140,7 @@ impl<'a> Acquisition<'a> {
                 () = tokio::time::sleep_until(self.progress.due()) => {
                     self.progress.later();
                     if committing.is_none() {
-                        committing = self.commit();
+                        committing = Some(self.commit());
                     }
                 }
                 Some((lowest, committed)) = OptionFuture::from(committing.as_mut()) => {
@@ -170,8 +164,7 @@ impl<'a> Acquisition<'a> {
         while let Some(turn) = under_way.next().await {
             let _ends_already = self.ended(turn);
         }
-        let last = OptionFuture::from(self.commit());
-        if let Some((_, Err(error))) = last.await {
+        if let (_, Err(error)) = self.commit().await {
             debug!(channel = self.place.channel.name, %error, "the last commit was refused");
         }
         self.lanes = Lanes::default();
@@ -284,12 +277,10 @@ impl<'a> Acquisition<'a> {
             .unwrap_or_else(|| self.reader.checkpoint())
     }
 
-    /// Commits, if there is something to commit, or the lease is to be renewed.
-    fn commit(&self) -> Committing<'a> {
-        let lowest = self.lowest();
-        let place = self.place;
-        let committing = || async move { (lowest, place.commit(lowest).await) }.boxed();
-        (self.keyless || self.progress.is_past(lowest)).then(committing)
+    /// Commits, which renews the lease as well.
+    fn commit(&self) -> BoxFuture<'a, (Checkpoint, Result<(), Error>)> {
+        let (place, lowest) = (self.place, self.lowest());
+        async move { (lowest, place.commit(lowest).await) }.boxed()
     }
 
     /// Counts what waits, for the channel's bound.

@@ -170,6 +170,27 @@ async fn a_reply_that_is_too_old_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_reply_that_grew_too_old_while_it_waited_is_not_sent() {
+    let (site, _answerer) = site().await;
+    let platform = StandIn::start(|number, _| match number {
+        0 => Act::Answer(429, &[("retry-after", "1")], String::new()),
+        _ => ok(),
+    })
+    .await;
+    let mut limits = limits();
+    limits.expiry = Duration::from_millis(600);
+    let hub = site
+        .hub_with(vec![webhook("chat", platform.url("/"))], limits)
+        .await;
+    hub.reports(|state| state.channels[0].ready == Some(true))
+        .await;
+    ask(&hub, "chat", "q-1", "u-1", "hello").await;
+    site.marked(1).await;
+    assert_eq!(platform.seen().len(), 1);
+    assert_eq!(site.dead_letters().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (site, _answerer) = site().await;
     let platform = StandIn::start(|_, seen| match seen.path.as_str() {

@@ -10,8 +10,12 @@ mod bot_api;
 mod channels;
 mod connecting;
 mod delivering;
+mod doubt;
 mod entrance;
 mod exchange;
+#[allow(dead_code, reason = "shared with the tests of the web chat")]
+#[path = "../web_chat/faulty.rs"]
+mod faulty;
 #[allow(dead_code, reason = "shared with the tests of the web chat")]
 #[path = "../web_chat/hub.rs"]
 mod hub;

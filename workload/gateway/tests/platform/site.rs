@@ -9,10 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chatbot_crds::config::{ChannelConfig, ChannelTransport, GatewayConfig, PlatformConfig};
 use chatbot_gateway::Limits;
-use chatbot_queue::Topic;
 use chatbot_queue::dead_letter::{self, DeadLetter};
 use chatbot_queue::journal::{Checkpoint, Entry, Reader};
 use chatbot_queue::memory::MemoryLog;
+use chatbot_queue::{Log, Topic};
 use ring::hmac;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,8 +36,13 @@ impl Site {
 
     pub fn on(log: MemoryLog) -> Self {
         let memory = Arc::new(log);
+        Self::behind(memory.clone(), memory)
+    }
+
+    /// The logs in memory behind whatever stands before them.
+    pub fn behind(log: Arc<dyn Log>, memory: Arc<MemoryLog>) -> Self {
         let secrets = tempfile::tempdir().unwrap();
-        let mut backing = Backing::on(memory.clone());
+        let mut backing = Backing::on(log);
         secrets.path().clone_into(&mut backing.secrets);
         Self {
             backing,
