@@ -108,8 +108,7 @@ async fn take(
         reply: Some((partition, position)),
     } = accepted
     {
-        let log = gateway.log.as_ref();
-        let recorded = resume::reply_at(log, partition, position).await;
+        let recorded = resume::reply_at(gateway, partition, position).await;
         let recorded = recorded.map_err(|error| {
             Unanswerable::Rejected(Rejected::Unavailable {
                 reason: error.to_string(),

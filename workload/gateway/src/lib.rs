@@ -77,7 +77,7 @@ use metrics::Metrics;
 use rooms::Rooms;
 use typing::Typing;
 
-/// Pages that read the log at once.
+/// Pages and requests that read the log at once.
 const REPLAYS: usize = 8;
 
 /// What a gateway works with.
@@ -121,7 +121,7 @@ pub struct Gateway {
     open: Arc<Semaphore>,
     /// Bytes of bodies that are held.
     bodies: Semaphore,
-    /// Pages that read the log at once, since a page's cursor may lie far back.
+    /// Places for pages and requests that read the log: a page's cursor may lie far back, and a question be repeated.
     replays: Semaphore,
     stop: CancellationToken,
     sockets: TaskTracker,

@@ -9,6 +9,7 @@ use chatbot_queue::journal::{self, Checkpoint, Entry, Reader};
 use chatbot_queue::{Error, Log, Offset, Topic};
 use chatbot_store::Session;
 use serde::{Deserialize, Serialize};
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -16,6 +17,8 @@ use crate::elsewhere::Elsewhere;
 
 /// Records read between two chances for other tasks.
 const YIELD_EVERY: usize = 512;
+/// Bytes of replies that are read at once, and then sent.
+const BATCH: usize = 256 * 1024;
 /// Pause before the view is asked again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -80,6 +83,8 @@ pub(crate) struct Found {
 /// The counting replies to one account, from a checkpoint to the end of the log as it was at the beginning. Whoever has
 /// a seat before that misses nothing: what is offered later lies beyond that end, or is sent twice.
 pub(crate) struct Replay<'a> {
+    gateway: &'a Gateway,
+    partition: u32,
     reader: Reader,
     account: &'a Account,
     end: Offset,
@@ -87,34 +92,55 @@ pub(crate) struct Replay<'a> {
     /// Found in the account's own partition, and to be given next.
     here: Option<(Offset, Reply)>,
     elsewhere: Elsewhere,
-    log: &'a dyn Log,
 }
 
 impl<'a> Replay<'a> {
     pub(crate) async fn begin(
-        log: &'a dyn Log,
+        gateway: &'a Gateway,
         account: &'a Account,
         from: Checkpoint,
     ) -> Result<Self, Error> {
+        let log = gateway.log.as_ref();
         let partition = account.partition(log.partitions());
+        let _one_of_few = one_of_few(gateway).await?;
         Ok(Self {
+            gateway,
+            partition,
             end: journal::readable_end(log, partition).await?,
             reader: Reader::new(log, partition, from),
             account,
             read: 0,
             here: None,
             elsewhere: Elsewhere::default(),
-            log,
         })
+    }
+
+    /// The next replies, about as many as are sent at once; none at the end. Whoever takes long to send them keeps neither
+    /// a place nor a reader from others.
+    pub(crate) async fn batch(&mut self) -> Result<Vec<Found>, Error> {
+        let _one_of_few = one_of_few(self.gateway).await?;
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH {
+            let Some(found) = self.next().await? else {
+                break;
+            };
+            bytes += found.reply.question.len() + found.reply.answer.len();
+            batch.push(found);
+        }
+        let log = self.gateway.log.as_ref();
+        self.reader = Reader::new(log, self.partition, self.reader.checkpoint());
+        Ok(batch)
     }
 
     /// The next reply; none at the end. What the account was answered elsewhere comes before what it is answered here
     /// after that.
-    pub(crate) async fn next(&mut self) -> Result<Option<Found>, Error> {
+    async fn next(&mut self) -> Result<Option<Found>, Error> {
         if self.here.is_none() {
             self.here = self.next_here().await?;
         }
-        if let Some(found) = self.elsewhere.next(self.log, self.account).await? {
+        let log = self.gateway.log.as_ref();
+        if let Some(found) = self.elsewhere.next(log, self.account).await? {
             return Ok(Some(found));
         }
         let after = self.elsewhere.is_empty();
@@ -143,7 +169,7 @@ impl<'a> Replay<'a> {
                         self.elsewhere.no_longer_await(reply.message_id);
                         return Ok(Some((step.position, reply)));
                     }
-                    let partitions = self.log.partitions();
+                    let partitions = self.gateway.log.partitions();
                     self.elsewhere.await_reply(at, &reply, partitions);
                 }
                 _ => {}
@@ -198,12 +224,22 @@ pub(crate) async fn history(gateway: &Gateway, account: &Account, seen: Offset) 
     }
 }
 
+/// A place among the few that read the log at once for pages and requests: each may need a reader of its own.
+async fn one_of_few(gateway: &Gateway) -> Result<SemaphorePermit<'_>, Error> {
+    let place = gateway.replays.acquire().await;
+    place.map_err(|_| Error::Unreadable {
+        reason: "the gateway has ended".to_owned(),
+    })
+}
+
 /// The reply at `position`.
 pub(crate) async fn reply_at(
-    log: &dyn Log,
+    gateway: &Gateway,
     partition: u32,
     position: Offset,
 ) -> Result<Option<Reply>, Error> {
+    let log = gateway.log.as_ref();
+    let _one_of_few = one_of_few(gateway).await?;
     if position >= journal::readable_end(log, partition).await? {
         return Ok(None);
     }

@@ -115,23 +115,23 @@ impl Session<'_> {
         from: Checkpoint,
     ) -> Ending<(Checkpoint, Checkpoint)> {
         let log = self.gateway.log.as_ref();
-        let _one_of_few = self
-            .gateway
-            .replays
-            .acquire()
-            .await
-            .map_err(|_| End::Gone)?;
-        let mut replay = resume::Replay::begin(log, &self.account, from)
+        let mut replay = resume::Replay::begin(self.gateway, &self.account, from)
             .await
             .map_err(|error| unavailable(&error))?;
-        while let Some(found) = replay.next().await.map_err(|error| unavailable(&error))? {
-            self.send_reply(line, found.position, &found.reply).await?;
-            if let Some(after) = found.after {
-                let cursor = Cursor::new(log, after).frame();
-                line.send_text(&*cursor).await?;
+        loop {
+            let batch = replay.batch().await;
+            let batch = batch.map_err(|error| unavailable(&error))?;
+            if batch.is_empty() {
+                return Ok((replay.at(), replay.next_time()));
+            }
+            for found in batch {
+                self.send_reply(line, found.position, &found.reply).await?;
+                if let Some(after) = found.after {
+                    let cursor = Cursor::new(log, after).frame();
+                    line.send_text(&*cursor).await?;
+                }
             }
         }
-        Ok((replay.at(), replay.next_time()))
     }
 
     async fn send_reply(
@@ -254,8 +254,7 @@ impl Session<'_> {
             Accepted::Before {
                 reply: Some((partition, position)),
             } => {
-                let log = self.gateway.log.as_ref();
-                let reply = resume::reply_at(log, partition, position)
+                let reply = resume::reply_at(self.gateway, partition, position)
                     .await
                     .map_err(|error| unavailable(&error))?;
                 match reply {

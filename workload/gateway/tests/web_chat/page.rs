@@ -111,6 +111,11 @@ impl Page {
         id
     }
 
+    /// Asks with an id that was used before.
+    pub async fn repeat(&mut self, id: &str, text: &str) {
+        self.send_ask(id, text).await;
+    }
+
     async fn send_ask(&mut self, id: &str, text: &str) {
         let ask = Ask {
             kind: AskKind::Ask,

@@ -23,6 +23,8 @@ use tracing::debug;
 use super::fault::Told;
 use crate::{Error, Offset, Record, Records};
 
+/// Consumers without a reader that are kept for the next one.
+const IDLE: usize = 2;
 /// Between looks at a consumer's own events: logs and errors.
 const EVENTS: Duration = Duration::from_millis(100);
 
@@ -61,6 +63,11 @@ impl Pool {
     /// A consumer on which nobody reads this place; it is taken from now on.
     fn take(&self, place: &Place) -> KafkaResult<Arc<Fetcher>> {
         let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = 0;
+        fetchers.retain(|fetcher| {
+            idle += usize::from(fetcher.is_idle());
+            idle <= IDLE || !fetcher.is_idle()
+        });
         for fetcher in fetchers.iter() {
             if fetcher.takes(place) {
                 return Ok(Arc::clone(fetcher));
@@ -105,6 +112,11 @@ impl Fetcher {
     fn takes(&self, place: &Place) -> bool {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.insert(place.clone())
+    }
+
+    fn is_idle(&self) -> bool {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.is_empty()
     }
 
     fn frees(&self, place: &Place) {
@@ -294,4 +306,24 @@ fn trace_of(message: &BorrowedMessage<'_>) -> Option<Trace> {
     let headers = message.headers()?;
     let header = headers.iter().find(|header| header.key == TRACEPARENT)?;
     std::str::from_utf8(header.value?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_consumers_are_kept_when_many_readers_have_gone() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:9");
+        let pool = Pool::new(config, Told::default());
+        let place: Place = ("response".into(), 0);
+        let taken: Vec<_> = (0..6).map(|_| pool.take(&place).unwrap()).collect();
+        assert_eq!(pool.fetchers.lock().unwrap().len(), 6);
+        for fetcher in taken {
+            fetcher.frees(&place);
+        }
+        let _again = pool.take(&place).unwrap();
+        assert_eq!(pool.fetchers.lock().unwrap().len(), IDLE);
+    }
 }
