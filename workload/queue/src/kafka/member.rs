@@ -74,6 +74,13 @@ impl State {
         };
         self.last = None;
     }
+
+    /// Partitions are to be another's: what was committed of them must not be committed again, not even when they come back,
+    /// since that one may have gone further.
+    fn forget(&mut self, partitions: &BTreeSet<u32>) {
+        self.last
+            .take_if(|(partition, _)| partitions.contains(partition));
+    }
 }
 
 struct Leaving {
@@ -227,8 +234,10 @@ fn commit(shared: &Shared, consumer: Arc<BaseConsumer<Group>>) {
         let mut state = shared.state();
         if committed.is_ok() && term == state.lease.term {
             state.lease.until = begun.after(SESSION);
-            let one = asked.iter().next();
-            state.last = one.map(|(partition, asked)| (*partition, asked.commit.clone()));
+            let mut still = asked.iter();
+            if let Some((partition, asked)) = still.find(|(one, _)| shared.suggests(**one)) {
+                state.last = Some((*partition, asked.commit.clone()));
+            }
         }
         drop(state);
         for waiting in asked.into_values().flat_map(|asked| asked.answers) {
@@ -345,6 +354,7 @@ impl ConsumerContext for Group {
             );
             state.lose();
         }
+        state.forget(&partitions);
         self.shared.suggested.send_modify(|suggested| {
             let suggested = suggested.get_or_insert_default();
             suggested.retain(|partition| !partitions.contains(partition));
@@ -472,4 +482,24 @@ pub(super) async fn committed<C: ConsumerContext + 'static>(
         .await
         .map_err(|error| unreadable(error.to_string()))?;
     answer.map_err(|error| unreadable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_committed_of_a_partition_that_another_is_to_have_is_not_repeated() {
+        let mut state = State {
+            last: Some((3, Commit::default())),
+            ..State::default()
+        };
+        state.forget(&[1, 2].into());
+        assert_eq!(
+            state.last.as_ref().map(|(partition, _)| *partition),
+            Some(3)
+        );
+        state.forget(&[2, 3].into());
+        assert!(state.last.is_none());
+    }
 }
