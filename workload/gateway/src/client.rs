@@ -12,7 +12,7 @@ use std::time::Duration;
 use chatbot_adapters::{ProtocolAdapter, Request, Response, Scope, Verdict};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, StatusCode, Uri};
-use http_body_util::{BodyExt, Collected, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -48,6 +48,8 @@ pub(crate) struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    /// Why the body was not read, if it was not.
+    unread: Option<String>,
 }
 
 impl Answered {
@@ -56,6 +58,16 @@ impl Answered {
             status: self.status,
             headers: &self.headers,
             body: &self.body,
+        }
+    }
+
+    /// The verdict on it: one that is unknown for want of the body says so.
+    pub(crate) fn explained(&self, verdict: Verdict) -> Verdict {
+        match (verdict, &self.unread) {
+            (Verdict::Unknown { reason }, Some(unread)) => Verdict::Unknown {
+                reason: format!("{reason}; {unread}"),
+            },
+            (verdict, _) => verdict,
         }
     }
 }
@@ -146,12 +158,16 @@ impl Http {
                 }
             })?;
             let (head, body) = response.into_parts();
-            // What is longer than any platform's answer says nothing more by its end.
             let body = Limited::new(body, self.most).collect().await;
+            let (body, unread) = match body {
+                Ok(body) => (body.to_bytes(), None),
+                Err(error) => (Bytes::new(), Some(self.unread(error.as_ref()))),
+            };
             Ok(Answered {
                 status: head.status,
                 headers: head.headers,
-                body: body.map(Collected::to_bytes).unwrap_or_default(),
+                body,
+                unread,
             })
         };
         timeout(self.within, sending).await.unwrap_or_else(|_| {
@@ -160,6 +176,14 @@ impl Http {
                 self.within.as_secs_f32()
             )))
         })
+    }
+
+    fn unread(&self, error: &(dyn std::error::Error + 'static)) -> String {
+        if error.is::<LengthLimitError>() {
+            format!("its answer has more than {} bytes", self.most)
+        } else {
+            format!("its answer broke off: {}", with_causes(error))
+        }
     }
 }
 
@@ -238,7 +262,8 @@ impl Client {
         loop {
             let ready = self.ready(request.clone()).await?;
             let answered = self.send(ready, None).await?;
-            match read(&answered.response()) {
+            let told = read(&answered.response());
+            match told.map_err(|verdict| answered.explained(verdict)) {
                 Err(Verdict::Credentials { .. }) if !fresh => {
                     self.forget_token().await;
                     fresh = true;

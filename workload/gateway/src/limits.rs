@@ -49,7 +49,7 @@ pub struct Limits {
     pub connect: Duration,
     /// Longest request to a platform, its response included.
     pub send: Duration,
-    /// Bytes read of a platform's response; what follows is of no interest.
+    /// Bytes read of a platform's response, which may hold all that was sent. A longer one is as none.
     pub response: usize,
     /// Replies of one channel that wait to be sent; at more its part of the journal is read later.
     pub pending: usize,
@@ -100,7 +100,7 @@ impl Default for Limits {
             secrets: Duration::from_secs(2),
             connect: Duration::from_secs(2),
             send: Duration::from_secs(4),
-            response: 64 * 1024,
+            response: 1 << 20,
             pending: 10_000,
             unmarked: 64,
             commit: Duration::from_millis(500),

@@ -188,7 +188,7 @@ impl Sender<'_> {
         let answered = self.running.client.send(signed, right).await;
         metrics.took(Phase::Send, sent.elapsed());
         let verdict = match answered {
-            Ok(answered) => adapter.classify(&answered.response()),
+            Ok(answered) => answered.explained(adapter.classify(&answered.response())),
             Err(Unanswered::Lapsed) => return None,
             Err(unsent @ Unanswered::Unsent(_)) => return Some(unsent.into()),
             Err(unknown @ Unanswered::Unknown(_)) => unknown.into(),

@@ -109,3 +109,18 @@ async fn an_answer_in_time_with_a_mark_that_is_late_is_in_doubt() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(metric(&hub, IN_DOUBT), 1);
 }
+
+#[tokio::test]
+async fn a_long_answer_of_the_platform_is_read_whole() {
+    let site = with_token(Site::new());
+    let _answerer = Answerer::start(&site.backing).await;
+    let echo = json!({ "message_id": 9, "id": 77, "username": "bot", "text": "x".repeat(100_000) });
+    let body = json!({ "ok": true, "result": echo }).to_string();
+    let platform = StandIn::start(move |_, _| Act::Answer(200, &[], body.clone())).await;
+    let hub = site.hub(vec![telegram("bot", platform.url(""))]).await;
+    put(&site, "5", "hello").await;
+    site.marked(1).await;
+    let sent = |seen: &&Seen| seen.path.ends_with("/sendMessage");
+    assert_eq!(platform.seen().iter().filter(sent).count(), 1);
+    assert_eq!(metric(&hub, IN_DOUBT), 0);
+}
