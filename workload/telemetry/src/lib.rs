@@ -95,8 +95,9 @@ impl Telemetry {
         ))
     }
 
-    /// Metrics in the `OpenMetrics` text format.
+    /// Metrics in the `OpenMetrics` text format. Some are set by whoever reports the state.
     pub fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let _reported = self.state();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &locked(&self.registry))?;
         Ok(text)
