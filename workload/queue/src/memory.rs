@@ -3,7 +3,8 @@
 //! Retention is by progress: when the logs hold more than [`Limits::kept_bytes`], the oldest records that every group has
 //! passed in that partition are dropped. A group takes part from its first commit on; a partition that no group ever
 //! committed keeps everything. What is not yet passed is never dropped: at [`Limits::full_bytes`] appends are refused,
-//! which the one who asks hears about before anything is acknowledged.
+//! which the one who asks hears about before anything is acknowledged. Dead letters are passed by nobody: of each partition
+//! the oldest are dropped when there are many of them, and all but the newest when the logs hold too much.
 //!
 //! Members of a group share its partitions as they would with a broker, and a test can make a broker's faults happen:
 //! [`MemoryLog::rebalance`], [`MemoryLog::freeze`], [`MemoryLog::thaw`].
@@ -208,7 +209,10 @@ impl Inner {
         });
         *bytes += added;
         // Nobody passes these, so the oldest make room for the newest.
-        if place.0 == Topic::DeadLetter && slot.records.len() > DEAD_LETTERS {
+        while place.0 == Topic::DeadLetter
+            && (slot.records.len() > DEAD_LETTERS
+                || *bytes > self.limits.kept_bytes && slot.records.len() > 1)
+        {
             *bytes = bytes.saturating_sub(slot.drop_first().unwrap_or_default());
         }
         // Under the lock: an older end must not replace a newer one.

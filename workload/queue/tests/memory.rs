@@ -160,3 +160,25 @@ async fn previews_reach_those_who_watch_and_nobody_waits_for_a_slow_one() {
     }
     assert_eq!(last, "1999");
 }
+
+#[tokio::test]
+async fn dead_letters_leave_room_for_messages_whatever_their_size() {
+    let limits = Limits {
+        kept_bytes: 4_000,
+        full_bytes: 8_000,
+    };
+    let log = MemoryLog::with_limits(1, limits);
+    for number in 0..100_u8 {
+        let letter = vec![number; 1_000];
+        log.append(Topic::DeadLetter, 0, letter).await.unwrap();
+    }
+    // The newest are there.
+    let start = log.start(Topic::DeadLetter, 0).await.unwrap();
+    assert!((1..100).contains(&start), "{start}");
+    let mut letters = log.reader(Topic::DeadLetter, 0, 0);
+    let letters = letters.next(100).await.unwrap();
+    assert_eq!(letters.last().unwrap().value, vec![99; 1_000]);
+    for _ in 0..3 {
+        log.append(Topic::Inbound, 0, vec![0; 1_000]).await.unwrap();
+    }
+}
