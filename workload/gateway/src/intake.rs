@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chatbot_adapters::web_chat::Code;
-use chatbot_message::{Message, Trace};
+use chatbot_message::{Account, Message, Trace};
 use chatbot_queue::{Log, Offset, Topic};
 use chatbot_telemetry::log;
 use thiserror::Error;
@@ -139,27 +139,36 @@ impl Intake {
             self.metrics.duplicates.inc();
             return Ok(Accepted::Before { reply: seen.reply });
         }
-        if is_bounded {
-            let taken = locked(&self.rate).take(&message.account, Instant::now());
-            if let Err(retry_after) = taken {
-                self.metrics.rejected("rate");
-                return Err(Rejected::TooManyMessages {
-                    limit: self.per_minute,
-                    retry_after,
-                });
-            }
-        }
+        let share = is_bounded
+            .then(|| self.share(&message.account))
+            .transpose()?;
         let appended = self.append(message, trace).await;
-        if appended.is_err() && is_bounded {
-            locked(&self.rate).give_back(&message.account);
-        }
         appended.inspect_err(|rejected| debug!("a message is not taken: {rejected}"))?;
+        if let Some(share) = share {
+            share.keep();
+        }
         debug!(channel = message.account.channel, "a message is taken");
         locked(&self.known).insert(message.id);
         if !message.synthetic {
             self.metrics.accepted.inc();
         }
         Ok(Accepted::Now)
+    }
+
+    /// Takes one message of a user's rate.
+    fn share<'a>(&'a self, account: &'a Account) -> Result<Share<'a>, Rejected> {
+        let taken = locked(&self.rate).take(account, Instant::now());
+        taken.map_err(|retry_after| {
+            self.metrics.rejected("rate");
+            Rejected::TooManyMessages {
+                limit: self.per_minute,
+                retry_after,
+            }
+        })?;
+        Ok(Share {
+            rate: &self.rate,
+            account: Some(account),
+        })
     }
 
     async fn append(&self, message: &Message, trace: Trace) -> Result<(), Rejected> {
@@ -191,6 +200,26 @@ impl Intake {
     /// Learns that a message was answered; returns how long ago it was taken here, if it was.
     pub(crate) fn answered(&self, message: Uuid, reply: Place) -> Option<Duration> {
         locked(&self.known).answered(message, reply)
+    }
+}
+
+/// One message of a user's rate: given back unless the log has the message, also when nobody waits for that any more.
+struct Share<'a> {
+    rate: &'a Mutex<Rate>,
+    account: Option<&'a Account>,
+}
+
+impl Share<'_> {
+    fn keep(mut self) {
+        self.account = None;
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        if let Some(account) = self.account {
+            locked(self.rate).give_back(account);
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What does not get in, and what is not acknowledged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chatbot_queue::memory::{self, MemoryLog};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::faulty::Faulty;
 use crate::hub::Hub;
 use crate::site::{
     KEY, Site, ask, code, config, exchange, head_of, limits, post, read, running, seconds,
@@ -264,4 +266,29 @@ async fn a_user_who_sends_too_much_is_asked_to_wait() {
         assert_eq!(ask(&hub, "chat", &id, "u-1", "hello").await, wanted);
     }
     assert_eq!(ask(&hub, "chat", "q-9", "u-2", "hello").await, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_goes_before_the_log_has_its_message_is_not_counted_against_its_user() {
+    let memory = Arc::new(MemoryLog::new(1));
+    let log = Arc::new(Faulty::on(memory.clone()));
+    let site = Site::behind(log.clone(), memory);
+    site.secret("chat", "signingKey", KEY);
+    let platform = StandIn::start(|_, _| ok()).await;
+    let mut config = config(vec![webhook("chat", platform.url("/"))]);
+    config.messages_per_user_per_minute = 1;
+    let hub = Hub::with(config, limits(), &site.backing).await;
+    hub.reports(|state| state.channels[0].ready == Some(true))
+        .await;
+    log.inbound.close();
+    let body = br#"{"user":"u-1","text":"hello"}"#;
+    let head = head_of("chat", KEY, "q-1", seconds(), body);
+    tokio::select! {
+        answer = post(hub.address, &head, body) => panic!("answered and not stored: {answer}"),
+        () = log.inbound.holds(true) => {}
+    }
+    log.inbound.holds(false).await;
+    log.inbound.open();
+    assert_eq!(ask(&hub, "chat", "q-2", "u-1", "hello").await, 200);
+    assert_eq!(ask(&hub, "chat", "q-3", "u-1", "hello").await, 429);
 }
