@@ -317,9 +317,9 @@ mod tests {
         let of = |kind: &str, name: &str, uid: &str| {
             let owner = json!({ "apiVersion": "chatbot.dev/v1alpha1", "kind": kind, "name": name, "uid": uid,
                 "controller": true });
-            let owned: ObjectMeta =
+            let object: ObjectMeta =
                 serde_json::from_value(json!({ "ownerReferences": [owner] })).unwrap();
-            is_of_predecessor(&owned, &cluster)
+            is_of_predecessor(&object, &cluster)
         };
         assert!(of("ChatBotCluster", "a", "1"));
         assert!(!of("ChatBotCluster", "a", "2"));
