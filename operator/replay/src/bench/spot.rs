@@ -8,7 +8,8 @@
 //!
 //! Where an instance needs longer to start than a notice lasts, nobody who does not know the future can both pay next to
 //! nothing for standby and lose nothing: a node that is taken is missing for the difference unless another waits. What
-//! waiting nodes cost and buy is shown beside, and so is the cheapest that nobody without foresight is below ([`blind`]).
+//! waiting nodes cost and buy is shown beside, and so is a reference, the best constant number in hindsight
+//! ([`blind`]).
 //! `--standby` asks for another number than four, which is the least even one with everything ready for 99.9 % of the
 //! time in calm zones of another seed (11).
 

@@ -77,6 +77,17 @@ async fn viewed(bench: &Bench, position: u64, fold: &str) {
     assert_eq!(applied, Applied::Done);
 }
 
+/// Waits until the view has followed the journal to its end, and sees that the model is told what was said before.
+async fn is_followed(bench: &Bench) {
+    eventually("the view follows the journal", async || {
+        let end = bench.log.end(Topic::Response, 0).await.unwrap();
+        bench.view.position(0).await.unwrap().0 == end
+    })
+    .await;
+    bench.ask("alice", "two").await;
+    assert_eq!(bench.replies(2).await[1].answer, "re: one two");
+}
+
 #[tokio::test]
 async fn a_view_of_a_journal_that_is_no_more_begins_anew() {
     let bench = Bench::new(1).await;
@@ -85,13 +96,7 @@ async fn a_view_of_a_journal_that_is_no_more_begins_anew() {
     let worker = bench.worker();
     bench.ask("alice", "one").await;
     bench.replies(1).await;
-    eventually("the view follows the journal", async || {
-        let end = bench.log.end(Topic::Response, 0).await.unwrap();
-        bench.view.position(0).await.unwrap().0 == end
-    })
-    .await;
-    bench.ask("alice", "two").await;
-    assert_eq!(bench.replies(2).await[1].answer, "re: one two");
+    is_followed(&bench).await;
     worker.end().await.unwrap();
 }
 
@@ -105,13 +110,7 @@ async fn a_view_that_another_release_has_written_begins_anew() {
     bench.view.flush();
     viewed(&bench, 2, r#"{"of":"another release"}"#).await;
     let worker = bench.worker();
-    eventually("the view follows the journal", async || {
-        let end = bench.log.end(Topic::Response, 0).await.unwrap();
-        bench.view.position(0).await.unwrap().0 == end
-    })
-    .await;
-    bench.ask("alice", "two").await;
-    assert_eq!(bench.replies(2).await[1].answer, "re: one two");
+    is_followed(&bench).await;
     worker.end().await.unwrap();
 }
 
