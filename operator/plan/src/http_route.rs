@@ -146,6 +146,36 @@ impl RouteSeen {
     }
 }
 
+impl RouteSeen {
+    /// The parents of a route that is to have these: until all of them take it, whatever their spec was then, those that
+    /// take it go on.
+    #[must_use]
+    pub fn keeping(&self, wanted: &[ParentRef], namespace: &str) -> Vec<ParentRef> {
+        let taking: Vec<&ParentRef> = self
+            .parents
+            .iter()
+            .filter(|status| {
+                let mut said = status.conditions.iter();
+                said.any(|condition| condition.kind == "Accepted" && condition.status == "True")
+            })
+            .map(|status| &status.parent_ref)
+            .collect();
+        let is_taking = |parent: &ParentRef| {
+            let mut taking = taking.iter();
+            taking.any(|one| is_same(one, parent, namespace))
+        };
+        let mut parents = wanted.to_vec();
+        if !wanted.iter().all(is_taking) {
+            for parent in taking {
+                if !parents.iter().any(|one| is_same(one, parent, namespace)) {
+                    parents.push(parent.clone());
+                }
+            }
+        }
+        parents
+    }
+}
+
 /// Whether two references name the same parent of a route in this namespace.
 fn is_same(one: &ParentRef, other: &ParentRef, namespace: &str) -> bool {
     let place = |parent: &ParentRef| {
@@ -220,6 +250,27 @@ mod tests {
                 Some(word) => assert!(refusal.unwrap().starts_with(word), "{conditions}"),
             }
         }
+    }
+
+    #[test]
+    fn gateways_that_take_a_route_go_on_until_those_that_are_asked_for_do() {
+        let taken = said(&json!([condition("Accepted", "True", 1)]));
+        let names = |route: &RouteSeen, wanted: &[&str]| -> Vec<String> {
+            let wanted: Vec<_> = wanted.iter().map(|name| parent(name)).collect();
+            let kept = route.keeping(&wanted, "chat").into_iter();
+            kept.map(|parent| parent.name).collect()
+        };
+        assert_eq!(names(&taken, &["other"]), ["other", "public"]);
+        assert_eq!(names(&taken, &["public"]), ["public"]);
+        assert_eq!(names(&taken, &["public", "other"]), ["public", "other"]);
+        let refused = said(&json!([condition("Accepted", "False", 1)]));
+        assert_eq!(names(&refused, &["other"]), ["other"]);
+        assert_eq!(names(&RouteSeen::default(), &["other"]), ["other"]);
+        let mut both = taken;
+        let mut other = both.parents[0].clone();
+        other.parent_ref = parent("other");
+        both.parents.push(other);
+        assert_eq!(names(&both, &["other"]), ["other"], "it takes it");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use k8s_openapi::api::networking::v1::{
 };
 
 use crate::facts::Facts;
+use crate::hops::Hops;
 use crate::http_route::{self, HttpRoute, RouteSeen};
 use crate::kinds;
 use crate::manifest::{Manifest, Object};
@@ -40,7 +41,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             .into_iter()
             .collect(),
         objects: route(world, exposure).into_iter().collect(),
-        held: still_needed(world, exposure).into_iter().collect(),
+        held: still_needed(world, exposure),
         impairments: impairments
             .map(|impairment| (Component::Adapters, impairment))
             .collect(),
@@ -99,13 +100,18 @@ fn route(world: &World, exposure: &Exposure) -> Option<Object> {
             annotations,
         ))),
         Route::HttpRoute(_) if is_absent(world) => return None,
-        Route::HttpRoute(parents) => Manifest::HttpRoute(Box::new(HttpRoute::new(
-            named(name.clone()),
-            &exposure.host,
-            parents,
-            name,
-            SERVICE_PORT,
-        ))),
+        Route::HttpRoute(parents) => {
+            let seen = world.observed.routes.get(&name).cloned();
+            let namespace = &world.cluster.namespace;
+            let parents = seen.unwrap_or_default().keeping(parents, namespace);
+            Manifest::HttpRoute(Box::new(HttpRoute::new(
+                named(name.clone()),
+                &exposure.host,
+                &parents,
+                name,
+                SERVICE_PORT,
+            )))
+        }
     };
     Some(Object {
         component: Some(Component::Adapters),
@@ -113,23 +119,35 @@ fn route(world: &World, exposure: &Exposure) -> Option<Object> {
     })
 }
 
-/// The Ingress that led here before: it goes when its successor brings somebody here, and not while the cluster has no
-/// such kind or a Gateway does not take it.
-fn still_needed(world: &World, exposure: &Exposure) -> Option<ObjectKey> {
-    let Route::HttpRoute(parents) = &exposure.route else {
-        return None;
-    };
+/// What led here before, until what follows it brings somebody here: an Ingress while the cluster has no HTTPRoute or a
+/// Gateway does not take it, and either of them while there are pods that do not serve the certificate yet.
+fn still_needed(world: &World, exposure: &Exposure) -> Vec<ObjectKey> {
     let name = names::workload(&world.cluster, Component::Adapters);
+    let kinds: &[&'static str] = match &exposure.route {
+        Route::Service if exposure.tls.is_some() && has_plain_pods(world) => {
+            &["Ingress", http_route::KIND]
+        }
+        Route::HttpRoute(parents) if !is_taken(world, &name, parents) => &["Ingress"],
+        _ => &[],
+    };
+    let key = |kind: &&'static str| ObjectKey {
+        kind,
+        name: name.clone(),
+    };
+    kinds.iter().map(key).collect()
+}
+
+fn has_plain_pods(world: &World) -> bool {
+    Hops::meanwhile(world).iter().any(|hops| !hops.tls)
+}
+
+fn is_taken(world: &World, name: &str, parents: &[ParentRef]) -> bool {
     let namespace = &world.cluster.namespace;
     let takes = |seen: &RouteSeen| {
         let mut parents = parents.iter();
         parents.all(|parent| seen.refusal(parent, namespace).is_none())
     };
-    let is_taken = !is_absent(world) && world.observed.routes.get(&name).is_some_and(takes);
-    (!is_taken).then_some(ObjectKey {
-        kind: "Ingress",
-        name,
-    })
+    !is_absent(world) && world.observed.routes.get(name).is_some_and(takes)
 }
 
 fn ingress(

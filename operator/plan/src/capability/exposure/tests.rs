@@ -261,3 +261,24 @@ fn an_ingress_stays_until_the_route_that_follows_it_is_taken() {
     world.settings.exposure = None;
     assert!(is_pruned(&world), "it is not asked for");
 }
+
+#[test]
+fn what_led_here_goes_when_the_pods_serve_the_certificate_themselves() {
+    let before = exposed(INGRESS).settled();
+    let mut edited = exposed(L4);
+    edited.observed = before.observed;
+    edited.memory = before.memory;
+    let goes = |world: &World| {
+        plan(world)
+            .prune
+            .iter()
+            .any(|surplus| surplus.key.kind == "Ingress")
+    };
+    assert!(!goes(&edited), "its pods serve without it");
+    let edited = edited.passed().rolled_out(2);
+    assert!(goes(&edited) || goes(&edited.clone().passed()));
+    let mut removed = world_with(|yaml| yaml);
+    removed.observed = edited.observed;
+    removed.memory = edited.memory;
+    assert!(goes(&removed), "nobody asks for it");
+}
