@@ -10,8 +10,11 @@ use chatbot_crds::config::INFERENCE_PORT;
 use chatbot_crds::settings::Platform;
 use serde::{Deserialize, Serialize};
 
+use crate::names;
+use crate::proposal::Component;
+use crate::render::Rendered;
 use crate::rollout::Rollout;
-use crate::world::World;
+use crate::world::{ObjectKey, World};
 
 const HTTPS_PORT: u16 = 443;
 const HTTP_DEFAULT_PORT: u16 = 80;
@@ -63,15 +66,42 @@ impl Hops {
         hops
     }
 
-    /// What is to be remembered of them.
+    /// What is to be remembered of them. While they are not known they stay so.
     #[must_use]
     pub fn after(world: &World, rollout: &Rollout) -> Vec<Self> {
         if rollout.is_over() {
             vec![Self::of(&world.settings)]
+        } else if are_unknown(world) {
+            Vec::new()
         } else {
             Self::meanwhile(world)
         }
     }
+}
+
+/// Whether an object that has to agree with pods stays as it is: there are pods of before, and nobody knows what they serve
+/// and call, since the memory was deleted, or an earlier release wrote it.
+#[must_use]
+pub fn holds_back(world: &World, rollout: &Rollout, object: &Rendered) -> bool {
+    let agrees_with_pods = match object.key.kind {
+        "NetworkPolicy" => true,
+        "Service" => object.component == Some(Component::Adapters),
+        _ => false,
+    };
+    agrees_with_pods
+        && are_unknown(world)
+        && rollout.has_pods_of_before()
+        && world.observed.children.contains_key(&object.key)
+}
+
+/// Without a memory of them; where there is no Service either, nothing was rolled out yet.
+fn are_unknown(world: &World) -> bool {
+    let name = names::workload(&world.cluster, Component::Adapters);
+    let service = ObjectKey {
+        kind: "Service",
+        name,
+    };
+    world.memory.hops.is_empty() && world.observed.children.contains_key(&service)
 }
 
 /// The ports at which the adapters call a platform: that of HTTPS, and that of another address which the user names.

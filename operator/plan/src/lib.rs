@@ -154,7 +154,8 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         })
         .collect();
     let prune = surplus(world, &objects, proposals, &rollout);
-    objects.retain(|object| !rollout.holds_back(object));
+    objects
+        .retain(|object| !rollout.holds_back(object) && !hops::holds_back(world, &rollout, object));
     let plan = Plan {
         cluster: world.cluster.clone(),
         prune,

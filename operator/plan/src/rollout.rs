@@ -111,6 +111,12 @@ impl Rollout {
         self.unapplied.is_empty() && self.moving.is_empty()
     }
 
+    /// Whether pods of before may serve.
+    #[must_use]
+    pub fn has_pods_of_before(&self) -> bool {
+        !self.moving.is_empty() || !self.draining.is_empty()
+    }
+
     /// Whether it is complete, and the last pod of before is gone.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -155,6 +155,7 @@ fn ports(world: &World, one: &ServicePort) -> Vec<ServicePort> {
 mod tests {
     use super::*;
     use crate::example::{world, world_with};
+    use crate::memory::Memory;
     use k8s_openapi::api::core::v1::ServiceSpec;
 
     fn proposed(world: &World) -> Proposal {
@@ -206,6 +207,27 @@ mod tests {
         assert_eq!(ports(&stuck.passed()), [80, 443], "the new ones serve");
         let edited = edited.settled();
         assert_eq!(ports(&edited), [443]);
+    }
+
+    #[test]
+    fn an_entrance_stays_as_it_is_when_nobody_remembers_what_the_pods_serve() {
+        let before = world().settled();
+        let mut edited = world_with(|yaml| {
+            yaml + "\n  exposure: { host: chat.example.com, tls: { secretRef: { name: chat } } }\n"
+        });
+        edited.observed = before.observed;
+        edited.memory = before.memory;
+        let mut edited = edited.passed();
+        edited.memory = Memory::default();
+        let is_planned = |world: &World| {
+            let objects = crate::plan(world).objects;
+            let mut services = objects.iter().filter(|object| object.key.kind == "Service");
+            services.any(|object| object.key.name == "support-adapters")
+        };
+        assert!(!is_planned(&edited));
+        let edited = edited.passed();
+        assert!(!is_planned(&edited) && crate::plan(&edited).prune.is_empty());
+        assert!(is_planned(&edited.rolled_out(2)));
     }
 
     #[test]
