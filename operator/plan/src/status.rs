@@ -16,6 +16,8 @@ use chatbot_crds::{ChatBotClusterStatus, ConditionType, Faults, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
+pub(crate) use stalled::with_remedy;
+
 use crate::names;
 use crate::pod;
 use crate::proposal::{Component, Condition, Plan};

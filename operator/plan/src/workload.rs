@@ -8,6 +8,7 @@ use crate::proposal::{Component, Condition, Hindrance};
 use crate::render::Rendered;
 use crate::rollout::{Rollout, revision_of};
 use crate::run;
+use crate::status::with_remedy;
 use crate::world::{PodSeen, Trouble, World};
 
 /// What is judged.
@@ -107,11 +108,8 @@ pub fn judge(
             } else {
                 Reason::InsufficientReplicas
             };
-            return condition(
-                Some(false),
-                reason,
-                format!("failed to create pods: {failure}"),
-            );
+            let message = format!("failed to create pods: {failure}");
+            return condition(Some(false), reason, with_remedy(&[message], reason));
         }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
@@ -151,18 +149,9 @@ fn worst<'a>(pods: &[&'a PodSeen]) -> Option<(&'a PodSeen, &'a Trouble)> {
 
 fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, String) {
     match trouble {
-        Trouble::ImagePull(message) => (
-            Reason::ImagePullFailed,
-            format!("pod {}: {message}", pod.name),
-        ),
-        Trouble::Unschedulable(message) => (
-            Reason::Unschedulable,
-            format!("pod {}: {message}", pod.name),
-        ),
-        Trouble::Reference(message) => (
-            Reason::ReferenceMissing,
-            format!("pod {}: {message}", pod.name),
-        ),
+        Trouble::ImagePull(message) => (Reason::ImagePullFailed, image_pull(pod, message)),
+        Trouble::Unschedulable(message) => remedied(Reason::Unschedulable, pod, message),
+        Trouble::Reference(message) => remedied(Reason::ReferenceMissing, pod, message),
         Trouble::OutOfMemory(limit) => (Reason::CrashLooping, out_of_memory(pod, limit.as_deref())),
         Trouble::Crash(reason) => match last_words(pod) {
             Some((Some(reason), message))
@@ -178,6 +167,25 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
             ),
         },
     }
+}
+
+fn remedied(reason: Reason, pod: &PodSeen, message: &str) -> (Reason, String) {
+    let message = format!("pod {}: {message}", pod.name);
+    (reason, with_remedy(&[message], reason))
+}
+
+/// What to do about an image, by who names it.
+fn image_pull(pod: &PodSeen, message: &str) -> String {
+    let named = match pod.component {
+        Component::Adapters | Component::Workers => "spec.image",
+        Component::Inference => "spec.image or inference.engine.image",
+        Component::Broker => "the chart's development.broker.image",
+        Component::Store => "the chart's development.store.image",
+    };
+    format!(
+        "pod {}: {message}: correct {named}, or name a Secret in imagePullSecrets",
+        pod.name
+    )
 }
 
 /// What to do about a container that needs more memory than it may have.
@@ -307,6 +315,27 @@ mod tests {
             assert_eq!(said, reason, "{kind}: {message}");
             let names = message.contains("kubectl rollout resume deployment/support-inference");
             assert_eq!(names, kind != ConditionType::AdaptersReady, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_pods_from_starting_is_told_with_what_to_do() {
+        for (trouble, words) in [
+            (
+                Trouble::ImagePull("image \"x:1\" cannot be pulled".to_owned()),
+                "x:1\" cannot be pulled: correct spec.image or inference.engine.image",
+            ),
+            (
+                Trouble::Unschedulable("0/3 nodes".to_owned()),
+                "0/3 nodes: free or add nodes",
+            ),
+            (
+                Trouble::Reference("secret \"s\" not found".to_owned()),
+                "not found: make the Secret",
+            ),
+        ] {
+            let (_, message) = told(&troubled(&trouble, None), ConditionType::InferenceReady);
+            assert!(message.contains(words), "{message}");
         }
     }
 

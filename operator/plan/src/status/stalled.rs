@@ -102,7 +102,7 @@ fn refused(outcome: &Outcome) -> Option<(Reason, String)> {
 }
 
 /// The API server quotes whatever it refuses: the remedy is to be read all the same.
-pub(super) fn with_remedy(refused: &[String], reason: Reason) -> String {
+pub(crate) fn with_remedy(refused: &[String], reason: Reason) -> String {
     let words = shortened(&refused.join("; "), WORDS_LIMIT);
     format!("{words}: {}", reason.remedy())
 }
