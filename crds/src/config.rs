@@ -287,7 +287,10 @@ impl GatewayConfig {
             channels: settings.channels.iter().map(channel).collect(),
             messages_per_user_per_minute: settings.conversation.messages_per_user_per_minute,
             tls: TlsConfig::of(settings),
-            public_url: settings.exposure.as_ref().map(settings::Exposure::url),
+            public_url: settings
+                .exposure
+                .as_ref()
+                .map(settings::Exposure::platforms_url),
         }
     }
 }

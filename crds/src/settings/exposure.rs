@@ -57,6 +57,12 @@ impl Exposure {
         format!("{scheme}://{}", self.host)
     }
 
+    /// Where platforms reach it: they call nothing without TLS, which may end at something in front.
+    #[must_use]
+    pub fn platforms_url(&self) -> String {
+        format!("https://{}", self.host)
+    }
+
     /// The Secret whose certificate the pods themselves serve, when they do.
     #[must_use]
     pub fn served_by_pods(&self) -> Option<&str> {
@@ -86,6 +92,19 @@ fn parents(named: &[ParentRef], own: &str) -> Vec<ParentRef> {
             parents.push(parent);
         }
     }
+    // A Gateway has all its listeners.
+    let whole: Vec<ParentRef> = parents
+        .iter()
+        .filter(|parent| parent.section_name.is_none())
+        .cloned()
+        .collect();
+    parents.retain(|parent| {
+        let without_section = ParentRef {
+            section_name: None,
+            ..parent.clone()
+        };
+        parent.section_name.is_none() || !whole.contains(&without_section)
+    });
     parents
 }
 

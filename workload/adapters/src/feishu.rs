@@ -248,11 +248,12 @@ impl Feishu {
             return Ok(body);
         };
         let key = self.secrets.verifying("encryptKey")?;
-        let plain = crypt::decrypted(encrypted, key).ok_or_else(|| {
-            Refusal::unauthenticated(
-                "encrypt: it cannot be decrypted with the channel's `encryptKey`",
-            )
-        })?;
-        json::parse(&plain)
+        let plain = crypt::decrypted(encrypted, key).ok_or_else(undecipherable)?;
+        // One refusal for both, so that nobody can tell a wrong padding from a wrong content.
+        json::parse(&plain).map_err(|_| undecipherable())
     }
+}
+
+fn undecipherable() -> Refusal {
+    Refusal::unauthenticated("encrypt: it cannot be decrypted with the channel's `encryptKey`")
 }

@@ -348,7 +348,8 @@ fn message(
     } else {
         thread.or(Some(ts))
     };
-    let edited = json::text(message, "/edited/ts").filter(|_| around.is_some());
+    // An edit that first calls the bot comes as a mention as well.
+    let edited = json::text(message, "/edited/ts");
     let draft = Draft {
         event: match edited {
             Some(edited) => format!("{channel}/{ts}/{edited}"),
@@ -361,7 +362,7 @@ fn message(
         details: Details {
             platform_id: Some(ts.to_owned()),
             reply_to: thread.filter(|thread| *thread != ts).map(str::to_owned),
-            edit_of: around.map(|_| ts.to_owned()),
+            edit_of: edited.or(around.map(|_| ts)).map(|_| ts.to_owned()),
             group: (!is_direct).then(|| send::origin(channel, root)),
             attachments: files(message),
             ..Details::default()

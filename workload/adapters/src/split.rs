@@ -129,7 +129,11 @@ fn fitting(text: &str, room: usize, measure: Measure) -> usize {
 fn open_block(text: &str) -> Option<&str> {
     let mut open = None;
     for line in text.lines().map(str::trim) {
-        if line.starts_with(FENCE) {
+        // Code within a line has its end there: behind the fence that opens a block is no other (CommonMark 4.5).
+        let is_fence = line
+            .strip_prefix(FENCE)
+            .is_some_and(|rest| !rest.contains('`') || open.is_some());
+        if is_fence {
             open = match open {
                 None => Some(line),
                 Some(_) => None,
@@ -152,6 +156,15 @@ mod tests {
 
     fn parts(text: &str, most: usize) -> Vec<String> {
         split(text, Measure::utf16(most))
+    }
+
+    #[test]
+    fn code_within_a_line_opens_no_block() {
+        let text = format!("```ls -la```\n{}", "word ".repeat(50));
+        let all = parts(&text, 100);
+        assert!(all.len() > 2);
+        assert_eq!(all.concat().matches("ls -la").count(), 1, "{all:?}");
+        assert_eq!(all.concat().matches("```").count(), 2, "{all:?}");
     }
 
     #[test]

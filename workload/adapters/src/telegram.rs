@@ -216,6 +216,9 @@ impl Telegram {
             .unwrap_or_default();
         let attachments = attachments(message);
         let place = place(message);
+        if edit.is_some() && message.get("location").is_some() {
+            return ignored("location", "it moves, and asks nothing new");
+        }
         if said.is_empty() && attachments.is_empty() && place.is_none() {
             let kind = other_field(message, &USUAL).unwrap_or("message");
             return ignored(kind, "it asks nothing");
@@ -242,9 +245,10 @@ impl Telegram {
         });
         let text = arguments(&bot.not_called(message, &said)).to_owned();
         let draft = Draft {
-            event: match edit {
-                Some(update) => format!("edit/{update}"),
-                None => format!("message/{chat}/{id}"),
+            // Each bot counts for itself, in the same private chats.
+            event: match (edit, bot.id.unwrap_or_default()) {
+                (Some(update), bot) => format!("edit/{bot}/{update}"),
+                (None, bot) => format!("message/{bot}/{chat}/{id}"),
             },
             user: user.to_string(),
             origin: send::origin(chat, id, topic),

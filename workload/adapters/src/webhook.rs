@@ -190,7 +190,7 @@ impl ProtocolAdapter for Webhook {
         }
         let draft = Draft {
             // The user is part of the event: one user's id takes nothing from another.
-            event: format!("{}/{id}", body.user),
+            event: serde_json::json!([body.user, id]).to_string(),
             origin: send::origin(id, &body.user, &body.chat),
             text: bounded(&body.text, LONGEST).map_err(|refusal| Refusal {
                 event: Some(id.to_owned()),
@@ -205,7 +205,8 @@ impl ProtocolAdapter for Webhook {
                 attachments: body.attachments.into_iter().map(attachment).collect(),
                 ..Details::default()
             },
-            user: body.user,
+            // `@` stands before the group that somebody is in.
+            user: body.user.replace('%', "%25").replace('@', "%40"),
         };
         let parsed = draft.finish(delivery, "message");
         if parsed.messages.is_empty() {

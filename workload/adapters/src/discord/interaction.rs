@@ -3,7 +3,7 @@
 use chatbot_message::Details;
 use serde_json::{Value, json};
 
-use super::{Discord, LONGEST_READ, send};
+use super::{Discord, send};
 use crate::draft::Draft;
 use crate::text::bounded;
 use crate::{Answer, Delivery, Event, Notice, Parsed, Refusal, Request, Transport, json};
@@ -13,6 +13,10 @@ const APPLICATION_COMMAND: i64 = 2;
 const AUTOCOMPLETE: i64 = 4;
 /// A type of option that is a text.
 const TEXT: i64 = 3;
+/// Where a command was called: among several people who write to each other directly.
+const PRIVATE_CHANNEL: i64 = 2;
+/// The longest question: an option has up to 6,000 characters, and there may be several.
+const LONGEST_SAID: usize = 16_000;
 /// How deep options lie in options: groups of commands, commands, and their options.
 const DEPTH: usize = 3;
 
@@ -87,8 +91,10 @@ fn command(delivery: &Delivery, body: &Value, id: &str) -> Result<Parsed, Refusa
     }
     let mut said = Vec::new();
     texts(json::list(body, "/data/options"), DEPTH, &mut said);
-    let said = bounded(&said.join(" "), LONGEST_READ)?;
-    let is_guild = json::text(body, "/guild_id").is_some();
+    let said = bounded(&said.join(" "), LONGEST_SAID)?;
+    // In a group of direct messages others read along, too.
+    let is_read_by_others = json::text(body, "/guild_id").is_some()
+        || json::number(body, "/context") == Some(PRIVATE_CHANNEL);
     let draft = Draft {
         event: format!("interaction/{id}"),
         user: user.to_owned(),
@@ -101,7 +107,7 @@ fn command(delivery: &Delivery, body: &Value, id: &str) -> Result<Parsed, Refusa
         sent_at: None,
         details: Details {
             command: Some(name.to_owned()),
-            group: is_guild.then(|| channel.to_owned()),
+            group: is_read_by_others.then(|| channel.to_owned()),
             ..Details::default()
         },
     };

@@ -13,6 +13,8 @@ use crate::{Limits, Rate, Request, Response, Scope, Verdict, json};
 
 /// The longest text of a message.
 const LONGEST: usize = 2_000;
+/// Before an interaction is answered again that was not acknowledged yet.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 /// Direct messages, messages of guilds, and their text (docs.discord.com/developers/events/gateway#gateway-intents).
 const INTENTS: u32 = (1 << 9) | (1 << 12) | (1 << 15);
 
@@ -144,13 +146,25 @@ pub(super) fn classify(response: &Response) -> Verdict {
                 reason,
             }
         }
-        Verdict::Refused { .. } if json::number(&body, "/code") == Some(40_001) => {
-            Verdict::Credentials {
-                reason: reason(response),
-            }
-        }
-        other => other,
+        other => of_code(&body, response).unwrap_or(other),
     }
+}
+
+/// What Discord's own code says, where it says more than the status.
+fn of_code(body: &Value, response: &Response) -> Option<Verdict> {
+    let reason = reason(response);
+    Some(match json::number(body, "/code")? {
+        40_001 => Verdict::Credentials { reason },
+        // The interaction's token, which lasts for 15 minutes; nothing is said of the bot's.
+        50_027 => Verdict::Refused { reason },
+        // A webhook that is not known is an interaction whose acknowledgement has not come yet.
+        10_015 => Verdict::Later {
+            after: Some(UNACKNOWLEDGED),
+            scope: Scope::Chat,
+            reason,
+        },
+        _ => return None,
+    })
 }
 
 /// The frame that begins a session, with the bot's token. A presence is not asked for; messages and their text are.

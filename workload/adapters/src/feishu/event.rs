@@ -105,13 +105,12 @@ fn me<'v>(delivery: &Delivery, mentions: &'v [Value]) -> Option<&'v str> {
 
 /// A text with the names of those mentioned in place of keys such as `@_user_1`, and without the bot.
 fn named(mut text: String, mentions: &[Value], me: Option<&str>) -> String {
-    if let Some(me) = me {
-        text = without(&text, me).into_owned();
-    }
     // The last first: `@_user_1` is the beginning of `@_user_10`.
     for mention in mentions.iter().rev() {
         let key = json::text(mention, "/key").unwrap_or_default();
-        if !key.is_empty() && Some(key) != me {
+        if Some(key) == me {
+            text = without(&text, key).into_owned();
+        } else if !key.is_empty() {
             let name = json::text(mention, "/name").unwrap_or("somebody");
             text = text.replace(key, &format!("@{}", crate::text::clean(name)));
         }

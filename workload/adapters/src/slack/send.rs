@@ -130,9 +130,7 @@ pub(super) fn classify(response: &Response) -> Verdict {
         | "token_expired"
         | "missing_scope"
         | "not_allowed_token_type"
-        | "org_login_required"
-        | "no_permission"
-        | "access_denied" => Verdict::Credentials { reason },
+        | "org_login_required" => Verdict::Credentials { reason },
         // Of these Slack itself says that some of it may have been done.
         "" | "fatal_error" | "internal_error" | "request_timeout" => Verdict::Unknown { reason },
         _ => Verdict::Refused { reason },

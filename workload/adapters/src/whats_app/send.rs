@@ -103,9 +103,18 @@ pub(super) fn classify(response: &Response) -> Verdict {
         // Too many of the app, the account or the number, or too many complaints; and out of service, which is said of
         // requests that were not taken.
         4 | 80_007 | 130_429 | 131_016 | 131_048 | 131_057 => later(None, Scope::Channel),
-        0 | 3 | 10 | 190 | 200..=299 | 368 | 131_005 | 131_031 | 131_042 | 131_045 => {
-            Verdict::Credentials { reason }
-        }
+        0
+        | 3
+        | 10
+        | 190
+        | 200..=299
+        | 368
+        | 131_005
+        | 131_031
+        | 131_037
+        | 131_042
+        | 131_045
+        | 133_010 => Verdict::Credentials { reason },
         1 | 2 | 131_000 => Verdict::Unknown { reason },
         _ if response.status.is_server_error() => Verdict::Unknown { reason },
         _ => Verdict::Refused { reason },

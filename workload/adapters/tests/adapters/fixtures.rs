@@ -42,6 +42,10 @@ fn a_mention_that_arrives_twice_is_one_message() {
         read("slack", body).unwrap().messages[0].id
     };
     assert_eq!(id("message--mention"), id("message--mention-as-message"));
+    assert_eq!(
+        id("message--edited-into-a-mention"),
+        id("message--edited-into-a-mention-as-change")
+    );
 }
 
 /// A snapshot says what is in every fixture: text, who, where to, and the rest.
@@ -81,4 +85,15 @@ fn everything_that_a_fixture_says_is_read() {
             .collect();
         insta::assert_yaml_snapshot!(platform, read);
     }
+}
+
+#[test]
+fn a_command_among_several_people_is_not_of_a_private_conversation() {
+    let account = |wanted: &str| {
+        let all = fixtures("discord");
+        let (_, body) = all.iter().find(|(name, _)| name == wanted).unwrap();
+        read("discord", body).unwrap().messages[0].account.clone()
+    };
+    let account = account("message--slash-command-among-several");
+    assert_eq!(account.user, "120000000000000001@130000000000000001");
 }

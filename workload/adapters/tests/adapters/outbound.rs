@@ -379,6 +379,28 @@ const CASES: &[Case] = &[
         Later(Some(7), Channel),
     ),
     ("discord", 403, NONE, r#"{"code":50007}"#, Refused),
+    ("discord", 401, NONE, r#"{"code":50027}"#, Refused),
+    (
+        "discord",
+        404,
+        NONE,
+        r#"{"code":10015}"#,
+        Later(Some(1), Chat),
+    ),
+    (
+        "slack",
+        200,
+        NONE,
+        r#"{"ok":false,"error":"no_permission"}"#,
+        Refused,
+    ),
+    (
+        "whatsApp",
+        400,
+        NONE,
+        r#"{"error":{"code":133010}}"#,
+        Credentials,
+    ),
     ("discord", 401, NONE, r#"{"code":0}"#, Credentials),
     ("discord", 500, NONE, "", Unknown),
     (
