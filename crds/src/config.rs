@@ -168,6 +168,8 @@ pub struct State {
     pub broker: Option<BackboneState>,
     /// The store; absent where the sessions are in memory.
     pub store: Option<BackboneState>,
+    /// Why the model refuses the system prompt that is asked for, in its words; absent while it does not.
+    pub system_prompt_refused: Option<String>,
     /// The last synthetic conversation; absent before the first has ended.
     pub probe: Option<ProbeState>,
     /// The model that an inference instance serves.

@@ -292,17 +292,28 @@ impl Applier<'_> {
         let Some(kind) = KINDS.iter().find(|kind| kind.kind == surplus.key.kind) else {
             return Ok(());
         };
-        let seen = self.children.get(&surplus.key);
-        if let Some(leaving) = seen.filter(|seen| seen.metadata.deletion_timestamp.is_some()) {
+        let api = self.api(kind);
+        let seen = match self.children.get(&surplus.key) {
+            Some(seen) => Some(seen.metadata.clone()),
+            // Somebody has hidden it from the caches.
+            None => match api.get_metadata_opt(&surplus.key.name).await {
+                Ok(found) => found.map(|found| found.metadata),
+                Err(error) => return self.refused(&surplus.key, error),
+            },
+        };
+        if let Some(leaving) = seen
+            .as_ref()
+            .filter(|seen| seen.deletion_timestamp.is_some())
+        {
             // Deleting it once more changes nothing, and would be a write at every pass.
-            self.tell_holder(&surplus.key, &leaving.metadata);
+            self.tell_holder(&surplus.key, leaving);
             return Ok(());
         }
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: Some(surplus.uid.clone()),
-            resource_version: seen.and_then(|seen| seen.resource_version()),
+            resource_version: seen.and_then(|seen| seen.resource_version),
         });
-        match self.api(kind).delete(&surplus.key.name, &params).await {
+        match api.delete(&surplus.key.name, &params).await {
             Ok(_) => {
                 tracing::info!(
                     namespace = self.plan.cluster.namespace,

@@ -11,7 +11,8 @@ use chatbot_crds::{ChatBotClusterStatus, ConditionType, Fault, Faults, Reason, S
 use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::world::{
-    ClaimSeen, Identity, Leaving, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal, World,
+    ClaimSeen, EvictedPod, Identity, Leaving, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal,
+    World,
 };
 use chatbot_plan::{http_route, names, status};
 use jiff::Timestamp;
@@ -88,11 +89,16 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         autoscalers: seen("HorizontalPodAutoscaler")
             .map(|(name, object)| (name, project::autoscaler(object)))
             .collect(),
+        served_ingresses: seen("Ingress")
+            .filter(|(_, object)| project::is_served(object))
+            .map(|(name, _)| name)
+            .collect(),
         routes: seen(http_route::KIND)
             .map(|(name, object)| (name, project::route(object)))
             .collect(),
         absent_kinds: context.caches.absent(),
         pods,
+        evicted: evicted(&cluster, context),
         in_trouble_since: in_trouble_since(&cluster, context),
         nodes: allowed(nodes, &mut forbidden)?,
         claim: allowed(claim, &mut forbidden)?,
@@ -262,6 +268,12 @@ async fn pods(cluster: &Identity, context: &Context) -> Vec<PodSeen> {
         }
     }
     pods
+}
+
+fn evicted(cluster: &Identity, context: &Context) -> Vec<EvictedPod> {
+    let pods = context.caches.pods(&cluster.namespace, &cluster.name);
+    let pods = pods.iter();
+    pods.filter_map(|pod| crate::pods::evicted(pod)).collect()
 }
 
 fn in_trouble_since(cluster: &Identity, context: &Context) -> BTreeMap<String, Timestamp> {

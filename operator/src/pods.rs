@@ -4,7 +4,7 @@ use chatbot_crds::Reason;
 use chatbot_crds::config::ADMIN_PORT;
 use chatbot_plan::names;
 use chatbot_plan::proposal::Component;
-use chatbot_plan::world::{PodSeen, Signal, Trouble};
+use chatbot_plan::world::{EvictedPod, PodSeen, Signal, Trouble};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
@@ -59,6 +59,28 @@ pub fn seen(pod: &Pod) -> Option<PodSeen> {
         trouble: if ready { None } else { trouble(pod) },
         last_words: if ready { None } else { last_words(pod) },
         state: Signal::Unknown(Reason::Pending),
+    })
+}
+
+/// A pod that its node has thrown out, for want of memory or disk, or since it used more than it may.
+#[must_use]
+pub fn evicted(pod: &Pod) -> Option<EvictedPod> {
+    let status = pod.status.as_ref()?;
+    if status.reason.as_deref() != Some("Evicted") {
+        return None;
+    }
+    let at = condition(pod, "DisruptionTarget").and_then(|told| told.last_transition_time.clone());
+    let message = status.message.as_deref().unwrap_or_default();
+    Some(EvictedPod {
+        component: Component::named(pod.labels().get(names::COMPONENT_LABEL)?)?,
+        revision: pod.annotations().get(names::REVISION_ANNOTATION)?.clone(),
+        // What follows are amounts, which differ from pod to pod.
+        message: message
+            .split(". ")
+            .next()?
+            .trim_end_matches(['.', ' '])
+            .to_owned(),
+        at: at.or_else(|| status.start_time.clone())?.0,
     })
 }
 
@@ -289,6 +311,39 @@ mod tests {
         assert_eq!(waiting.trouble, running.trouble);
         assert_eq!(waiting.trouble, ended.trouble);
         assert_eq!(running.last_words.as_deref(), Some("no such file"));
+    }
+
+    #[test]
+    fn a_pod_that_its_node_has_thrown_out_is_told_and_counts_no_more() {
+        let pod = |status: Value| -> Pod {
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "a", "uid": "1",
+                    "labels": { "chatbot.dev/component": "workers" },
+                    "annotations": { "chatbot.dev/revision": "r" },
+                },
+                "status": status,
+            }))
+            .unwrap()
+        };
+        let thrown_out = pod(json!({
+            "phase": "Failed", "reason": "Evicted",
+            "message": "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. ",
+            "startTime": "2026-01-01T00:00:00Z",
+            "conditions": [{
+                "type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-01-01T00:00:07Z",
+            }],
+        }));
+        assert_eq!(seen(&thrown_out), None);
+        let told = evicted(&thrown_out).unwrap();
+        assert_eq!(told.message, "The node was low on resource: memory");
+        assert_eq!(
+            (told.component, told.revision.as_str()),
+            (Component::Workers, "r")
+        );
+        assert_eq!(told.at.as_second() - 1_767_225_600, 7);
+        let failed = pod(json!({ "phase": "Failed", "startTime": "2026-01-01T00:00:00Z" }));
+        assert_eq!(evicted(&failed), None);
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub fn shrink(kind: &str, object: &mut DynamicObject) {
             "fingerprint": fingerprint(&object.data),
             "status": { "conditions": object.data.pointer("/status/conditions") },
         }),
+        "Ingress" => json!({
+            "fingerprint": fingerprint(&object.data),
+            "addresses": object.data.pointer("/status/loadBalancer/ingress"),
+        }),
         http_route::KIND => json!({
             "fingerprint": fingerprint(&object.data),
             "status": { "parents": object.data.pointer("/status/parents") },
@@ -94,6 +98,7 @@ pub fn child(object: &impl ResourceExt, owner_uid: &str) -> Child {
         uid: object.uid().unwrap_or_default(),
         owned: is_owned(object, owner_uid),
         hash: object.annotations().get(names::HASH_ANNOTATION).cloned(),
+        created: object.creation_timestamp().map(|created| created.0),
     }
 }
 
@@ -206,6 +211,13 @@ pub fn autoscaler(object: &DynamicObject) -> AutoscalerSeen {
         active: condition("ScalingActive"),
         limited: condition("ScalingLimited"),
     }
+}
+
+/// Whether somebody serves an Ingress at an address.
+#[must_use]
+pub fn is_served(object: &DynamicObject) -> bool {
+    let addresses = object.data.get("addresses").and_then(Value::as_array);
+    addresses.is_some_and(|addresses| !addresses.is_empty())
 }
 
 /// An `HTTPRoute` as the plan sees it.

@@ -157,6 +157,8 @@ names! {
         ImagePullFailed,
         /// A pod stops again and again.
         CrashLooping,
+        /// A node has thrown a pod out.
+        Evicted,
         /// A Secret or ConfigMap that a pod reads, or its key, is not there.
         ReferenceMissing,
         /// Somebody has stopped the Deployment's rollouts.
@@ -165,6 +167,8 @@ names! {
         PodsForbidden,
         /// The ConfigMap with the system prompt, or its key, is not there.
         SystemPromptMissing,
+        /// The model refuses every message with the system prompt.
+        SystemPromptRefused,
         /// The Secret with the certificate, or a key of it, is not there.
         TLSSecretMissing,
         /// The Secret with the certificate holds none that can be used.

@@ -38,6 +38,8 @@ impl Reason {
             | Self::ImagePullFailed => Some(0),
             Self::CrashLooping => Some(CRASHES),
             Self::Unschedulable
+            | Self::Evicted
+            | Self::SystemPromptRefused
             | Self::InsufficientReplicas
             | Self::RouteNotAccepted
             | Self::BrokerUnreachable

@@ -93,7 +93,7 @@ impl ConditionType {
                 R::PlatformUnavailable,
                 R::Halted,
             ],
-            Self::WorkersReady => &[R::SystemPromptMissing, R::Halted],
+            Self::WorkersReady => &[R::SystemPromptMissing, R::SystemPromptRefused, R::Halted],
             Self::MessagingReady => &[
                 R::BrokerReady,
                 R::DevelopmentBroker,
@@ -159,6 +159,7 @@ impl ConditionType {
                 R::InsufficientReplicas,
                 R::Unschedulable,
                 R::ImagePullFailed,
+                R::Evicted,
                 R::CrashLooping,
                 R::QuotaExceeded,
                 R::PodsForbidden,

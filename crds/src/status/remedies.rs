@@ -102,6 +102,12 @@ impl Reason {
             Self::SystemPromptMissing => {
                 "make the ConfigMap with the key that conversation.systemPromptFrom names"
             }
+            Self::SystemPromptRefused => {
+                "shorten conversation.systemPrompt, or raise inference.contextTokens"
+            }
+            Self::Evicted => {
+                "raise the limit that the message names, or free or add nodes: kubectl describe pod"
+            }
             Self::TLSSecretMissing => {
                 "make the Secret that exposure.tls.secretRef names: kubectl create secret tls NAME --cert=FILE --key=FILE"
             }

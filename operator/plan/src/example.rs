@@ -106,6 +106,7 @@ impl World {
                 uid: format!("u-{}", object.key.name),
                 owned: true,
                 hash: Some(object.hash.clone()),
+                created: Some(self.now),
             };
             self.observed.children.insert(object.key.clone(), child);
             if object.key.kind == "Deployment" {

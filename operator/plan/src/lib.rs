@@ -60,6 +60,8 @@ use world::{ObjectKey, World};
 
 /// The longest time between two looks at the world.
 const REST: SignedDuration = SignedDuration::from_secs(15);
+/// Configurations of edits that never worked that are kept, per component, beside the one that works.
+const KEPT_CONFIGS: usize = 8;
 
 /// What is to be done in a world.
 #[must_use]
@@ -348,6 +350,7 @@ fn surplus(
         .iter()
         .flat_map(|pod| pod.config_maps.iter().map(String::as_str))
         .collect();
+    let too_many = too_many(world, &planned);
     let is_planned = |name: &str| {
         let mut planned = planned.iter();
         planned.any(|key| key.kind == "Deployment" && key.name == name)
@@ -360,7 +363,8 @@ fn surplus(
     let needed = |key: &ObjectKey| {
         let is_config = key.kind == "ConfigMap";
         let is_mounted = is_config && mounted.contains(key.name.as_str());
-        let may_be_mounted = is_config && !rollout.is_complete();
+        let may_be_mounted =
+            is_config && !rollout.is_complete() && !too_many.contains(key.name.as_str());
         is_mounted || may_be_mounted || outgoing.contains(&key.name) && !rollout.is_over()
     };
     world
@@ -373,6 +377,31 @@ fn surplus(
             uid: child.uid.clone(),
         })
         .collect()
+}
+
+/// Configurations that no pod mounts and no old `ReplicaSet` can still ask for. A Deployment keeps the pods that work and
+/// tries the latest: of edits that never worked the last are kept, and so is the first, which is of what works.
+fn too_many<'a>(world: &'a World, planned: &BTreeSet<&ObjectKey>) -> BTreeSet<&'a str> {
+    let mut unplanned: Vec<_> = world
+        .observed
+        .children
+        .iter()
+        .filter(|(key, child)| key.kind == "ConfigMap" && child.owned && !planned.contains(key))
+        .map(|(key, child)| (child.created, key.name.as_str()))
+        .collect();
+    unplanned.sort_unstable();
+    let mut of_component: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (_, name) in unplanned {
+        let component = name
+            .rsplit_once('-')
+            .map_or(name, |(component, _)| component);
+        of_component.entry(component).or_default().push(name);
+    }
+    let surplus = |names: Vec<&'a str>| {
+        let last = names.len().saturating_sub(KEPT_CONFIGS);
+        names.into_iter().take(last).skip(1).collect::<Vec<_>>()
+    };
+    of_component.into_values().flat_map(surplus).collect()
 }
 
 /// The earliest that anybody asked for, never now or before: a wish that has passed is looked at in the next second.

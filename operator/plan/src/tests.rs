@@ -175,6 +175,35 @@ fn an_old_configuration_stays_until_its_pods_are_gone() {
 }
 
 #[test]
+fn of_edits_that_never_work_the_last_configurations_are_kept_and_the_one_that_works() {
+    let mut world = world().settled();
+    let deployments = world.observed.deployments.values_mut();
+    deployments.for_each(|deployment| deployment.updated = 0);
+    let name = |edit: usize| format!("support-workers-{edit:02}");
+    for edit in 0..12 {
+        let created = jiff::SignedDuration::from_secs(i64::try_from(edit).unwrap());
+        let key = crate::world::ObjectKey {
+            kind: "ConfigMap",
+            name: name(edit),
+        };
+        let child = crate::world::Child {
+            uid: name(edit),
+            owned: true,
+            hash: None,
+            created: Some(world.now + created),
+        };
+        world.observed.children.insert(key, child);
+    }
+    world.observed.pods[0].config_maps.push(name(2));
+    let pruned: Vec<_> = plan(&world)
+        .prune
+        .into_iter()
+        .map(|one| one.key.name)
+        .collect();
+    assert_eq!(pruned, [name(1), name(3)]);
+}
+
+#[test]
 fn what_is_not_ours_is_never_pruned() {
     let mut world = world().settled();
     let key = crate::world::ObjectKey {
@@ -185,6 +214,7 @@ fn what_is_not_ours_is_never_pruned() {
         uid: "x".to_owned(),
         owned: false,
         hash: None,
+        created: None,
     };
     world.observed.children.insert(key.clone(), child.clone());
     assert_eq!(plan(&world).prune, []);

@@ -2,6 +2,7 @@
 
 use chatbot_crds::config::Termination;
 use chatbot_crds::{ConditionType, Reason};
+use jiff::SignedDuration;
 
 use crate::names;
 use crate::proposal::{Component, Condition, Hindrance};
@@ -10,6 +11,9 @@ use crate::rollout::{Rollout, revision_of};
 use crate::run;
 use crate::status::with_remedy;
 use crate::world::{PodSeen, Trouble, World};
+
+/// After so long an eviction no longer explains why a pod is missing.
+const LONG_AGO: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +119,11 @@ pub fn judge(
             let (reason, message) = explain(judged.kind, pod, trouble);
             return condition(Some(false), reason, message);
         }
+        if let Some(message) = evicted(judged.component, world, objects) {
+            let message = format!("a pod was evicted: {message}");
+            let message = with_remedy(&[message], Reason::Evicted);
+            return condition(Some(false), Reason::Evicted, message);
+        }
         if let Some(hindrance) = judged.hindrance.or(judged.impairment) {
             return condition(Some(false), hindrance.reason, hindrance.message.clone());
         }
@@ -145,6 +154,18 @@ fn worst<'a>(pods: &[&'a PodSeen]) -> Option<(&'a PodSeen, &'a Trouble)> {
         .min_by(|(one, trouble), (other, another)| {
             trouble.cmp(another).then_with(|| one.name.cmp(&other.name))
         })
+}
+
+/// Why a pod of the current plan was thrown out last, if that is not long ago.
+fn evicted<'a>(component: Component, world: &'a World, objects: &[Rendered]) -> Option<&'a str> {
+    let revision = revision_of(objects, component)?;
+    let evicted = world.observed.evicted.iter().filter(|pod| {
+        pod.component == component
+            && pod.revision == revision
+            && world.now.duration_since(pod.at) < LONG_AGO
+    });
+    let last = evicted.max_by_key(|pod| (pod.at, &pod.message))?;
+    Some(&last.message)
 }
 
 fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, String) {
@@ -231,7 +252,37 @@ mod tests {
     use super::*;
     use crate::example::{world, world_with};
     use crate::status::find;
-    use crate::world::Signal;
+    use crate::world::{EvictedPod, Signal};
+
+    #[test]
+    fn pods_that_nodes_throw_out_are_told_while_they_are_missed() {
+        let mut world = world().passed().rolled_out(2);
+        let instances = world.observed.pods.iter();
+        let mut instances = instances.filter(|pod| pod.component == Component::Inference);
+        let mut evicted = EvictedPod {
+            component: Component::Inference,
+            revision: instances.next().unwrap().revision.clone(),
+            message: "The node was low on resource: memory".to_owned(),
+            at: world.now,
+        };
+        world.observed.evicted.push(evicted.clone());
+        let reason = |world: &World| told(world, ConditionType::InferenceReady).0;
+        assert_eq!(reason(&world), "MinimumReplicasAvailable");
+        world
+            .observed
+            .pods
+            .retain(|pod| pod.component != Component::Inference);
+        assert_eq!(reason(&world), "Evicted");
+        let (_, message) = told(&world, ConditionType::InferenceReady);
+        assert!(message.contains("low on resource: memory") && message.contains("raise the limit"));
+        evicted.at = world.now - SignedDuration::from_mins(11);
+        world.observed.evicted = vec![evicted.clone()];
+        assert_eq!(reason(&world), "InsufficientReplicas", "long ago");
+        evicted.at = world.now;
+        evicted.revision = "before".to_owned();
+        world.observed.evicted = vec![evicted];
+        assert_eq!(reason(&world), "InsufficientReplicas", "of another plan");
+    }
 
     /// A world whose instances are in this trouble.
     fn troubled(trouble: &Trouble, last_words: Option<&str>) -> World {

@@ -110,12 +110,16 @@ pub struct Observed {
     pub deployments: BTreeMap<String, DeploymentSeen>,
     /// Autoscalers among the children, by name.
     pub autoscalers: BTreeMap<String, AutoscalerSeen>,
+    /// Ingresses among the children that somebody serves at an address.
+    pub served_ingresses: BTreeSet<String>,
     /// HTTPRoutes among the children, by name.
     pub routes: BTreeMap<String, RouteSeen>,
     /// Kinds of [`crate::kinds::KINDS`] that the cluster does not have.
     pub absent_kinds: BTreeSet<&'static str>,
     /// Pods, by name.
     pub pods: Vec<PodSeen>,
+    /// Pods that nodes have thrown out.
+    pub evicted: Vec<EvictedPod>,
     /// Since when pods are in trouble, by their identity, as far as the cluster tells.
     pub in_trouble_since: BTreeMap<String, Timestamp>,
     /// Nodes; looked up only when their capacity is asked for.
@@ -184,6 +188,8 @@ pub struct Child {
     pub owned: bool,
     /// The hash of the plan that it was applied from.
     pub hash: Option<String>,
+    /// When it was made, by the API server's clock.
+    pub created: Option<Timestamp>,
 }
 
 /// A Deployment.
@@ -262,6 +268,19 @@ pub struct PodSeen {
     pub state: Signal<State>,
 }
 
+/// A pod that its node has thrown out; its Deployment makes another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvictedPod {
+    /// Its component.
+    pub component: Component,
+    /// The hash of the template that it was made from.
+    pub revision: String,
+    /// Why; the node's message.
+    pub message: String,
+    /// When, by the node's clock.
+    pub at: Timestamp,
+}
+
 /// What keeps a pod from working.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
@@ -328,9 +347,11 @@ impl Observed {
             children: BTreeMap::new(),
             deployments: BTreeMap::new(),
             autoscalers: BTreeMap::new(),
+            served_ingresses: BTreeSet::new(),
             routes: BTreeMap::new(),
             absent_kinds: BTreeSet::new(),
             pods: Vec::new(),
+            evicted: Vec::new(),
             in_trouble_since: BTreeMap::new(),
             nodes: Signal::Unknown(Reason::Pending),
             claim: Signal::Unknown(Reason::Pending),

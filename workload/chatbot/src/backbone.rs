@@ -18,6 +18,7 @@ use chatbot_queue::kafka::{self, ClientCertificate, KafkaLog, Mechanism, Sasl, U
 use chatbot_store::Keep;
 use chatbot_store::redis::{self, Connection, Mode, Reason, RedisPreviews, RedisView};
 use chatbot_telemetry::{Health, Telemetry};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -48,7 +49,7 @@ pub struct Backbone {
     pub previews: Arc<RedisPreviews>,
 }
 
-/// Waits for the broker, as long as it takes; the store may come later. At most `near_sessions` bytes of sessions are kept
+/// Waits for the broker, as long as it takes; the store may come later, and only makes the pod ready. At most `near_sessions` bytes of sessions are kept
 /// in this process' memory. None when `shutdown` comes first, which is
 /// cancelled when the broker's Secrets or topics are others than they were.
 pub async fn connect(
@@ -62,6 +63,7 @@ pub async fn connect(
         .context("failed to set up the store's client")?;
     let store = connection.clone();
     telemetry.report(move |state| state.store = Some(store_state(&store)));
+    tokio::spawn(first_use(connection.states(), telemetry.part("store")));
     let timeout = Duration::from_secs(config.session_timeout_seconds);
     let broker = Broker::begin(config.kafka, timeout, role, telemetry);
     let Some((log, secrets)) = shutdown.run_until_cancelled(broker.connect()).await else {
@@ -332,6 +334,22 @@ fn store_options(redis: &RedisConfig, role: Role) -> redis::Options {
             Role::Worker => 0,
         },
         ..own
+    }
+}
+
+/// A pod that cannot use its store replaces none that can. One that has been of use stays ready: without the store it
+/// still answers.
+async fn first_use(mut states: watch::Receiver<redis::State>, health: Health) {
+    loop {
+        let state = states.borrow_and_update().clone();
+        if state.reason.is_usable() {
+            health.ready();
+            return;
+        }
+        health.unready(state.message);
+        if states.changed().await.is_err() {
+            return;
+        }
     }
 }
 

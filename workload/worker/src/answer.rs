@@ -14,7 +14,6 @@ use crate::context::{self, Entry};
 use crate::inference::Failure;
 use crate::metrics::Phase;
 use crate::preview::Show;
-use crate::prompt;
 use crate::view::Link;
 
 /// A message, and what is needed to answer it.
@@ -184,7 +183,7 @@ async fn ask_until_settled(
     trace: Trace,
     turns: &[Turn],
 ) -> Result<String, String> {
-    let system_prompt = prompt::ready(&mut shared.prompt.subscribe()).await;
+    let system_prompt = shared.prompt.borrow().clone();
     let mut backoff = Backoff::new(&shared.limits);
     let mut refusals = 0;
     // How much of its own conversation a client sends is the client's to say.

@@ -39,7 +39,7 @@ use chatbot_telemetry::Telemetry;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use crate::{GROUP, Limits, Shared, cache, context, inference, metrics, prompt};
+use crate::{GROUP, Limits, Shared, cache, context, inference, metrics};
 use world::World;
 
 /// What a variant does otherwise than designed.
@@ -168,8 +168,8 @@ async fn shared() -> (Shared, Arc<MemoryView>) {
     let (config, limits) = (context::tests::config(4_096), Limits::default());
     let shared = Shared {
         worker: Uuid::new_v4(),
-        inference: inference::Inference::new(&config, &limits).unwrap(),
-        prompt: watch::Sender::new(prompt::initial(None)),
+        inference: Arc::new(inference::Inference::new(&config, &limits).unwrap()),
+        prompt: watch::Sender::new("".into()),
         places: Semaphore::new(1),
         metrics: metrics::Metrics::register(&Telemetry::new(), &view),
         known: cache::Known::new(&config, None),

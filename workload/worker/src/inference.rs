@@ -101,14 +101,23 @@ impl Inference {
         })
     }
 
-    /// Asks, and shows the answer as it grows.
-    pub(crate) async fn ask(
+    /// Whether a request would be answered: it is made, and given up when its answer begins.
+    pub(crate) async fn would_answer(
         &self,
         messages: &[Entry],
         max_tokens: u32,
         trace: Trace,
-        show: &mut Show<'_>,
-    ) -> Result<String, Failure> {
+    ) -> Result<(), Failure> {
+        self.open(messages, max_tokens, trace).await.map(drop)
+    }
+
+    /// The stream of an answer that has not begun yet.
+    async fn open(
+        &self,
+        messages: &[Entry],
+        max_tokens: u32,
+        trace: Trace,
+    ) -> Result<Response, Failure> {
         let request = Request {
             model: &self.model,
             messages,
@@ -116,7 +125,6 @@ impl Inference {
             temperature: self.temperature,
             stream: true,
         };
-        let asked_at = Instant::now();
         let sending = self
             .client
             .post(&self.url)
@@ -127,7 +135,19 @@ impl Inference {
             Ok(sent) => sent.map_err(|error| away(&error))?,
             Err(_) => return Err(silent(self.first_token)),
         };
-        let mut response = accepted(response).await?;
+        accepted(response).await
+    }
+
+    /// Asks, and shows the answer as it grows.
+    pub(crate) async fn ask(
+        &self,
+        messages: &[Entry],
+        max_tokens: u32,
+        trace: Trace,
+        show: &mut Show<'_>,
+    ) -> Result<String, Failure> {
+        let asked_at = Instant::now();
+        let mut response = self.open(messages, max_tokens, trace).await?;
         let mut events = Events::default();
         let mut answer = String::new();
         // A comment that only keeps the connection alive is no token.

@@ -34,7 +34,6 @@ mod view;
 mod ways;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,8 +85,9 @@ pub(crate) struct Shared {
     codes: Arc<dyn Codes>,
     previews: Arc<dyn Previews>,
     known: cache::Known,
-    inference: inference::Inference,
-    prompt: watch::Sender<prompt::Current>,
+    inference: Arc<inference::Inference>,
+    /// The system prompt; empty when there is none.
+    prompt: watch::Sender<Arc<str>>,
     places: Semaphore,
     metrics: metrics::Metrics,
     handle: Handle,
@@ -110,13 +110,18 @@ pub async fn run(
         handle,
     } = surroundings;
     let health = telemetry.part("worker");
+    let inference = inference::Inference::new(&config, &limits);
+    let inference = Arc::new(inference.context("failed to set up the inference client")?);
+    let trial = prompt::Trial::new(Arc::clone(&inference), &config, &limits, &telemetry);
+    let Some(prompt) = shutdown.run_until_cancelled(trial.first(&health)).await else {
+        return Ok(());
+    };
     let member = log.join(GROUP, Topic::Inbound).await;
     let member = member.context("failed to join the group of the workers")?;
     let shared = Arc::new(Shared {
         worker: Uuid::new_v4(),
-        inference: inference::Inference::new(&config, &limits)
-            .context("failed to set up the inference client")?,
-        prompt: watch::Sender::new(prompt::initial(config.system_prompt.as_ref())),
+        inference,
+        prompt: watch::Sender::new(prompt),
         places: Semaphore::new(limits.in_flight),
         metrics: metrics::Metrics::register(&telemetry, &view),
         known: cache::Known::new(&config, answers),
@@ -132,11 +137,9 @@ pub async fn run(
     // Dropping this future ends every task: nothing of a worker outlives it.
     let mut background = JoinSet::new();
     background.spawn(report_health(Arc::clone(&shared), health.clone()));
-    if let Some(SystemPrompt::File(path)) = &shared.config.system_prompt {
-        let (with, path) = (Arc::clone(&shared), PathBuf::from(path));
-        background.spawn(async move {
-            prompt::follow(&path, with.limits.prompt_interval, &with.prompt).await;
-        });
+    if let Some(SystemPrompt::File(_)) = &shared.config.system_prompt {
+        let with = Arc::clone(&shared);
+        background.spawn(async move { trial.follow(&with.prompt).await });
     }
     membership::follow(&shared, &shutdown).await?;
     health.unready("ended");
@@ -148,20 +151,18 @@ pub async fn run(
     Ok(())
 }
 
-/// Ready when the system prompt is there and every partition suggested is owned; with none, too.
+/// Ready when every partition suggested is owned; with none, too.
 async fn report_health(shared: Arc<Shared>, health: Health) {
     let suggested = shared.member.suggested();
     loop {
-        let prompt = shared.prompt.borrow().clone();
         let partitions = suggested.borrow().as_ref().map(BTreeSet::len);
-        match (prompt, partitions) {
-            (Err(reason), _) => health.unready(reason),
-            (Ok(_), None) => health.unready("waits for the group of the workers to settle"),
-            (Ok(_), Some(partitions)) if shared.handle.owned() < partitions => {
+        match partitions {
+            None => health.unready("waits for the group of the workers to settle"),
+            Some(partitions) if shared.handle.owned() < partitions => {
                 let owned = shared.handle.owned();
                 health.unready(format!("owns {owned} of {partitions} partitions"));
             }
-            (Ok(_), Some(_)) => health.ready(),
+            Some(_) => health.ready(),
         }
         tokio::time::sleep(HEALTH_INTERVAL).await;
     }

@@ -46,6 +46,8 @@ pub struct Limits {
     pub preview_interval: Duration,
     /// Between looks at the system prompt's file.
     pub prompt_interval: Duration,
+    /// For the model to say whether it takes a system prompt, before it is used untried.
+    pub prompt_patience: Duration,
 }
 
 impl Default for Limits {
@@ -71,6 +73,7 @@ impl Default for Limits {
             retry_after_cap: Duration::from_secs(30),
             preview_interval: Duration::from_millis(50),
             prompt_interval: Duration::from_secs(2),
+            prompt_patience: Duration::from_secs(5),
         }
     }
 }

@@ -120,7 +120,7 @@ fn route(world: &World, exposure: &Exposure) -> Option<Object> {
 }
 
 /// What led here before, until what follows it brings somebody here: an Ingress while the cluster has no HTTPRoute or a
-/// Gateway does not take it, and either of them while there are pods that do not serve the certificate yet.
+/// Gateway does not take it, an HTTPRoute while the Ingress has no address, and either of them while there are pods that do not serve the certificate yet.
 fn still_needed(world: &World, exposure: &Exposure) -> Vec<ObjectKey> {
     let name = names::workload(&world.cluster, Component::Adapters);
     let kinds: &[&'static str] = match &exposure.route {
@@ -128,6 +128,9 @@ fn still_needed(world: &World, exposure: &Exposure) -> Vec<ObjectKey> {
             &["Ingress", http_route::KIND]
         }
         Route::HttpRoute(parents) if !is_taken(world, &name, parents) => &["Ingress"],
+        Route::Ingress { .. } if !world.observed.served_ingresses.contains(&name) => {
+            &[http_route::KIND]
+        }
         _ => &[],
     };
     let key = |kind: &&'static str| ObjectKey {

@@ -42,6 +42,10 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             minimum: autoscaling.min_replicas,
             hindrance: missing_prompt(world),
         }),
+        impairments: refused_prompt(world, facts)
+            .map(|refused| (Component::Workers, refused))
+            .into_iter()
+            .collect(),
         ..Proposal::default()
     }
 }
@@ -112,6 +116,23 @@ fn missing_prompt(world: &World) -> Option<Hindrance> {
     })
 }
 
+/// A worker says so of the prompt that is asked for, whether it waits with it or goes on with the one before.
+fn refused_prompt(world: &World, facts: &Facts) -> Option<Hindrance> {
+    let field = match world.settings.conversation.system_prompt.as_ref()? {
+        SystemPrompt::Text(_) => "conversation.systemPrompt",
+        SystemPrompt::ConfigMap(_) => "conversation.systemPromptFrom",
+    };
+    let workers = world.observed.pods_of(Component::Workers);
+    let said = workers
+        .filter(|pod| pod.config_maps.contains(&facts.workers_config.name))
+        .filter_map(|pod| pod.state.known()?.system_prompt_refused.as_ref())
+        .min()?;
+    Some(Hindrance {
+        reason: Reason::SystemPromptRefused,
+        message: format!("{field}: {said}: shorten it, or raise inference.contextTokens"),
+    })
+}
+
 /// Memory of a worker beside its caches, bytes.
 const MEMORY: u64 = 256 << 20;
 
@@ -151,6 +172,7 @@ mod tests {
     use super::*;
     use crate::example::{world, world_with};
     use crate::world::Signal;
+    use chatbot_crds::config::State;
 
     fn proposed(world: &World) -> Proposal {
         propose(world, &Facts::of(world))
@@ -182,6 +204,41 @@ mod tests {
                 .iter()
                 .any(|mount| mount.mount_path == SYSTEM_PROMPT_DIRECTORY)
         );
+    }
+
+    #[test]
+    fn a_prompt_that_the_model_refuses_is_told_whether_or_not_the_workers_go_on_with_another() {
+        let told = |ready: bool, refused: Option<&str>| {
+            let mut world = world_with(|yaml| {
+                format!("{yaml}\n  conversation: {{ systemPrompt: You are verbose. }}\n")
+            });
+            world = world.passed().rolled_out(2);
+            let config = Facts::of(&world).workers_config.name;
+            for pod in &mut world.observed.pods {
+                if pod.component == Component::Workers {
+                    pod.ready = ready;
+                    pod.config_maps = vec![config.clone()];
+                    pod.state = Signal::Known {
+                        value: State {
+                            system_prompt_refused: refused.map(str::to_owned),
+                            ..State::default()
+                        },
+                        at: world.now,
+                    };
+                }
+            }
+            let conditions = crate::plan(&world).conditions.into_iter();
+            let mut told = conditions.filter(|told| told.kind == ConditionType::WorkersReady);
+            told.next().unwrap()
+        };
+        for ready in [true, false] {
+            let refused = told(ready, Some("400: too long"));
+            assert_eq!(refused.reason, Reason::SystemPromptRefused);
+            assert_eq!(refused.status, Some(false));
+            let said = "conversation.systemPrompt: 400: too long: shorten it";
+            assert!(refused.message.starts_with(said), "{}", refused.message);
+        }
+        assert_eq!(told(true, None).reason, Reason::MinimumReplicasAvailable);
     }
 
     #[test]

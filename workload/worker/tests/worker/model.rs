@@ -42,11 +42,17 @@ pub struct Model {
     script: Arc<Mutex<VecDeque<Behaviour>>>,
     requests: Arc<Mutex<Vec<Value>>>,
     traces: Arc<Mutex<Vec<String>>>,
+    refused: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Model {
     pub fn will(&self, behaviours: impl IntoIterator<Item = Behaviour>) {
         self.script.lock().unwrap().extend(behaviours);
+    }
+
+    /// Refuses every request with this system prompt.
+    pub fn refuse_prompt(&self, prompt: Option<&'static str>) {
+        *self.refused.lock().unwrap() = prompt;
     }
 
     pub fn requests(&self) -> Vec<Value> {
@@ -77,6 +83,10 @@ async fn complete(
     headers: HeaderMap,
     Json(request): Json<Value>,
 ) -> Response {
+    let refused = *model.refused.lock().unwrap();
+    if refused.is_some_and(|refused| request["messages"][0]["content"] == refused) {
+        return (StatusCode::BAD_REQUEST, "too long for me").into_response();
+    }
     let echo = echo(&request);
     let trace = headers.get(TRACEPARENT).unwrap().to_str().unwrap();
     model.traces.lock().unwrap().push(trace.to_owned());

@@ -45,6 +45,26 @@ fn keys(secret: &Value) -> Vec<&str> {
         .collect()
 }
 
+#[test]
+fn a_route_stays_until_the_ingress_that_follows_it_has_an_address() {
+    let mut world = exposed(INGRESS).settled();
+    let key = ObjectKey {
+        kind: http_route::KIND,
+        name: "support-adapters".to_owned(),
+    };
+    let child = crate::world::Child {
+        uid: "r".to_owned(),
+        owned: true,
+        hash: None,
+        created: None,
+    };
+    world.observed.children.insert(key.clone(), child);
+    assert_eq!(plan(&world).prune, []);
+    world.observed.served_ingresses.insert(key.name.clone());
+    let pruned: Vec<_> = plan(&world).prune.into_iter().map(|one| one.key).collect();
+    assert_eq!(pruned, [key]);
+}
+
 fn ports(world: &World) -> Value {
     let service = object(world, "Service", "support-adapters").unwrap();
     let port = &service["spec"]["ports"][0];
