@@ -33,6 +33,9 @@ pub struct Hops {
     pub elsewhere: bool,
     /// The ports at which the adapters call platforms.
     pub platforms: BTreeSet<u16>,
+    /// Tokens that the instances hold; 0 in what an earlier release remembered.
+    #[serde(default)]
+    pub context_tokens: u32,
 }
 
 impl Hops {
@@ -48,6 +51,7 @@ impl Hops {
             platforms: channels
                 .flat_map(|channel| ports_called(&channel.platform))
                 .collect(),
+            context_tokens: settings.inference.context_tokens,
         }
     }
 
@@ -77,6 +81,14 @@ impl Hops {
             Self::meanwhile(world)
         }
     }
+}
+
+/// Whether there may be instances that hold more than those that are asked for.
+#[must_use]
+pub fn have_larger_context(world: &World) -> bool {
+    let wanted = world.settings.inference.context_tokens;
+    let mut hops = world.memory.hops.iter();
+    hops.any(|hops| hops.context_tokens > wanted)
 }
 
 /// Whether an object that has to agree with pods stays as it is: there are pods of before, and nobody knows what they serve

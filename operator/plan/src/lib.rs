@@ -130,6 +130,8 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         // Nobody knows its size yet; it is wanted all the same.
         let name = names::workload(&world.cluster, Component::Inference);
         rollout.unapplied.push(format!("Deployment {name}"));
+    } else if hops::have_larger_context(world) {
+        rollout.wait_for_workers(&objects, &world.observed);
     }
     let prober = rollout::prober(&world.observed);
     let memory = Memory {

@@ -130,6 +130,7 @@ mod tests {
                 inference_port: 8080,
                 elsewhere: false,
                 platforms: [443].into(),
+                context_tokens: 2048,
             }],
             ..Memory::default()
         };

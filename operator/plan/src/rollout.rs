@@ -98,6 +98,18 @@ impl Rollout {
             .collect()
     }
 
+    /// Instances are replaced by smaller ones after the workers: a worker that begins says whether its prompt fits.
+    pub fn wait_for_workers(&mut self, objects: &[Rendered], observed: &Observed) {
+        let mut instances = objects
+            .iter()
+            .filter(|object| object.component == Some(Component::Inference));
+        let is_to_change =
+            instances.any(|object| object.revision.is_some() && !carries_plan(object, observed));
+        if is_to_change && self.moving.contains(&Component::Workers) {
+            self.waiting.push(Component::Inference);
+        }
+    }
+
     /// Whether an object is not to be applied yet.
     #[must_use]
     pub fn holds_back(&self, object: &Rendered) -> bool {
@@ -236,6 +248,36 @@ mod tests {
                 state.usable = Some(usable);
             }
         }
+    }
+
+    #[test]
+    fn instances_give_way_to_smaller_ones_when_the_workers_have_shown_that_their_prompt_fits() {
+        let sized = |tokens: u32| world_with(|yaml| format!("{yaml}    contextTokens: {tokens}\n"));
+        let before = sized(4096).settled();
+        let edited = |tokens: u32| {
+            let mut edited = sized(tokens);
+            edited.observed = before.observed.clone();
+            edited.memory = before.memory.clone();
+            edited
+        };
+        let replaced = |world: &World| {
+            let mut objects = plan(world).objects.into_iter();
+            objects.any(|object| {
+                object.key.kind == "Deployment" && object.key.name == "support-inference"
+            })
+        };
+        assert!(replaced(&edited(8192)), "what fitted fits");
+        let smaller = edited(2048);
+        assert!(!replaced(&smaller));
+        let mut shown = smaller.passed();
+        let planned = plan(&shown).objects;
+        let workers = shown.observed.pods.iter_mut();
+        for pod in workers.filter(|pod| pod.component == Component::Workers) {
+            revision_of(&planned, Component::Workers)
+                .unwrap()
+                .clone_into(&mut pod.revision);
+        }
+        assert!(replaced(&shown), "the workers have begun");
     }
 
     #[test]

@@ -111,6 +111,29 @@ impl Inference {
         self.open(messages, max_tokens, trace).await.map(drop)
     }
 
+    /// Tokens of a request, as the model counts them; absent when it does not say.
+    pub(crate) async fn prompt_tokens(&self, messages: &[Entry]) -> Option<u32> {
+        #[derive(Deserialize)]
+        struct Counted {
+            usage: Usage,
+        }
+        #[derive(Deserialize)]
+        struct Usage {
+            prompt_tokens: u32,
+        }
+        let request = Request {
+            model: &self.model,
+            messages,
+            max_tokens: 1,
+            temperature: self.temperature,
+            stream: false,
+        };
+        let asked = self.client.post(&self.url).json(&request).send().await;
+        let answer = asked.ok()?.error_for_status().ok()?.bytes().await.ok()?;
+        let counted: Counted = serde_json::from_slice(&answer).ok()?;
+        Some(counted.usage.prompt_tokens)
+    }
+
     /// The stream of an answer that has not begun yet.
     async fn open(
         &self,
@@ -224,7 +247,7 @@ async fn accepted(response: Response) -> Result<Response, Failure> {
         });
     }
     if !status.is_success() {
-        let reason = format!("{status}: {}", reason(response).await);
+        let reason = format!("{status}: {}", words(&reason(response).await));
         // Other client errors (credentials, a model or path that is not there) are a matter of set-up: to be mended,
         // then answered.
         return Err(match status {
@@ -256,6 +279,22 @@ async fn reason(mut response: Response) -> String {
     }
     text.truncate(LONGEST_REASON);
     String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+/// What an error of the OpenAI API says; the whole text where it is none.
+fn words(text: &str) -> String {
+    #[derive(Deserialize)]
+    struct Said {
+        error: Words,
+    }
+    #[derive(Deserialize)]
+    struct Words {
+        message: String,
+    }
+    match serde_json::from_str::<Said>(text) {
+        Ok(said) => said.error.message,
+        Err(_) => text.to_owned(),
+    }
 }
 
 /// With its causes: on its own it says only that sending failed.

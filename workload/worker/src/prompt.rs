@@ -11,7 +11,7 @@ use chatbot_crds::config::{SystemPrompt, WorkerConfig};
 use chatbot_message::Trace;
 use chatbot_telemetry::{Health, Telemetry};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -127,8 +127,7 @@ impl Trial {
 
     async fn of(&self, text: &str) -> Verdict {
         if text.is_empty() {
-            self.tell(None);
-            return Verdict::Taken;
+            return self.told(None);
         }
         let entries = context::entries(&self.config, text, &[], 0, QUESTION);
         let most = self.config.max_answer_tokens;
@@ -137,16 +136,14 @@ impl Trial {
         let mut backoff = Backoff::new(&self.limits);
         loop {
             let asking = self.inference.would_answer(&entries, most, trace);
-            match tokio::time::timeout_at(deadline, asking).await {
+            match timeout_at(deadline, asking).await {
                 Ok(Ok(())) => {
-                    self.tell(None);
-                    return Verdict::Taken;
+                    let counting = self.inference.prompt_tokens(&entries);
+                    let tokens = timeout_at(deadline, counting).await.ok().flatten();
+                    let too_long = tokens.and_then(|tokens| self.too_long(tokens));
+                    return self.told(too_long);
                 }
-                Ok(Err(Failure::Refused(words))) => {
-                    let reason = refusal(&words);
-                    self.tell(Some(reason.clone()));
-                    return Verdict::Refused(reason);
-                }
+                Ok(Err(Failure::Refused(words))) => return self.told(Some(words)),
                 Ok(Err(Failure::Busy { .. } | Failure::Away(_))) => {}
                 Err(_) => return Verdict::Unsaid,
             }
@@ -158,12 +155,24 @@ impl Trial {
         }
     }
 
+    /// The instances that are there may hold more than those that are asked for.
+    fn too_long(&self, tokens: u32) -> Option<String> {
+        let most = self.config.context_tokens;
+        (tokens >= most).then(|| {
+            format!("the conversation has {tokens} tokens and the context is to hold {most}, the answer included")
+        })
+    }
+
+    fn told(&self, refusal: Option<String>) -> Verdict {
+        let reason = refusal.map(|words| {
+            format!("the model refuses every message with this system prompt: {words}")
+        });
+        self.tell(reason.clone());
+        reason.map_or(Verdict::Taken, Verdict::Refused)
+    }
+
     fn tell(&self, reason: Option<String>) {
         let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *told = reason;
     }
-}
-
-fn refusal(words: &str) -> String {
-    format!("the model refuses every message with this system prompt: {words}")
 }

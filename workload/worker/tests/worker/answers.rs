@@ -347,6 +347,20 @@ async fn a_system_prompt_that_is_changed_for_one_that_the_model_refuses_stays() 
 }
 
 #[tokio::test]
+async fn a_worker_whose_system_prompt_is_longer_than_its_context_waits_though_the_model_takes_it() {
+    let mut bench = Bench::new(1).await;
+    bench.config.system_prompt = Some(SystemPrompt::Text("be kind ".repeat(10)));
+    bench.config.context_tokens = 10;
+    let worker = bench.worker();
+    eventually("the length is told", async || {
+        let told = worker.telemetry.state().system_prompt_refused;
+        told.is_some_and(|told| told.contains("tokens and the context is to hold 10"))
+    })
+    .await;
+    assert!(worker.telemetry.unready().is_some());
+}
+
+#[tokio::test]
 async fn a_system_prompt_is_used_when_no_model_is_there_to_say_anything_of_it() {
     let mut bench = Bench::with_model_at(1, Model::default(), "http://127.0.0.1:1");
     bench.config.system_prompt = Some(SystemPrompt::Text("be kind".to_owned()));

@@ -87,9 +87,19 @@ async fn complete(
     if refused.is_some_and(|refused| request["messages"][0]["content"] == refused) {
         return (StatusCode::BAD_REQUEST, "too long for me").into_response();
     }
+    if request["stream"] == false {
+        let words = request["messages"].to_string().split(' ').count();
+        return Json(json!({ "usage": { "prompt_tokens": words } })).into_response();
+    }
     let echo = echo(&request);
-    let trace = headers.get(TRACEPARENT).unwrap().to_str().unwrap();
-    model.traces.lock().unwrap().push(trace.to_owned());
+    let trace = headers
+        .get(TRACEPARENT)
+        .map(|trace| trace.to_str().unwrap());
+    model
+        .traces
+        .lock()
+        .unwrap()
+        .extend(trace.map(str::to_owned));
     model.requests.lock().unwrap().push(request);
     let behaviour = model.script.lock().unwrap().pop_front();
     let half =
