@@ -289,7 +289,8 @@ proptest! {
         let share = share(facts.node_capacity.known().unwrap(), 4).cpu_milli;
         let staying = draw.nodes.saturating_sub(draw.noticed.len()) as u64 * 4;
         let production = u64::from(settled.floor).max(draw.pods as u64);
-        prop_assert!(lent(&plan) <= staying.saturating_sub(production) * share, "{:?}", plan.decisions);
+        let kept = production + u64::from(draw.standby) * 4;
+        prop_assert!(lent(&plan) <= staying.saturating_sub(kept) * share, "{:?}", plan.decisions);
     }
 
     #[test]
