@@ -12,7 +12,8 @@ use jiff::SignedDuration;
 pub struct Foresight {
     /// Instances ahead of the load.
     pub prewarm: Option<Prewarm>,
-    /// Nodes that wait with the model in memory.
+    /// Nodes that wait with the model in memory, before any is lent. Nothing computes the number here: it costs money.
+    /// A replay says what the past asks for (`replay --standby auto`).
     pub standby_nodes: u32,
     /// What is done about errors.
     pub error_rate: Option<ErrorRate>,
