@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +65,9 @@ pub struct Prewarm {
     pub fill_percent: u32,
     /// The grid that demand is measured on.
     pub step: SignedDuration,
+    /// Whose days and weeks the load follows. Where clocks are changed twice a year a load that goes by them moves by an
+    /// hour on any other calendar, and forecasts of its edges are late or early for some days.
+    pub zone: TimeZone,
     /// Load that is known beforehand.
     pub events: Vec<Event>,
 }
@@ -76,6 +80,7 @@ impl Default for Prewarm {
             percentile: 95,
             fill_percent: 90,
             step: SignedDuration::from_mins(10),
+            zone: TimeZone::UTC,
             events: Vec::new(),
         }
     }

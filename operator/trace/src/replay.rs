@@ -23,7 +23,8 @@ const MOST_DAYS: i64 = 31;
 /// The most standby nodes.
 const MOST_STANDBY: u32 = 100;
 
-/// Shows what the planner would have done with a recorded load.
+/// Shows what the planner would have done with a recorded load. Its days are those of UTC: where the load goes by clocks
+/// that change, `forecast --zone` shows what a zone is worth.
 #[derive(Args, Clone, Debug)]
 pub struct Replay {
     /// The trace.
