@@ -256,7 +256,7 @@ fn is_harmless(decision: &Decision) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn any_order_of_capabilities_decides_the_same(draw in draw(), order in Just(ALL.to_vec()).prop_shuffle()) {
