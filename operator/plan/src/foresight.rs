@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Foresight {
     /// Instances ahead of the load.
     pub prewarm: Option<Prewarm>,
-    /// Nodes that wait with the model in memory.
+    /// Nodes that wait with the model in memory, before any is lent. Nothing computes the number here: it costs money.
+    /// A replay says what the past asks for (`replay --standby auto`).
     pub standby_nodes: u32,
     /// What is done about errors.
     pub error_rate: Option<ErrorRate>,
@@ -63,6 +65,9 @@ pub struct Prewarm {
     pub fill_percent: u32,
     /// The grid that demand is measured on.
     pub step: SignedDuration,
+    /// Whose days and weeks the load follows. Where clocks are changed twice a year a load that goes by them moves by an
+    /// hour on any other calendar, and forecasts of its edges are late or early for some days.
+    pub zone: TimeZone,
     /// Load that is known beforehand.
     pub events: Vec<Event>,
 }
@@ -75,6 +80,7 @@ impl Default for Prewarm {
             percentile: 95,
             fill_percent: 90,
             step: SignedDuration::from_mins(10),
+            zone: TimeZone::UTC,
             events: Vec::new(),
         }
     }

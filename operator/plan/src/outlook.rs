@@ -191,7 +191,7 @@ fn learn(world: &World, asked: &Prewarm) -> Option<Learned> {
     let remembered = world.memory.foresight.learned.clone();
     let mut learned = match remembered {
         Some(learned) if *learned.forecaster.settings() == settings => learned,
-        // Another lead asks for more or fewer steps of the same series.
+        // Another lead asks for more or fewer steps of the same series, another zone for other days of it.
         Some(learned) if learned.forecaster.settings().step == settings.step => Learned {
             forecaster: learned.forecaster.relearned(settings).ok()?,
             ..learned
@@ -254,7 +254,8 @@ pub fn settings(asked: &Prewarm) -> Option<Settings> {
         .filter(|step| *step > 0)?;
     let reach = (asked.lead_time + LONGEST_CHECKPOINT).as_secs();
     let horizon = reach.cast_unsigned().div_ceil(u64::from(step)).clamp(1, 48);
-    Some(Settings::new(step, u16::try_from(horizon).ok()?))
+    let settings = Settings::new(step, u16::try_from(horizon).ok()?);
+    Some(settings.in_zone(asked.zone.clone()))
 }
 
 /// Demand of one instance at full use: demand over instances over their use, smoothed. A step in which nothing can be

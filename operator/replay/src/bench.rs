@@ -94,7 +94,7 @@ pub struct Series {
     pub fill_percent: Option<u32>,
     /// The percentile that is prepared for; the planner's own choice when absent.
     pub percentile: Option<u8>,
-    /// Standby nodes; what the days before the part ask for when absent.
+    /// Standby nodes; what the days before the part ask for when absent ([`crate::sizing::of`]).
     pub standby: Option<u32>,
 }
 

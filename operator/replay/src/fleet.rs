@@ -32,6 +32,8 @@ pub struct Node {
     pub deadline: Option<i64>,
     /// Whether it takes no more pods.
     pub tainted: bool,
+    /// Whether the planner has it wait: a placeholder is on it as soon as training is not, and keeps training off it.
+    pub waits: bool,
     /// Since when it has no instance.
     pub idle_since: i64,
     /// What training runs on it, a slot each.
@@ -142,6 +144,7 @@ impl Fleet {
             warm_at: now + self.times.cold,
             deadline: None,
             tainted: false,
+            waits: false,
             idle_since: now,
             jobs: Vec::new(),
             returning: Vec::new(),
@@ -325,6 +328,32 @@ impl Fleet {
             *of += 1;
         }
         uses
+    }
+
+    /// The planner has these nodes wait, and no others.
+    pub fn wait(&mut self, nodes: &BTreeSet<u32>) {
+        for (id, node) in &mut self.nodes {
+            node.waits = nodes.contains(id);
+        }
+    }
+
+    /// Nodes that stay and have nothing on them, those that are still to come as well.
+    #[must_use]
+    pub fn empty(&self) -> u32 {
+        let empty = self.nodes.iter().filter(|(id, node)| {
+            node.deadline.is_none() && !node.tainted && self.free(**id) == SLOTS
+        });
+        count(empty.count())
+    }
+
+    /// Nodes that wait with the model in memory and with nothing else on them.
+    #[must_use]
+    pub fn standby(&self, now: i64) -> u32 {
+        let ready = self.nodes.iter().filter(|(id, node)| {
+            let stays = node.deadline.is_none() && !node.tainted;
+            node.waits && stays && node.warm_at <= now && self.free(**id) == SLOTS
+        });
+        count(ready.count())
     }
 
     /// Nodes that can be taken back, and others.

@@ -82,7 +82,8 @@ impl Fleet {
         jobs.for_each(|job| job.pass(now));
     }
 
-    /// As many jobs run as the quota allows and find room: on nodes that stay and are up. A quota stops nobody.
+    /// As many jobs run as the quota allows and find room: on nodes that stay, are up and are not to wait. A quota stops
+    /// nobody.
     pub fn start_jobs(&mut self, now: i64, quota: usize) {
         let mut lent = self.lent();
         let ids: Vec<u32> = self.nodes.keys().copied().collect();
@@ -91,7 +92,8 @@ impl Fleet {
             let Some(node) = self.nodes.get_mut(&id) else {
                 continue;
             };
-            if node.tainted || node.deadline.is_some() || node.warm_at > now {
+            let stays = !node.tainted && node.deadline.is_none();
+            if !stays || node.waits || node.warm_at > now {
                 continue;
             }
             for _ in 0..quota.saturating_sub(lent).min(free) {

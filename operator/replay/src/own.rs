@@ -1,4 +1,4 @@
-//! A load of one's own: the planner and the autoscaler alone on the same nodes.
+//! A load of one's own: the planner, the same without standby nodes, and the autoscaler alone, on the same nodes.
 
 use chatbot_plan::foresight::{Foresight, Spot, Training};
 
@@ -7,6 +7,7 @@ use crate::bench::elasticity::{PLAIN, TARGET, prewarm};
 use crate::fleet::{SLOTS, Times, count};
 use crate::scenario::{Installed, Load, Outcome, Policy, Scenario, Spots};
 use crate::sight::Unusable;
+use crate::sizing;
 use crate::trace::SpotTrace;
 
 /// Of the nodes, the part that is on-demand where there is spot capacity: one of so many.
@@ -34,10 +35,14 @@ pub struct Asked {
 pub struct Played {
     /// With the planner.
     pub planner: Outcome,
+    /// With the planner and no standby nodes, where there are some otherwise: what they cost and what they are for.
+    pub no_standby: Option<Outcome>,
     /// With the autoscaler alone.
     pub alone: Outcome,
     /// Nodes that were installed.
     pub nodes: u32,
+    /// Of these, those that are to wait.
+    pub standby: u32,
     /// Requests a second of one instance.
     pub capacity: f64,
 }
@@ -51,7 +56,7 @@ impl Played {
     }
 }
 
-/// Plays it twice.
+/// Plays it two or three times.
 pub fn play(asked: &Asked) -> Result<Played, Unusable> {
     let part = asked.series.part();
     let peak = asked.series.trace.peak(part.0, part.1);
@@ -63,8 +68,9 @@ pub fn play(asked: &Asked) -> Result<Played, Unusable> {
     let nodes = asked.bounds.1.div_ceil(count(SLOTS));
     let scenario =
         |foresight: Foresight, policy: Policy| scenario(asked, capacity, nodes, foresight, policy);
+    let standby = sizing::of(&asked.series, capacity, asked.bounds);
     let foresight = Foresight {
-        standby_nodes: asked.series.standby.unwrap_or(0),
+        standby_nodes: standby,
         prewarm: Some(prewarm(&asked.series)),
         spot: asked.spot.as_ref().map(|_| Spot {
             on_demand_replicas: 0,
@@ -77,10 +83,18 @@ pub fn play(asked: &Asked) -> Result<Played, Unusable> {
         }),
         ..Foresight::default()
     };
+    let no_standby = Foresight {
+        standby_nodes: 0,
+        ..foresight.clone()
+    };
     Ok(Played {
         planner: crate::play(&scenario(foresight, Policy::Planner))?,
+        no_standby: (standby > 0)
+            .then(|| crate::play(&scenario(no_standby, Policy::Planner)))
+            .transpose()?,
         alone: crate::play(&scenario(Foresight::default(), PLAIN))?,
         nodes,
+        standby,
         capacity,
     })
 }
@@ -135,27 +149,65 @@ mod tests {
     use super::*;
     use crate::trace::Trace;
 
-    #[test]
-    fn the_notice_and_the_seed_are_those_that_were_asked_for() {
-        let asked = Asked {
+    /// Days of hours whose nights have a fifth of the load of their noons.
+    fn days(days: i32, standby: Option<u32>) -> Asked {
+        let load = |hour: i32| 30.0 - 20.0 * (std::f64::consts::TAU * f64::from(hour) / 24.0).cos();
+        Asked {
             series: Series {
                 name: "load".to_owned(),
                 trace: Trace {
                     step: 3600,
-                    values: vec![Some(1.0); 48],
+                    values: (0..24 * days).map(|hour| Some(load(hour))).collect(),
                 },
                 step: 3600,
                 days: 1,
                 left_out: 0,
                 fill_percent: None,
                 percentile: None,
-                standby: None,
+                standby,
             },
+            spot: None,
+            notice: 120,
+            seed: 1,
+            bounds: (4, 40),
+            capacity: None,
+        }
+    }
+
+    #[test]
+    fn nodes_that_are_asked_to_wait_wait_are_warm_and_are_not_lent() {
+        // The peak needs 40 instances: there is room for those that wait.
+        let asked = Asked {
+            bounds: (4, 60),
+            capacity: Some(50.0 / (40.0 * TARGET)),
+            ..days(9, Some(2))
+        };
+        let played = play(&asked).unwrap();
+        let (with, without) = (played.planner.clone(), played.no_standby.clone().unwrap());
+        assert!(with.mean_standby() > 1.9, "{}", with.mean_standby());
+        assert!(without.mean_standby() < 1e-9);
+        // Two of fifteen nodes; a little more is lent in pieces of those that have instances.
+        let price = played.lent(&without) - played.lent(&with);
+        assert!((0.1..0.2).contains(&price), "{price}");
+        assert!(played.lent(&with) > 0.0);
+        assert!(with.preempted < without.preempted, "{}", with.preempted);
+    }
+
+    #[test]
+    fn without_a_number_as_many_wait_as_the_past_asks_for() {
+        assert_eq!(play(&days(9, Some(0))).unwrap().no_standby, None);
+        let played = play(&days(9, None)).unwrap();
+        // From one hour to the next the load rises by 5.2 at most, and a node answers 5.
+        assert_eq!(played.standby, 2);
+    }
+
+    #[test]
+    fn the_notice_and_the_seed_are_those_that_were_asked_for() {
+        let asked = Asked {
             spot: Some(SpotTrace::parse("0,a,3\n").unwrap()),
             notice: 15,
             seed: 7,
-            bounds: (1, 8),
-            capacity: None,
+            ..days(2, None)
         };
         let scenario = scenario(&asked, 1.0, 2, Foresight::default(), PLAIN);
         let spots = scenario.spot.unwrap();

@@ -230,6 +230,7 @@ impl<'a> Game<'a> {
             // The operator raises to the floor at once, and leaves the rest to the autoscaler.
             self.desired = self.desired.max(bounds.min);
         }
+        self.fleet.wait(&sight::waiting(&self.world));
         for decision in &plan.decisions {
             self.carry_out(now, decision);
         }

@@ -33,7 +33,7 @@ pub struct Scenario {
 }
 
 /// Nodes that are always there. Of those that can be taken back as many as the market has; where it has too few, and
-/// production waits, on-demand nodes stand in.
+/// production waits or a placeholder of any kind, on-demand nodes stand in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Installed {
     /// On-demand nodes.
@@ -120,6 +120,8 @@ pub struct Outcome {
     pub short_seconds: i64,
     /// Training's slots × seconds.
     pub lent_seconds: f64,
+    /// Nodes × seconds that waited as standby, with the model in memory and nothing else on them.
+    pub standby_seconds: f64,
     /// The longest that production has waited for a slot while there were nodes enough, in whole steps of 5 s. A slot
     /// that training has is given back within its grace of 15 s whatever is decided: so 15 s says little, and only more
     /// says that something else held the place. How often production had to wait is `preempted`.
@@ -201,6 +203,12 @@ impl Outcome {
         } else {
             0.0
         }
+    }
+
+    /// Nodes that waited as standby, on average.
+    #[must_use]
+    pub fn mean_standby(&self) -> f64 {
+        self.standby_seconds / self.seconds.max(1) as f64
     }
 
     /// Part of the time with at least the floor ready.

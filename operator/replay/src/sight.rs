@@ -1,13 +1,14 @@
 //! The World that a fleet is to the planner. Left out: caches that lag behind, agents that fall silent, errors other than
 //! overload, and everything that makes a rollout; everything is seen at once and as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chatbot_crds::Settings;
 use chatbot_crds::config::State;
 use chatbot_plan::foresight::Foresight;
 use chatbot_plan::memory::Memory;
 use chatbot_plan::names;
+use chatbot_plan::nodes::{self, NodeUse};
 use chatbot_plan::proposal::Component;
 use chatbot_plan::signals::{JobSeen, Priced};
 use chatbot_plan::world::{
@@ -152,6 +153,14 @@ pub fn show(world: &mut World, fleet: &Fleet, now: i64, desired: u32) -> Result<
     let name = names::workload(&world.cluster, Component::Inference);
     world.observed.deployments.insert(name, deployment);
     Ok(())
+}
+
+/// The nodes that the planner has wait.
+#[must_use]
+pub fn waiting(world: &World) -> BTreeSet<u32> {
+    let uses = nodes::uses(world).into_iter().flatten();
+    let waiting = uses.filter(|(_, used)| matches!(used, NodeUse::Standby { .. }));
+    waiting.filter_map(|(name, _)| number(&name)).collect()
 }
 
 /// What an hour of each kind of node costs.

@@ -4,10 +4,26 @@
 //! largest rise that was seen. Nothing is played and nothing is fitted: a rise larger than any before it is still not
 //! met, and a single one that never comes again is paid for.
 
+use crate::bench::Series;
+use crate::bench::elasticity::TARGET;
+use crate::fleet::{SLOTS, Times, count};
 use crate::trace::Trace;
 
 /// Days that are looked back on, as many as the forecast learns from.
 const DAYS: i64 = 28;
+
+/// Standby nodes of a load: as many as are asked for; or else as the largest rise of the days before the part that is
+/// played needs, and no more than lie between the fewest and the most instances. An instance answers `capacity` requests
+/// a second, and is used as far as the autoscaler steers to.
+#[must_use]
+pub fn of(series: &Series, capacity: f64, (fewest, most): (u32, u32)) -> u32 {
+    series.standby.unwrap_or_else(|| {
+        let between = most.saturating_sub(fewest).div_ceil(count(SLOTS));
+        let each = capacity * TARGET * SLOTS as f64;
+        let (from, _) = series.part();
+        standby(&series.trace, from, Times::default().cold, each).min(between)
+    })
+}
 
 /// The fewest nodes that hold the largest rise within `cold` seconds that was seen in the days before `until`; a node
 /// answers `each` requests a second. Gaps say nothing.

@@ -20,8 +20,11 @@ use crate::table::{figure, percent, table};
 /// Days that are played when nobody says how many, and the most.
 const DAYS: i64 = 7;
 const MOST_DAYS: i64 = 31;
+/// The most standby nodes.
+const MOST_STANDBY: u32 = 100;
 
-/// Shows what the planner would have done with a recorded load.
+/// Shows what the planner would have done with a recorded load. Its days are those of UTC: where the load goes by clocks
+/// that change, `forecast --zone` shows what a zone is worth.
 #[derive(Args, Clone, Debug)]
 pub struct Replay {
     /// The trace.
@@ -31,21 +34,22 @@ pub struct Replay {
     /// every node is on-demand.
     #[arg(long, value_name = "FILE")]
     pub spot_trace: Option<PathBuf>,
-    /// Seconds between the notice and the end of a spot node.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(i64).range(0..=3600))]
-    pub notice: i64,
-    /// What chance is made from: which of a zone's nodes are taken.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// Seconds between the notice and the end of a spot node. Absent: 120.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(0..=3600))]
+    pub notice: Option<i64>,
+    /// What chance is made from: which of a zone's nodes are taken. Absent: 1.
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// A `ChatBotCluster` of which minReplicas and maxReplicas are used. Absent: 5 to 40 instances.
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// Requests a second that one instance answers. Absent: so many that the peak needs the most instances.
     #[arg(long, value_name = "RATE")]
     pub capacity: Option<f64>,
-    /// Nodes that are kept empty, with the model in memory: what needs a node at once takes them.
-    #[arg(long, value_name = "NODES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub standby: u32,
+    /// Nodes that are kept empty, with the model in memory, and not lent: what needs a node at once takes them. `auto`: as
+    /// many as the largest rise within one cold start of the 28 days before needs.
+    #[arg(long, value_name = "NODES|auto", default_value = "0", value_parser = standby)]
+    pub standby: Standby,
     /// Days at the end that are played; the planner has seen what comes before. Absent: a third of them, at most 7.
     #[arg(long, value_name = "DAYS")]
     pub days: Option<i64>,
@@ -54,9 +58,29 @@ pub struct Replay {
     pub picture: Option<PathBuf>,
 }
 
+/// How many nodes wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standby {
+    /// So many.
+    Nodes(u32),
+    /// As many as the days before ask for.
+    Auto,
+}
+
+fn standby(text: &str) -> Result<Standby, String> {
+    if text == "auto" {
+        return Ok(Standby::Auto);
+    }
+    let nodes = text.parse().ok().filter(|nodes| *nodes <= MOST_STANDBY);
+    nodes
+        .map(Standby::Nodes)
+        .ok_or_else(|| format!("give 0 to {MOST_STANDBY} nodes, or `auto`"))
+}
+
 impl Replay {
     /// Prints the table and writes the picture.
     pub fn run(&self) -> Result<()> {
+        self.check()?;
         let name = self.source.name();
         let recorded = self.source.series()?;
         let begin = recorded.begin;
@@ -72,11 +96,14 @@ impl Replay {
                 left_out: 0,
                 fill_percent: None,
                 percentile: None,
-                standby: Some(self.standby),
+                standby: match self.standby {
+                    Standby::Nodes(nodes) => Some(nodes),
+                    Standby::Auto => None,
+                },
             },
             spot: self.spot(days)?,
-            notice: self.notice,
-            seed: self.seed,
+            notice: self.notice.unwrap_or(120),
+            seed: self.seed.unwrap_or(1),
             bounds: self.bounds()?,
             capacity: self.capacity,
         };
@@ -95,6 +122,21 @@ impl Replay {
         std::fs::write(&path, drawn)
             .with_context(|| format!("failed to write the picture {}", path.display()))?;
         say(stdout(), &format!("\nThe picture: {}\n", path.display()))?;
+        Ok(())
+    }
+
+    /// Refuses what would be looked at by nobody: a person who gives it would be told of something else.
+    fn check(&self) -> Result<()> {
+        let given = [
+            ("--notice", self.notice.is_some()),
+            ("--seed", self.seed.is_some()),
+        ];
+        for (option, is_given) in given {
+            ensure!(
+                !is_given || self.spot_trace.is_some(),
+                "{option}: without spot capacity no node is taken back; give --spot-trace FILE as well, or leave it out"
+            );
+        }
         Ok(())
     }
 
@@ -155,17 +197,15 @@ fn short(error: &str) -> String {
 }
 
 fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
-    let mut rows = vec![
-        ["", "planner", "autoscaler alone"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut columns = vec![("planner", &played.planner)];
+    let no_standby = played.no_standby.as_ref();
+    columns.extend(no_standby.map(|outcome| ("no standby", outcome)));
+    columns.push(("autoscaler alone", &played.alone));
+    let names = columns.iter().map(|(name, _)| (*name).to_owned());
+    let mut rows: Vec<Vec<String>> = vec![std::iter::once(String::new()).chain(names).collect()];
     let mut row = |what: &str, of: &dyn Fn(&Outcome) -> String| {
-        rows.push(vec![
-            what.to_owned(),
-            of(&played.planner),
-            of(&played.alone),
-        ]);
+        let figures = columns.iter().map(|(_, outcome)| of(outcome));
+        rows.push(std::iter::once(what.to_owned()).chain(figures).collect());
     };
     row("volume lost", &|it| {
         format!("{:.3} %", 100.0 * it.lost_share())
@@ -173,6 +213,11 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
     row("mean instances", &|it| {
         format!("{:.1}", it.replica_seconds / it.seconds.max(1) as f64)
     });
+    if played.standby > 0 {
+        row("standby nodes, mean", &|it| {
+            format!("{:.2}", it.mean_standby())
+        });
+    }
     row("capacity-hours lent", &|it| percent(played.lent(it)));
     row("training's work lost", &|it| percent(it.wasted_share()));
     row("longest wait of production", &|it| {
@@ -187,7 +232,8 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
         }
     }
     format!(
-        "{name}: the last {days} days, {} to {} instances of {} requests a second, {} nodes of 4\n\n{}\n\
+        "{name}: the last {days} days, {} to {} instances of {} requests a second, {} nodes of 4, of \
+         which {} wait\n\n{}\n\
          Instances start in 180 s, on a node that has the model in memory in 20 s; what would wait longer than 10 s is \
          lost.\nCost is beside the same nodes on-demand. Of a resource only its bounds are played: instances are four to a \
          node,\nand the autoscaler's target is 70 %.\n",
@@ -195,6 +241,10 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
         asked.bounds.1,
         figure(Some(played.capacity)),
         played.nodes,
+        match played.standby {
+            0 => "none".to_owned(),
+            nodes => nodes.to_string(),
+        },
         table(&rows),
     )
 }
@@ -203,25 +253,60 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
 mod tests {
     use super::*;
 
-    fn days(slots: usize, load: f64, days: Option<i64>) -> Result<i64> {
-        let replay = Replay {
+    fn replay() -> Replay {
+        Replay {
             source: Source {
                 trace: PathBuf::from("load.csv"),
                 columns: crate::file::Columns::default(),
             },
             spot_trace: None,
-            notice: 120,
-            seed: 1,
+            notice: None,
+            seed: None,
             cluster: None,
             capacity: None,
-            standby: 0,
-            days,
+            standby: Standby::Nodes(0),
+            days: None,
             picture: None,
-        };
-        replay.played_days(&Trace {
+        }
+    }
+
+    fn days(slots: usize, load: f64, days: Option<i64>) -> Result<i64> {
+        Replay { days, ..replay() }.played_days(&Trace {
             step: 3600,
             values: vec![Some(load); slots],
         })
+    }
+
+    #[test]
+    fn what_only_spot_capacity_has_is_refused_without_it() {
+        let notice = Replay {
+            notice: Some(120),
+            ..replay()
+        };
+        let seed = Replay {
+            seed: Some(1),
+            ..replay()
+        };
+        for (option, asked) in [("--notice", notice), ("--seed", seed)] {
+            let refused = asked.run().unwrap_err().to_string();
+            assert!(refused.starts_with(option), "{refused}");
+            assert!(refused.contains("give --spot-trace FILE"), "{refused}");
+            let spot = PathBuf::from("spot.csv");
+            let with_spot = Replay {
+                spot_trace: Some(spot),
+                ..asked
+            };
+            assert!(with_spot.check().is_ok());
+        }
+    }
+
+    #[test]
+    fn standby_is_a_number_of_nodes_or_what_the_past_asks_for() {
+        assert_eq!(standby("3"), Ok(Standby::Nodes(3)));
+        assert_eq!(standby("auto"), Ok(Standby::Auto));
+        for wrong in ["-1", "101", "two", ""] {
+            assert!(standby(wrong).unwrap_err().contains("or `auto`"));
+        }
     }
 
     #[test]

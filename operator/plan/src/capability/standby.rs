@@ -1,4 +1,5 @@
-//! Nodes that wait with the model in memory, held by placeholders that anything may push away.
+//! Nodes that wait with the model in memory, held by placeholders that instances push away and training does not: what
+//! is asked to wait is not lent.
 //!
 //! Where spot capacity is used, `spot` asks for all of them as spot nodes. What is held here besides is half of them,
 //! rounded up, of whatever kind there is, as long as so many spot nodes do not wait yet: an on-demand node that waits
@@ -18,7 +19,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     if world.foresight.standby_nodes == 0 {
         return Proposal::default();
     }
-    let wanted = standby(world);
+    let wanted = standby(world, 0);
     let finding = |reason, message| Finding {
         by: NAME,
         reason,
@@ -33,14 +34,8 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         };
     };
     let count = |of: fn(&NodeUse) -> bool| uses.values().filter(|node| of(node)).count();
-    let waiting = count(|node| matches!(node, NodeUse::Standby { .. } | NodeUse::Lent { .. }));
-    let warm = count(|node| {
-        matches!(
-            node,
-            NodeUse::Standby { warm: true } | NodeUse::Lent { warm: true }
-        )
-    });
-    let lent = count(|node| matches!(node, NodeUse::Lent { .. }));
+    let waiting = count(|node| matches!(node, NodeUse::Standby { .. }));
+    let warm = count(|node| matches!(node, NodeUse::Standby { warm: true }));
     let told = format!("{warm} of {wanted} nodes wait with the model in memory");
     let found = if waiting == 0 && wanted > 0 {
         finding("NoNodes", told)
@@ -49,17 +44,13 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     } else {
         finding("AllWarm", told)
     };
-    // A node that training has is held by training: a placeholder beside it would be paid for twice.
-    let lent = u32::try_from(lent).unwrap_or(u32::MAX);
     let any = if world.foresight.spot.is_some() {
         wanted.div_ceil(2).saturating_sub(warm_spot(world, uses))
     } else {
         wanted
     };
     Proposal {
-        decisions: vec![Decision::Placeholders {
-            nodes: any.saturating_sub(lent),
-        }],
+        decisions: vec![Decision::Placeholders { nodes: any }],
         findings: vec![found],
         ..Proposal::default()
     }

@@ -1,5 +1,5 @@
 //! Idle capacity lent to training, which can never take production's: what production has, what it may need until
-//! training could be gone, and what events will need is never lent.
+//! training could be gone, what events will need, and what waits beside it is never lent.
 
 mod windows;
 
@@ -11,7 +11,7 @@ use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
 use crate::foresight::Training;
 use crate::names;
-use crate::nodes::{NodeUse, admits};
+use crate::nodes::{NodeUse, admits, standby};
 use crate::outlook::{LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
 use crate::signals::{JOBS_ARE_OLD, JobSeen, fresh};
@@ -91,8 +91,7 @@ fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Findi
     let reserved = reserved(world, expected, ahead).ok_or_else(|| {
         unknown("nothing is lent: the instances' Deployment is not seen".to_owned())
     })?;
-    // A node that is about to go is nobody's, and one that takes no instances is no room for them; one that waits may be
-    // lent, and is given back like any other.
+    // A node that is about to go is nobody's, and one that takes no instances is no room for them.
     let nodes = world.observed.nodes.known().into_iter().flatten();
     let staying = nodes
         .filter(|node| admits(world, node))
@@ -100,7 +99,10 @@ fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Findi
         .filter(|used| !matches!(used, NodeUse::Leaving { .. }))
         .count();
     let slots = u64::try_from(staying).unwrap_or(0) * u64::from(per_node);
-    let lendable = slots.saturating_sub(u64::from(reserved));
+    // Beside what production may need as many nodes wait as beside what it has.
+    let waiting = standby(world, reserved);
+    let kept = u64::from(reserved) + u64::from(waiting) * u64::from(per_node);
+    let lendable = slots.saturating_sub(kept);
     Ok(Room {
         cpu_milli: training.cpu_milli.min(lendable * share.cpu_milli),
         memory_bytes: training.memory_bytes.min(lendable * share.memory_bytes),
@@ -159,8 +161,8 @@ fn checkpoint(world: &World) -> SignedDuration {
         .clamp(SignedDuration::ZERO, LONGEST_CHECKPOINT)
 }
 
-/// Stops what is above the room, cheapest first, each after a checkpoint that it was asked for. Where production lacks
-/// the room already, nothing is waited for.
+/// Stops what is on nodes that are to wait, and what is above the room, cheapest first, each after a checkpoint that it
+/// was asked for. Where production lacks the room already, nothing is waited for.
 fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) {
     let Some((jobs, _)) = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD) else {
         return;
@@ -169,6 +171,11 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
     let used = |of: fn(&JobSeen) -> u64| running.iter().map(|job| of(job)).sum::<u64>();
     let mut cpu = used(|job| job.cpu_milli);
     let mut memory = used(|job| job.memory_bytes);
+    let is_to_wait = |job: &JobSeen| {
+        let of = |node| facts.uses.as_ref()?.get(node);
+        let waits = |node| matches!(of(node), Some(NodeUse::Standby { .. }));
+        job.nodes.iter().any(waits)
+    };
     // What is lost is what was done since the last checkpoint, on each CPU; jobs that are being stopped stay chosen.
     running.sort_by_key(|job| {
         let lost = world
@@ -176,6 +183,7 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
             .duration_since(job.checkpoint)
             .max(SignedDuration::ZERO);
         (
+            !is_to_wait(job),
             job.asked.is_none(),
             lost,
             Reverse(job.cpu_milli),
@@ -184,7 +192,7 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
     });
     let pressed = is_pressed(world, facts);
     for job in running {
-        if cpu <= room.cpu_milli && memory <= room.memory_bytes {
+        if cpu <= room.cpu_milli && memory <= room.memory_bytes && !is_to_wait(job) {
             break;
         }
         cpu -= job.cpu_milli;

@@ -30,9 +30,9 @@ pub enum NodeUse {
     OnDemand,
     /// Instances; it can be taken back.
     Spot,
-    /// It waits.
+    /// It waits, or is to wait once training has left it.
     Standby {
-        /// Whether its agent has proven that the model is in its memory.
+        /// Whether nothing is on it, and its agent has proven that the model is in its memory.
         warm: bool,
     },
     /// Training, until production needs it.
@@ -57,34 +57,34 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         .pods_of(Component::Inference)
         .filter_map(|pod| pod.node.as_deref())
         .collect();
-    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
-    let jobs = jobs.map_or(&[][..], |(jobs, _)| jobs.as_slice());
-    let training: BTreeSet<&str> = jobs
-        .iter()
-        .filter(|job| job.running)
-        .flat_map(|job| job.nodes.iter().map(String::as_str))
-        .collect();
-    // Warm ones first, then by name: the choice is the same at every look.
+    let training = training(world);
+    // Where training has nothing, then what is the cheapest to empty, warm ones, and by name: the choice is the same at
+    // every look, and a node that is being emptied stays chosen.
     let mut idle: Vec<&NodeSeen> = nodes
         .iter()
         .filter(|node| admits(world, node) && leaving(world, node).is_none())
         .filter(|node| !busy.contains(node.name.as_str()))
         .collect();
-    idle.sort_by_key(|node| (!is_warm(node), node.name.as_str()));
+    idle.sort_by_key(|node| {
+        let name = node.name.as_str();
+        (training.get(name).copied(), !is_warm(node), name)
+    });
     let standby: BTreeSet<&str> = idle
         .iter()
-        .take(standby(world) as usize)
+        .take(standby(world, 0) as usize)
         .map(|node| node.name.as_str())
         .collect();
     let of = |node: &NodeSeen| {
         let (name, warm) = (node.name.as_str(), is_warm(node));
         if let Some(deadline) = leaving(world, node) {
             NodeUse::Leaving { deadline }
-        } else if training.contains(name) && !busy.contains(name) {
-            // A node that waits is lent as well: it is given back like any other, and not paid for twice.
-            NodeUse::Lent { warm }
         } else if standby.contains(name) {
-            NodeUse::Standby { warm }
+            // Before lending: what is asked to wait is of use only when nothing is on it.
+            NodeUse::Standby {
+                warm: warm && !training.contains_key(name),
+            }
+        } else if training.contains_key(name) && !busy.contains(name) {
+            NodeUse::Lent { warm }
         } else if is_spot(world, node) {
             NodeUse::Spot
         } else {
@@ -95,7 +95,7 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         let name = node.name.as_str();
         admits(world, node)
             || busy.contains(name)
-            || training.contains(name)
+            || training.contains_key(name)
             || leaving(world, node).is_some()
     };
     Some(
@@ -107,22 +107,48 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
     )
 }
 
-/// Nodes that are to wait: as many as are asked for, and with those that have instances no more than the most instances
-/// need. Spot nodes are taken away, and there more is of use.
+/// What it would take to empty a node that training has: less comes first. A job that was asked to leave is on its way,
+/// and else what is lost is what was done since the last checkpoint, on each CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Emptied {
+    is_not_asked: bool,
+    lost: i128,
+}
+
+/// The nodes on which training runs, as far as that is known.
+fn training(world: &World) -> BTreeMap<&str, Emptied> {
+    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
+    let jobs = jobs.map_or(&[][..], |(jobs, _)| jobs.as_slice());
+    let mut nodes = BTreeMap::new();
+    for job in jobs.iter().filter(|job| job.running) {
+        let since = world.now.duration_since(job.checkpoint).as_secs().max(0);
+        for node in &job.nodes {
+            let emptied = nodes.entry(node.as_str()).or_insert(Emptied {
+                is_not_asked: true,
+                lost: 0,
+            });
+            emptied.is_not_asked &= job.asked.is_none();
+            emptied.lost += i128::from(since) * i128::from(job.cpu_milli);
+        }
+    }
+    nodes
+}
+
+/// Nodes that are to wait beside those that have instances, or would have them if there were so many: as many as are
+/// asked for, and with these no more than the most instances need. Spot nodes are taken away, and there more is of use.
 #[must_use]
-pub fn standby(world: &World) -> u32 {
+pub fn standby(world: &World, instances: u32) -> u32 {
     let asked = world.foresight.standby_nodes;
     if world.foresight.spot.is_some() {
         return asked;
     }
     let inference = &world.settings.inference;
-    let most = inference
-        .max_replicas
-        .div_ceil(inference.instances_per_node.max(1));
+    let nodes = |instances: u32| instances.div_ceil(inference.instances_per_node.max(1));
     let pods = world.observed.pods_of(Component::Inference);
     let busy: BTreeSet<&str> = pods.filter_map(|pod| pod.node.as_deref()).collect();
     let busy = u32::try_from(busy.len()).unwrap_or(u32::MAX);
-    asked.min(most.saturating_sub(busy))
+    let busy = busy.max(nodes(instances));
+    asked.min(nodes(inference.max_replicas).saturating_sub(busy))
 }
 
 /// Whether instances may be placed on a node: it is open, has the labels that are asked for, and no other taints than
@@ -174,3 +200,6 @@ pub fn is_warm(node: &NodeSeen) -> bool {
         .get(names::WARM_ANNOTATION)
         .is_some_and(|warm| warm == "true")
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,17 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 }
 
 /// A look at the end of a step in which 60 requests a second came, by the clock `at`.
-fn look(mut world: World, at: Timestamp) -> World {
+fn look(world: World, at: Timestamp) -> World {
+    asked(world, at, 60.0)
+}
+
+/// The same with so many requests a second, of which an instance answers ten.
+fn asked(mut world: World, at: Timestamp, per_second: f64) -> World {
     world.now = at;
     world.observed.signals.demand = Signal::Known {
         value: Demand {
-            per_second: 60.0,
-            replicas: 8.0,
+            per_second,
+            replicas: per_second / 7.5,
             utilisation: 0.75,
         },
         at,
@@ -88,5 +93,39 @@ fn another_lead_learns_anew_from_what_is_kept() {
     let (mut world, at) = learned();
     let before = instances(&world).unwrap();
     world.foresight.prewarm.as_mut().unwrap().lead_time = SignedDuration::from_mins(40);
+    assert_eq!(instances(&look(world, at)), Ok(before));
+}
+
+#[test]
+fn a_day_goes_by_the_zone_that_is_asked_for_through_daylight_saving() {
+    // Work begins at 8 in Paris. On the morning on which summer time is over it is 6:40 there.
+    let zone = jiff::tz::TimeZone::get("Europe/Paris").unwrap();
+    let until: Timestamp = "2026-10-25T05:40:00Z".parse().unwrap();
+    let wanted = |asked_zone: jiff::tz::TimeZone| {
+        let mut world = world();
+        world.foresight.prewarm = Some(Prewarm {
+            zone: asked_zone,
+            ..Prewarm::default()
+        });
+        let mut at: Timestamp = "2026-10-08T00:00:00Z".parse().unwrap();
+        while at <= until {
+            let begun = zone.to_datetime(later(at, -STEP));
+            let busy = (8..18).contains(&begun.hour());
+            world = asked(world, at, if busy { 100.0 } else { 20.0 });
+            at = later(at, STEP);
+        }
+        instances(&world).unwrap()
+    };
+    assert_eq!(wanted(zone.clone()), 3, "20 requests a second");
+    let an_hour_early = wanted(jiff::tz::TimeZone::UTC);
+    assert!(an_hour_early >= 10, "{an_hour_early}");
+}
+
+#[test]
+fn another_zone_learns_anew_from_what_is_kept() {
+    let (mut world, at) = learned();
+    let before = instances(&world).unwrap();
+    let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+    world.foresight.prewarm.as_mut().unwrap().zone = zone;
     assert_eq!(instances(&look(world, at)), Ok(before));
 }

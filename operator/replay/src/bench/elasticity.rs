@@ -61,6 +61,11 @@ fn capacity(series: &Series) -> f64 {
     series.trace.peak(part.0, part.1) / (f64::from(PEAK) * TARGET)
 }
 
+/// Standby nodes, as many as the series' own past asks for.
+pub(super) fn standby(series: &Series) -> u32 {
+    sizing::of(series, capacity(series), (FEWEST, PEAK))
+}
+
 /// The forecast, asked for on the series' own grid.
 #[must_use]
 pub fn prewarm(series: &Series) -> Prewarm {
@@ -86,18 +91,13 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
     let mut report = Report::default();
     let mut figures = Map::new();
     for series in all {
-        let part = series.part();
-        let standby_nodes = series.standby.unwrap_or_else(|| {
-            let most = (PEAK - FEWEST).div_ceil(count(SLOTS));
-            let capacity = capacity(series) * TARGET * SLOTS as f64;
-            sizing::standby(&series.trace, part.0, Times::default().cold, capacity).min(most)
-        });
+        let standby_nodes = standby(series);
         let foresight = Foresight {
             prewarm: Some(prewarm(series)),
             standby_nodes,
             ..Foresight::default()
         };
-        let standby = Foresight {
+        let no_forecast = Foresight {
             standby_nodes,
             ..Foresight::default()
         };
@@ -113,7 +113,7 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
             ("autoscaler alone", alone.clone()),
             (
                 "standby, no forecast",
-                play(&scenario(series, standby, Policy::Planner))?,
+                play(&scenario(series, no_forecast, Policy::Planner))?,
             ),
             (
                 "forecast, no standby",
@@ -137,8 +137,17 @@ pub fn run(all: &[Series]) -> Result<Report, Unusable> {
 
 /// A figure over another's. Where the autoscaler loses nothing there is nothing to be better at, and what is lost
 /// beside it has no ratio.
-fn beside(figure: f64, other: f64) -> f64 {
+pub(super) fn beside(figure: f64, other: f64) -> f64 {
     if figure > 0.0 { figure / other } else { 0.0 }
+}
+
+/// What one does not serve, over what another does not.
+pub(super) fn unserved(outcome: &Outcome, other: &Outcome) -> f64 {
+    if outcome.lost_share() < NOTHING {
+        0.0
+    } else {
+        beside(outcome.lost, other.lost)
+    }
 }
 
 fn compare(
@@ -151,13 +160,7 @@ fn compare(
     let peak = |outcome: &Outcome| {
         outcome.replica_seconds / (f64::from(PEAK) * outcome.seconds.max(1) as f64)
     };
-    let unserved = |outcome: &Outcome| {
-        if outcome.lost_share() < NOTHING {
-            0.0
-        } else {
-            beside(outcome.lost, alone.lost)
-        }
-    };
+    let unserved = |outcome: &Outcome| unserved(outcome, alone);
     let hours = |outcome: &Outcome| beside(outcome.replica_seconds, alone.replica_seconds);
     let nodes = |outcome: &Outcome| beside(outcome.on_demand_seconds, alone.on_demand_seconds);
     let static_nodes = f64::from(PEAK) / f64::from(count(SLOTS));

@@ -170,7 +170,7 @@ impl Game<'_> {
         })
     }
 
-    pub(super) fn note(&mut self, _now: i64, seconds: f64, ready: u32, served: &Served, gap: bool) {
+    pub(super) fn note(&mut self, now: i64, seconds: f64, ready: u32, served: &Served, gap: bool) {
         let outcome = &mut self.outcome;
         let pods = count(self.fleet.pods.len());
         let (spot, on_demand) = self.fleet.held();
@@ -183,6 +183,7 @@ impl Game<'_> {
         outcome.spot_seconds += f64::from(spot) * seconds;
         outcome.on_demand_seconds += f64::from(on_demand) * seconds;
         outcome.lent_seconds += self.fleet.lent() as f64 * seconds;
+        outcome.standby_seconds += f64::from(self.fleet.standby(now)) * seconds;
         outcome.most_replicas = outcome
             .most_replicas
             .max(pods - count(self.fleet.pods.iter().filter(|pod| pod.leaving).count()));

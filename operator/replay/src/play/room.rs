@@ -13,8 +13,9 @@ impl Game<'_> {
         market.pass(&spots.trace, now - TICK, now, &mut self.fleet)
     }
 
-    /// Nodes whose time is over are gone. A floor that is broken by it counts as a breach when the room to hold it had
-    /// been there in time: a slot that is free, on a node that has the model in memory, for as long as a start takes.
+    /// Nodes whose time is over are gone. A floor that is broken by it counts as a breach when there was room to hold it
+    /// in time: as many slots as are missing and waited for, free at the end, on nodes that stay and have had the model
+    /// in memory since the notice, and a notice that a warm start fits into. Slots that training has are no such room.
     pub(super) fn lose(&mut self, now: i64) {
         let over: Vec<u32> = self
             .fleet
@@ -117,8 +118,14 @@ impl Game<'_> {
         if let Some(installed) = self.scenario.nodes {
             self.stand_in_no_more(now, installed);
             while !self.is_complete() {
-                let Some(zone) = self.obtain() else { return };
+                let Some(zone) = self.obtain() else { break };
                 self.fleet.ask(now, Some(zone));
+            }
+            // Placeholders that wait are met as pods are.
+            for _ in self.fleet.empty()..self.placeholders {
+                if !self.is_complete() {
+                    self.fleet.ask(now, None);
+                }
             }
             return;
         }

@@ -48,13 +48,14 @@ pub struct Arguments {
     /// The percentile of the forecast that is prepared for; the planner's own choice when absent.
     #[arg(long, value_parser = clap::value_parser!(u8).range(50..=99))]
     pub percentile: Option<u8>,
-    /// Spot capacity of your own, in place of the recorded churn: seconds, zone, obtainable instances.
+    /// Spot capacity of your own, in place of the recorded churn, or of the seeded zones of `day`: seconds from the
+    /// beginning of the part that is played, zone, obtainable nodes.
     #[arg(long)]
     pub spot_trace: Option<PathBuf>,
     /// Nodes of the service in it; half of what there ever was when absent.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(spot::LARGEST)))]
     pub nodes: Option<u32>,
-    /// Standby nodes. Absent: for `elasticity` as many as the largest rise of the days before needs, for `spot` 4.
+    /// Standby nodes. Absent: for `spot` 4, else as many as the largest rise of the days before needs.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub standby: Option<u32>,
     /// Seconds for which a node is empty before it is let go.
@@ -90,13 +91,12 @@ impl Arguments {
             ("--left-out", self.left_out > 0, is_spot),
             ("--fill", self.fill.is_some(), is_spot),
             ("--percentile", self.percentile.is_some(), is_spot),
-            ("--spot-trace", self.spot_trace.is_some(), !is_spot),
-            ("--nodes", self.nodes.is_some(), !is_spot),
             (
-                "--standby",
-                self.standby.is_some(),
-                matches!(self.benchmark, Benchmark::Training | Benchmark::Day),
+                "--spot-trace",
+                self.spot_trace.is_some(),
+                matches!(self.benchmark, Benchmark::Elasticity | Benchmark::Training),
             ),
+            ("--nodes", self.nodes.is_some(), !is_spot),
         ];
         for (option, is_given, is_of_no_use) in given {
             ensure!(
@@ -117,7 +117,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let report = match arguments.benchmark {
         Benchmark::Elasticity => elasticity::run(&load(arguments, 3)?)?,
         Benchmark::Training => training::run(&load(arguments, 2)?)?,
-        Benchmark::Day => day::run(&days(load(arguments, 2)?), arguments.seed)?,
+        Benchmark::Day => {
+            let market = own_market(arguments)?;
+            day::run(&days(load(arguments, 2)?), market.as_ref(), arguments.seed)?
+        }
         Benchmark::Spot => spot::run(
             &churn(arguments)?,
             &spot::Asked {
@@ -223,9 +226,7 @@ fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
         case.nodes = arguments.nodes.unwrap_or(case.nodes);
         case
     };
-    if let Some(path) = &arguments.spot_trace {
-        let trace = SpotTrace::parse(&text(path)?)?;
-        covers(&trace).with_context(|| format!("failed to read {}", path.display()))?;
+    if let Some(trace) = own_market(arguments)? {
         return Ok(vec![sized(spot::Case::half("trace", trace))]);
     }
     let mut cases = Vec::new();
@@ -238,6 +239,17 @@ fn churn(arguments: &Arguments) -> Result<Vec<spot::Case>> {
         cases.truncate(1);
     }
     Ok(cases)
+}
+
+/// Spot capacity of somebody's own.
+fn own_market(arguments: &Arguments) -> Result<Option<SpotTrace>> {
+    let Some(path) = &arguments.spot_trace else {
+        return Ok(None);
+    };
+    let failed = || format!("failed to read {}", path.display());
+    let trace = SpotTrace::parse(&text(path)?).with_context(failed)?;
+    covers(&trace).with_context(failed)?;
+    Ok(Some(trace))
 }
 
 /// A spot trace is of hours, from its beginning on, and of no more days than can be played.
@@ -266,6 +278,31 @@ mod tests {
         for text in ["0,a,3\n3599,a,1\n", "0,a,3\n100000000000000,a,1\n"] {
             let refused = of(text).unwrap_err().to_string();
             assert!(refused.contains("give an hour to 31 days"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_a_benchmark_does_not_look_at_is_refused() {
+        let check = |benchmark: &str, option: &str| {
+            let given = ["bench-ahead", benchmark, option, "3"];
+            Arguments::try_parse_from(given).unwrap().check()
+        };
+        for (benchmark, option) in [
+            ("day", "--spot-trace"),
+            ("spot", "--spot-trace"),
+            ("day", "--standby"),
+            ("training", "--standby"),
+        ] {
+            assert!(check(benchmark, option).is_ok(), "{benchmark} {option}");
+        }
+        for (benchmark, option) in [
+            ("elasticity", "--spot-trace"),
+            ("training", "--spot-trace"),
+            ("day", "--nodes"),
+            ("spot", "--trace"),
+        ] {
+            let refused = check(benchmark, option).unwrap_err().to_string();
+            assert!(refused.contains("leave it out"), "{refused}");
         }
     }
 }

@@ -278,6 +278,8 @@ mod tests {
             ..Outcome::default()
         };
         Played {
+            no_standby: None,
+            standby: 0,
             planner: outcome.clone(),
             alone: outcome,
             nodes: 5,

@@ -154,6 +154,17 @@ fn a_pod_is_deleted_when_its_replacement_is_ready_or_its_time_is_over() {
 }
 
 #[test]
+fn the_surge_is_rounded_up_and_never_less_than_one() {
+    for (percent, going) in [(0, 1), (1, 1), (33, 1), (34, 2), (67, 3), (100, 3)] {
+        let mut world = noticed(placed(&[("s0", 3)]), "s0", 120);
+        world.foresight.spot.as_mut().unwrap().max_surge_percent = percent;
+        let detached = decided(&world);
+        let detached = detached.iter().filter(|it| it.starts_with("detach"));
+        assert_eq!(detached.count(), going, "{percent} % of 3");
+    }
+}
+
+#[test]
 fn forty_notices_at_once_start_no_more_replacements_than_the_surge() {
     let names: Vec<String> = (0..40).map(|index| format!("s{index:02}")).collect();
     let all: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();

@@ -1,3 +1,4 @@
+mod standby;
 mod windows;
 
 use super::*;
