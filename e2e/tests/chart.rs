@@ -159,7 +159,7 @@ fn a_wrong_value_is_refused_by_its_name() {
         ),
         (
             "priorityClasses.training.value=2000000",
-            "production (1000000) must be above training (2000000), and training above placeholders (-10)",
+            "production (1000000) must be above placeholders (-3), and placeholders above training (2000000)",
         ),
         (
             "priorityClasses.training.name=",
@@ -392,7 +392,7 @@ fn every_pod_keeps_to_the_restricted_standard_and_cannot_write_its_root() {
 
 #[test]
 #[ignore = "needs helm: cargo e2e test"]
-fn production_comes_before_training_and_training_before_placeholders() {
+fn production_comes_before_placeholders_and_placeholders_before_training() {
     let objects = render(&[]).unwrap();
     let classes = of_kind(&objects, "PriorityClass");
     let told: Vec<_> = classes
@@ -410,8 +410,8 @@ fn production_comes_before_training_and_training_before_placeholders() {
         told,
         [
             ("chatbot-production", 1_000_000, &Value::Null),
+            ("chatbot-standby", -3, &Value::from("Never")),
             ("chatbot-training", -5, &Value::Null),
-            ("chatbot-placeholders", -10, &Value::from("Never")),
         ]
     );
     // Pods outlive an uninstall, and need their class.

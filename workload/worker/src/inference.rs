@@ -281,7 +281,7 @@ async fn reason(mut response: Response) -> String {
     String::from_utf8_lossy(&text).trim().to_owned()
 }
 
-/// What an error of the OpenAI API says; the whole text where it is none.
+/// What an error of the `OpenAI` API says; the whole text where it is none.
 fn words(text: &str) -> String {
     #[derive(Deserialize)]
     struct Said {
@@ -310,4 +310,16 @@ fn away(error: &reqwest::Error) -> Failure {
 
 fn silent(patience: Duration) -> Failure {
     Failure::Away(format!("inference said nothing for {patience:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_error_its_words_are_told() {
+        let said = r#"{"error":{"message":"too long","type":"invalid_request_error"}}"#;
+        assert_eq!(words(said), "too long");
+        assert_eq!(words("no such path"), "no such path");
+    }
 }
