@@ -238,6 +238,7 @@ mod tests {
     use super::*;
     use crate::example::{world, world_with};
     use crate::plan;
+    use crate::status::find;
     use crate::world::{Trouble, World};
 
     /// Has a pod tell of broker and store.
@@ -269,6 +270,8 @@ mod tests {
         assert!(replaced(&edited(8192)), "what fitted fits");
         let smaller = edited(2048);
         assert!(!replaced(&smaller));
+        let told = find(&smaller.status(), ConditionType::InferenceReady).cloned();
+        assert!(told.unwrap().message.contains("see WorkersReady"));
         let mut shown = smaller.passed();
         let planned = plan(&shown).objects;
         let workers = shown.observed.pods.iter_mut();

@@ -128,6 +128,10 @@ pub fn judge(
             return condition(Some(false), hindrance.reason, hindrance.message.clone());
         }
     }
+    if rollout.waiting.contains(&judged.component) {
+        let message = "replaced once the workers of the new revision are ready: see WorkersReady";
+        return condition(Some(false), Reason::RollingOut, message.to_owned());
+    }
     if moving {
         let message = format!(
             "{ready} of at least {} of the new revision ready",
