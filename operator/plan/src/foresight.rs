@@ -143,7 +143,7 @@ pub struct Cost {
 }
 
 /// Idle capacity lent to training.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Training {
     /// The most CPU that is ever lent, in thousandths.
     pub cpu_milli: u64,

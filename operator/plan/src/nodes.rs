@@ -1,5 +1,6 @@
 //! What each node is for, and whether inference instances may run on it.
 
+mod room;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use crate::names;
 use crate::world::{NodeSeen, Taint};
 
+pub use room::free;
 pub use uses::{NodeUse, admits, is_spot, is_warm, leaving, standby, uses};
 
 /// What makes a node a candidate for instances.

@@ -146,6 +146,12 @@ pub struct Ledger {
     pub month: String,
     /// Up to when it is counted.
     pub at: Timestamp,
+    /// Seconds of it that were counted.
+    #[serde(default)]
+    pub counted_seconds: u64,
+    /// Seconds of it, since the first look in it, that nobody saw: they are in no sum.
+    #[serde(default)]
+    pub unseen_seconds: u64,
     /// Sums by capacity type and use.
     pub items: BTreeMap<String, Item>,
     /// What ran since `at`, to be counted at the next look.

@@ -6,10 +6,20 @@ use std::collections::BTreeMap;
 use chatbot_crds::Reason;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::Signal;
+use crate::world::{Signal, World};
 
 /// How long a list of jobs is believed.
-pub(crate) const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
+const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
+
+/// The training jobs; none where nobody asks for training and nobody sees any. Not known where training is asked for,
+/// and its jobs are not, or no longer, seen: they may be on any node.
+#[must_use]
+pub fn jobs(world: &World) -> Option<&[JobSeen]> {
+    match fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD) {
+        Some((jobs, _)) => Some(jobs),
+        None => world.foresight.training.is_none().then_some(&[]),
+    }
+}
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ use crate::names;
 use crate::nodes::{NodeUse, is_spot};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::{Item, Ledger, Note, Running};
-use crate::signals::{Priced, fresh};
+use crate::signals::{Priced, fresh, jobs};
 use crate::world::{NodeSeen, World};
 
 const NAME: &str = "cost";
@@ -39,9 +39,9 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         return Proposal::default();
     };
     let before = world.memory.foresight.ledger.as_ref();
-    let running = match (world.observed.nodes.known(), &facts.uses) {
-        (Some(nodes), Some(uses)) => Some(running(world, nodes, uses)),
-        // Nodes that nobody sees go on costing what they did: until an hour has passed.
+    let running = match (world.observed.nodes.known(), &facts.uses, jobs(world)) {
+        (Some(nodes), Some(uses), Some(_)) => Some(running(world, nodes, uses)),
+        // Nodes, or jobs on them, that nobody sees go on costing what they did.
         _ => None,
     };
     let ledger = advance(world.now, before, running);
@@ -134,6 +134,8 @@ fn advance(
         return Ledger {
             month,
             at: now,
+            counted_seconds: 0,
+            unseen_seconds: 0,
             items: BTreeMap::new(),
             running: running.unwrap_or_default(),
             others: BTreeMap::new(),
@@ -147,6 +149,8 @@ fn advance(
     }
     let mut others = before.others.clone();
     let mut items = before.items.clone();
+    let mut counted_seconds = before.counted_seconds;
+    let mut unseen_seconds = before.unseen_seconds;
     if month != before.month {
         // A month begins with the first look in it, or goes on when the clock had been wrong.
         let earlier = std::mem::replace(&mut items, others.remove(&month).unwrap_or_default());
@@ -154,9 +158,13 @@ fn advance(
         while others.len() > OTHER_MONTHS {
             others.pop_first();
         }
+        (counted_seconds, unseen_seconds) = (0, 0);
     }
-    if passed.is_positive() && passed <= LONGEST && month == before.month {
-        let seconds = u64::try_from(passed.as_secs()).unwrap_or(0);
+    let seconds = u64::try_from(passed.as_secs()).unwrap_or(0);
+    if month == before.month && passed > LONGEST {
+        unseen_seconds += seconds;
+    } else if month == before.month && passed.is_positive() {
+        counted_seconds += seconds;
         for (name, ran) in &before.running {
             count(items.entry(name.clone()).or_default(), ran, seconds);
         }
@@ -164,6 +172,8 @@ fn advance(
     Ledger {
         month,
         at: now,
+        counted_seconds,
+        unseen_seconds,
         items,
         running,
         others,
@@ -215,8 +225,16 @@ fn judge(now: Timestamp, cost: &Cost, ledger: &Ledger) -> Finding {
     } else {
         told
     };
+    let told = if ledger.unseen_seconds > 0 {
+        format!(
+            "{told}, without {} that nobody saw",
+            elapsed(ledger.unseen_seconds)
+        )
+    } else {
+        told
+    };
     let budget = cost.monthly_budget_milli.map(u128::from);
-    let pace = at_this_pace(now, spent);
+    let pace = at_this_pace(now, spent, ledger.counted_seconds);
     match budget {
         Some(budget) if spent > budget => found(
             "BudgetExceeded",
@@ -240,17 +258,17 @@ fn elapsed(seconds: u64) -> String {
     }
 }
 
-/// The month's sum when the rest of it goes on as the part of it so far. Before the second day nothing can be said.
-fn at_this_pace(now: Timestamp, spent: u128) -> u128 {
+/// The month's sum when the rest of it goes on as the part of it that was counted. Before a day of it nothing can be said.
+fn at_this_pace(now: Timestamp, spent: u128, counted_seconds: u64) -> u128 {
+    let counted = u128::from(counted_seconds) / HOUR;
+    if counted < 24 {
+        return spent;
+    }
     let now = now.to_zoned(TimeZone::UTC);
     let day = u128::from(now.day().unsigned_abs());
     let hours = (day - 1) * 24 + u128::from(now.hour().unsigned_abs());
     let all = u128::from(now.days_in_month().unsigned_abs()) * 24;
-    if hours < 24 {
-        spent
-    } else {
-        spent * all / hours
-    }
+    spent + spent * all.saturating_sub(hours) / counted
 }
 
 #[cfg(test)]

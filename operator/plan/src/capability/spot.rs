@@ -13,7 +13,7 @@ use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
 use crate::foresight::Spot;
 use crate::names;
-use crate::nodes::{NodeUse, admits, is_spot, leaving};
+use crate::nodes::{NodeUse, free, is_spot, leaving};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::{Move, Note};
 use crate::world::{NodeSeen, PodSeen, World};
@@ -152,20 +152,7 @@ fn mark(world: &World, nodes: &[NodeSeen], proposal: &mut Proposal) {
 fn missing(world: &World, nodes: &[NodeSeen]) -> usize {
     let instances = || world.observed.pods_of(Component::Inference);
     let waiting = instances().filter(|pod| pod.node.is_none()).count();
-    let each = world.settings.inference.instances_per_node as usize;
-    let free: usize = nodes
-        .iter()
-        .filter(|node| admits(world, node) && leaving(world, node).is_none())
-        .map(|node| each.saturating_sub(on(world, node)))
-        .sum();
-    waiting.saturating_sub(free)
-}
-
-/// Instances that are on a node.
-fn on(world: &World, node: &NodeSeen) -> usize {
-    let pods = world.observed.pods_of(Component::Inference);
-    pods.filter(|pod| pod.node.as_ref() == Some(&node.name))
-        .count()
+    waiting.saturating_sub(free(world, nodes.iter(), &[]))
 }
 
 /// Lets go of the doomed pods, soonest deadline first, and deletes those that are replaced or whose time is over. Those

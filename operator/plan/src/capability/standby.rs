@@ -11,6 +11,7 @@ use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
 use crate::nodes::{NodeUse, is_spot, standby};
 use crate::proposal::Proposal;
+use crate::signals::jobs;
 use crate::world::World;
 
 const NAME: &str = "standby";
@@ -37,7 +38,10 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let waiting = count(|node| matches!(node, NodeUse::Standby { .. }));
     let warm = count(|node| matches!(node, NodeUse::Standby { warm: true }));
     let told = format!("{warm} of {wanted} nodes wait with the model in memory");
-    let found = if waiting == 0 && wanted > 0 {
+    let found = if jobs(world).is_none() {
+        let unseen = "which nodes training has is not known, so none of them counts";
+        finding("MetricsUnavailable", format!("{told}: {unseen}"))
+    } else if waiting == 0 && wanted > 0 {
         finding("NoNodes", told)
     } else if warm < wanted as usize {
         finding("Warming", told)

@@ -11,10 +11,10 @@ use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
 use crate::foresight::Training;
 use crate::names;
-use crate::nodes::{NodeUse, admits, standby};
+use crate::nodes::{NodeUse, admits, free, standby};
 use crate::outlook::{LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
-use crate::signals::{JOBS_ARE_OLD, JobSeen, fresh};
+use crate::signals::{JobSeen, jobs};
 use crate::world::World;
 
 const NAME: &str = "training";
@@ -149,10 +149,9 @@ fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> Option<u32> 
 
 /// The longest time that a running job takes for a checkpoint.
 fn checkpoint(world: &World) -> SignedDuration {
-    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
-    let longest = jobs
+    let longest = jobs(world)
         .into_iter()
-        .flat_map(|(jobs, _)| jobs)
+        .flatten()
         .filter(|job| job.running)
         .map(|job| job.grace)
         .max();
@@ -164,9 +163,7 @@ fn checkpoint(world: &World) -> SignedDuration {
 /// Stops what is on nodes that are to wait, and what is above the room, cheapest first, each after a checkpoint that it
 /// was asked for. Where production lacks the room already, nothing is waited for.
 fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) {
-    let Some((jobs, _)) = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD) else {
-        return;
-    };
+    let Some(jobs) = jobs(world) else { return };
     let mut running: Vec<&JobSeen> = jobs.iter().filter(|job| job.running).collect();
     let used = |of: fn(&JobSeen) -> u64| running.iter().map(|job| of(job)).sum::<u64>();
     let mut cpu = used(|job| job.cpu_milli);
@@ -190,7 +187,7 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
             job.name.as_str(),
         )
     });
-    let pressed = is_pressed(world, facts);
+    let pressed = is_pressed(world, jobs);
     for job in running {
         if cpu <= room.cpu_milli && memory <= room.memory_bytes && !is_to_wait(job) {
             break;
@@ -217,19 +214,13 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
     }
 }
 
-/// Whether an instance waits for room.
-fn is_pressed(world: &World, facts: &Facts) -> bool {
-    let lent = facts
-        .uses
-        .iter()
-        .flat_map(|uses| uses.values())
-        .any(|used| matches!(used, NodeUse::Lent { .. }));
-    let waits = world
-        .observed
-        .pods_of(Component::Inference)
-        .any(|pod| pod.node.is_none());
-    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
-    waits && (lent || jobs.is_some_and(|(jobs, _)| jobs.iter().any(|job| job.running)))
+/// Whether instances wait for room that training has. One that has not been placed yet waits for nothing while there is
+/// room beside the jobs.
+fn is_pressed(world: &World, jobs: &[JobSeen]) -> bool {
+    let instances = world.observed.pods_of(Component::Inference);
+    let waiting = instances.filter(|pod| pod.node.is_none()).count();
+    let nodes = world.observed.nodes.known().into_iter().flatten();
+    waiting > free(world, nodes, jobs)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Candidates;
 use crate::names;
 use crate::proposal::Component;
-use crate::signals::{JOBS_ARE_OLD, fresh};
+use crate::signals::{fresh, jobs};
 use crate::world::{NodeSeen, World};
 
 /// The longest time a list of nodes is believed: they are watched, and a watch that says nothing for so long is cut.
@@ -32,7 +32,7 @@ pub enum NodeUse {
     Spot,
     /// It waits, or is to wait once training has left it.
     Standby {
-        /// Whether nothing is on it, and its agent has proven that the model is in its memory.
+        /// Whether it is known that nothing is on it, and its agent has proven that the model is in its memory.
         warm: bool,
     },
     /// Training, until production needs it.
@@ -58,8 +58,13 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         .filter_map(|pod| pod.node.as_deref())
         .collect();
     let training = training(world);
-    // Where training has nothing, then what is the cheapest to empty, warm ones, and by name: the choice is the same at
-    // every look, and a node that is being emptied stays chosen.
+    let has_training = |name: &str| {
+        let training = training.as_ref();
+        training.is_some_and(|training| training.contains_key(name))
+    };
+    // Where training has nothing, then what is the cheapest to empty, warm ones, spot nodes where they are asked for, and
+    // by name: the choice is the same at every look, and a node that is being emptied stays chosen.
+    let wants_spot = world.foresight.spot.is_some();
     let mut idle: Vec<&NodeSeen> = nodes
         .iter()
         .filter(|node| admits(world, node) && leaving(world, node).is_none())
@@ -67,7 +72,9 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         .collect();
     idle.sort_by_key(|node| {
         let name = node.name.as_str();
-        (training.get(name).copied(), !is_warm(node), name)
+        let emptied = training.as_ref().and_then(|training| training.get(name));
+        let other_kind = wants_spot && !is_spot(world, node);
+        (emptied.copied(), !is_warm(node), other_kind, name)
     });
     let standby: BTreeSet<&str> = idle
         .iter()
@@ -81,9 +88,9 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         } else if standby.contains(name) {
             // Before lending: what is asked to wait is of use only when nothing is on it.
             NodeUse::Standby {
-                warm: warm && !training.contains_key(name),
+                warm: warm && training.is_some() && !has_training(name),
             }
-        } else if training.contains_key(name) && !busy.contains(name) {
+        } else if has_training(name) && !busy.contains(name) {
             NodeUse::Lent { warm }
         } else if is_spot(world, node) {
             NodeUse::Spot
@@ -95,7 +102,7 @@ pub fn uses(world: &World) -> Option<BTreeMap<String, NodeUse>> {
         let name = node.name.as_str();
         admits(world, node)
             || busy.contains(name)
-            || training.contains_key(name)
+            || has_training(name)
             || leaving(world, node).is_some()
     };
     Some(
@@ -115,12 +122,10 @@ struct Emptied {
     lost: i128,
 }
 
-/// The nodes on which training runs, as far as that is known.
-fn training(world: &World) -> BTreeMap<&str, Emptied> {
-    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
-    let jobs = jobs.map_or(&[][..], |(jobs, _)| jobs.as_slice());
+/// The nodes on which training runs, if that is known.
+fn training(world: &World) -> Option<BTreeMap<&str, Emptied>> {
     let mut nodes = BTreeMap::new();
-    for job in jobs.iter().filter(|job| job.running) {
+    for job in jobs(world)?.iter().filter(|job| job.running) {
         let since = world.now.duration_since(job.checkpoint).as_secs().max(0);
         for node in &job.nodes {
             let emptied = nodes.entry(node.as_str()).or_insert(Emptied {
@@ -131,7 +136,7 @@ fn training(world: &World) -> BTreeMap<&str, Emptied> {
             emptied.lost += i128::from(since) * i128::from(job.cpu_milli);
         }
     }
-    nodes
+    Some(nodes)
 }
 
 /// Nodes that are to wait beside those that have instances, or would have them if there were so many: as many as are

@@ -53,6 +53,9 @@ fn passing(mut world: World, minutes: i64) -> World {
         if let Signal::Known { at, .. } = &mut world.observed.nodes {
             *at = world.now;
         }
+        if let Signal::Known { at, .. } = &mut world.observed.signals.prices {
+            *at = world.now;
+        }
         let facts = Facts::of(&world);
         let proposals = [propose(&world, &facts)];
         world.memory.foresight = facts.recollection(&proposals);
@@ -146,14 +149,15 @@ fn a_node_s_own_label_wins_and_what_is_no_price_does_not() {
 fn time_that_nobody_saw_and_a_clock_set_back_are_not_counted() {
     let world = passing(running_world(), 60);
     let before = finding(&world).message;
-    for minutes in [-30, 61] {
+    for (minutes, unseen) in [(-30, ""), (61, ", without 1 h that nobody saw")] {
         let mut other = world.clone();
         other.now = other
             .now
             .saturating_add(SignedDuration::from_mins(minutes))
             .unwrap();
         let other = passing(other, 0);
-        assert_eq!(finding(&other).message, before, "{minutes}");
+        let told = finding(&other).message;
+        assert_eq!(told, format!("{before}{unseen}"), "{minutes}");
     }
 }
 
@@ -173,15 +177,15 @@ fn a_new_month_begins_at_nothing() {
 #[test]
 fn a_budget_is_watched() {
     for (budget, reason) in [
-        (100_000, "WithinBudget"),
+        (1_000_000, "WithinBudget"),
         (60, "BudgetExceeded"),
-        (600, "BudgetAtRisk"),
+        (100_000, "BudgetAtRisk"),
     ] {
         let mut world = running_world();
         world.foresight.cost = Some(Cost {
             monthly_budget_milli: Some(budget),
         });
-        assert_eq!(finding(&passing(world, 60)).reason, reason, "{budget}");
+        assert_eq!(finding(&passing(world, 25 * 60)).reason, reason, "{budget}");
     }
 }
 
@@ -197,6 +201,8 @@ fn an_exceeded_budget_is_not_hidden_by_what_has_no_price() {
     world.memory.foresight.ledger = Some(Ledger {
         month: "2026-11".to_owned(),
         at: world.now,
+        counted_seconds: 9 * 24 * 3600,
+        unseen_seconds: 0,
         items: [("inference/Spot".to_owned(), item)].into(),
         running: BTreeMap::new(),
         others: BTreeMap::new(),
@@ -219,6 +225,54 @@ fn an_exceeded_budget_is_not_hidden_by_what_has_no_price() {
             told.message
         );
     }
+}
+
+#[test]
+fn the_pace_is_that_of_the_time_that_was_counted() {
+    let told = |minutes: i64| {
+        let mut world = running_world();
+        world.now = "2026-11-20T00:00:00Z".parse().unwrap();
+        world.foresight.cost = Some(Cost {
+            monthly_budget_milli: Some(100_000),
+        });
+        finding(&passing(world, minutes))
+    };
+    // Eleven days at 0.50 an hour will be 132.00, though nothing of the month was counted before.
+    assert_eq!(
+        told(24 * 60 - 10).reason,
+        "WithinBudget",
+        "a day says little"
+    );
+    let at_risk = told(25 * 60);
+    assert_eq!(at_risk.reason, "BudgetAtRisk", "{}", at_risk.message);
+    assert!(
+        at_risk.message.contains("it will be 13"),
+        "{}",
+        at_risk.message
+    );
+}
+
+#[test]
+fn jobs_that_nobody_sees_leave_the_ledger_as_it_was() {
+    let mut world = running_world();
+    world.foresight.training = Some(crate::foresight::Training::default());
+    let ledger = |world: &World| {
+        let proposal = propose(world, &Facts::of(world));
+        proposal.notes.into_iter().find_map(|note| match note {
+            Note::Ledger(ledger) => Some(ledger),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        ledger(&world).unwrap().running,
+        BTreeMap::new(),
+        "not seen yet"
+    );
+    world.observed.signals.jobs = Signal::Known {
+        value: Vec::new(),
+        at: world.now,
+    };
+    assert_eq!(ledger(&world).unwrap().running.len(), 2);
 }
 
 #[test]

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::foresight::Spot;
-use crate::nodes::{admits, is_spot, is_warm, leaving};
+use crate::nodes::{free, is_spot, is_warm};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::Returning;
-use crate::signals::{JOBS_ARE_OLD, fresh};
+use crate::signals::{fresh, jobs};
 use crate::world::{NodeSeen, PodSeen, World};
 
-use super::{detach, on, surge};
+use super::{detach, surge};
 
 /// Nothing returns for so long after spot capacity was taken: what takes one node often takes others.
 const CALM: SignedDuration = SignedDuration::from_mins(2);
@@ -103,38 +103,12 @@ impl<'a> StandIns<'a> {
 }
 
 /// Instances that warm spot nodes would take now: where training has nothing, and less what is wanted and not made yet.
+/// None where it is not known what training has.
 fn room(world: &World, nodes: &[NodeSeen], desired: usize) -> usize {
-    let each = world.settings.inference.instances_per_node as usize;
-    let takes = |node: &&NodeSeen| {
-        is_spot(world, node)
-            && admits(world, node)
-            && is_warm(node)
-            && leaving(world, node).is_none()
-    };
-    let room: usize = nodes
-        .iter()
-        .filter(takes)
-        .map(|node| each.saturating_sub(on(world, node) + lent(world, node)))
-        .sum();
+    let Some(jobs) = jobs(world) else { return 0 };
+    let takes = |node: &&NodeSeen| is_spot(world, node) && is_warm(node);
+    let room = free(world, nodes.iter().filter(takes), jobs);
     let instances = world.observed.pods_of(Component::Inference);
     let counting = instances.filter(|pod| !pod.leaving).count();
     room.saturating_sub(desired.saturating_sub(counting))
-}
-
-/// Slots of a node that running jobs have. A job on several nodes has an equal part of each.
-fn lent(world: &World, node: &NodeSeen) -> usize {
-    let each = u64::from(world.settings.inference.instances_per_node.max(1));
-    let slot = (node.cpu_milli / each).max(1);
-    let jobs = fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD);
-    let slots: u64 = jobs
-        .into_iter()
-        .flat_map(|(jobs, _)| jobs)
-        .filter(|job| job.running && job.nodes.contains(&node.name))
-        .map(|job| {
-            job.cpu_milli
-                .div_ceil(job.nodes.len() as u64)
-                .div_ceil(slot)
-        })
-        .sum();
-    usize::try_from(slots).unwrap_or(usize::MAX)
 }

@@ -352,6 +352,13 @@ fn nothing_returns_to_room_that_training_has_or_that_is_about_to_be_filled() {
         at: lent.now,
     };
     assert_eq!(decided(&lent), Vec::<String>::new(), "training has it");
+    let mut unseen = fallen();
+    unseen.foresight.training = Some(crate::foresight::Training::default());
+    assert_eq!(
+        decided(&unseen),
+        Vec::<String>::new(),
+        "training may have it"
+    );
     let mut wanted = fallen();
     let seen = wanted.observed.deployments.get_mut("support-inference");
     seen.unwrap().desired += each;

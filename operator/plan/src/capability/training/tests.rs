@@ -259,13 +259,28 @@ fn where_an_instance_waits_for_room_nothing_is_waited_for() {
         ready: false,
         ..template
     });
-    let jobs = vec![job(&world, "only", 30, 50)];
-    let decisions = proposed(&with_jobs(world, jobs)).decisions;
-    assert!(
+    let nodes = world.observed.nodes.known().map_or(0, Vec::len);
+    let stopped = |world: &World| {
+        let mut job = job(world, "only", 30, 50);
+        job.nodes = vec![format!("n{}", nodes - 1)];
+        let decisions = proposed(&with_jobs(world.clone(), vec![job])).decisions;
         decisions
             .iter()
-            .any(|decision| matches!(decision, Decision::Suspend { .. })),
-        "{decisions:?}"
+            .any(|decision| matches!(decision, Decision::Suspend { .. }))
+    };
+    let each = world.settings.inference.instances_per_node as usize;
+    let mut full = world.clone();
+    for node in 0..nodes - 1 {
+        for _ in 0..each {
+            let mut placed = world.observed.pods.last().unwrap().clone();
+            placed.node = Some(format!("n{node}"));
+            full.observed.pods.push(placed);
+        }
+    }
+    assert!(stopped(&full), "every slot is taken");
+    assert!(
+        !stopped(&world),
+        "it has not been placed yet, and there is room"
     );
 }
 

@@ -62,6 +62,55 @@ fn named(all: &[(&str, bool)]) -> Vec<(String, bool)> {
     named.collect()
 }
 
+/// A world in which nobody sees the jobs, while training is asked for.
+fn unseen(mut world: World) -> World {
+    world.foresight.training = Some(crate::foresight::Training::default());
+    world.observed.signals.jobs = Signal::Unknown(chatbot_crds::Reason::Pending);
+    world
+}
+
+#[test]
+fn jobs_that_nobody_sees_may_be_on_any_node() {
+    let most = unseen(lent(nodes(2, 1), &[(0, 5, false)]));
+    assert_eq!(waiting(&most), named(&[("n0", false)]));
+    let mut old = unseen(nodes(2, 1));
+    old.observed.signals.jobs = Signal::Known {
+        value: Vec::new(),
+        at: old
+            .now
+            .saturating_sub(SignedDuration::from_mins(6))
+            .unwrap(),
+    };
+    assert_eq!(waiting(&old), named(&[("n0", false)]));
+    old.foresight.training = None;
+    assert_eq!(waiting(&old), named(&[("n0", true)]), "nobody asks for any");
+}
+
+#[test]
+fn a_spot_node_waits_before_another_whatever_their_names_are() {
+    for spot in ["n0", "n1", "n2"] {
+        let mut world = nodes(3, 1);
+        world.foresight.spot = Some(crate::foresight::Spot::default());
+        if let Signal::Known { value, .. } = &mut world.observed.nodes {
+            for node in value.iter_mut().filter(|node| node.name == spot) {
+                node.labels
+                    .insert("karpenter.sh/capacity-type".to_owned(), "spot".to_owned());
+            }
+        }
+        assert_eq!(waiting(&world), named(&[(spot, true)]));
+        if let Signal::Known { value, .. } = &mut world.observed.nodes {
+            for node in value.iter_mut().filter(|node| node.name == spot) {
+                node.annotations.clear();
+            }
+        }
+        assert_ne!(
+            waiting(&world),
+            named(&[(spot, false)]),
+            "it is not warm yet"
+        );
+    }
+}
+
 #[test]
 fn nodes_wait_before_any_is_lent() {
     let most = lent(nodes(4, 2), &[(0, 5, false), (1, 5, false)]);
