@@ -15,6 +15,12 @@ use crate::table::figure;
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
+/// Days that `day` plays.
+const WEEK: i64 = 7;
+/// Days that are played of a trace of somebody's own.
+const OWN_DAYS: i64 = 5;
+/// Seconds for which a spot node is empty before it is let go.
+const IDLE: i64 = 600;
 /// The most days of spot capacity that are played.
 const MOST_DAYS: i64 = 31;
 /// The recorded churn.
@@ -36,9 +42,9 @@ pub struct Arguments {
     pub trace: Option<PathBuf>,
     #[command(flatten)]
     columns: Columns,
-    /// Days at its end that are played.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(i64).range(1..=366))]
-    pub days: i64,
+    /// Days at its end that are played. Absent: 7 for `day`, else 5; with --quick 2.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=366))]
+    pub days: Option<i64>,
     /// Days at the end that are left out.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=366))]
     pub left_out: i64,
@@ -58,9 +64,9 @@ pub struct Arguments {
     /// Standby nodes. Absent: for `spot` 4, else as many as the largest rise of the days before needs.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub standby: Option<u32>,
-    /// Seconds for which a node is empty before it is let go.
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(i64).range(0..=86_400))]
-    pub idle: i64,
+    /// Seconds for which a spot node is empty before it is let go; 600 when absent.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..=86_400))]
+    pub idle: Option<i64>,
     /// What chance is made from.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -88,6 +94,7 @@ impl Arguments {
         let is_spot = matches!(self.benchmark, Benchmark::Spot);
         let given = [
             ("--trace", self.trace.is_some(), is_spot),
+            ("--days", self.days.is_some(), is_spot),
             ("--left-out", self.left_out > 0, is_spot),
             ("--fill", self.fill.is_some(), is_spot),
             ("--percentile", self.percentile.is_some(), is_spot),
@@ -97,6 +104,7 @@ impl Arguments {
                 matches!(self.benchmark, Benchmark::Elasticity | Benchmark::Training),
             ),
             ("--nodes", self.nodes.is_some(), !is_spot),
+            ("--idle", self.idle.is_some(), !is_spot),
         ];
         for (option, is_given, is_of_no_use) in given {
             ensure!(
@@ -107,6 +115,35 @@ impl Arguments {
                     .map_or_else(String::new, |value| value.get_name().to_owned())
             );
         }
+        if let (Benchmark::Day, Some(days)) = (self.benchmark, self.days) {
+            ensure!(
+                days <= WEEK,
+                "--days {days}: the benchmark `day` plays {WEEK} at most; give fewer"
+            );
+        }
+        Ok(())
+    }
+
+    /// Days that are played of a series that is made for so many.
+    fn days_of(&self, usual: i64) -> i64 {
+        let usual = match self.benchmark {
+            _ if self.quick => 2,
+            Benchmark::Day => WEEK,
+            _ => usual,
+        };
+        self.days.unwrap_or(usual)
+    }
+
+    /// Refuses a part without a day before it where the number of standby nodes follows from the days before.
+    fn has_days_before(&self, series: &Series, there: i64) -> Result<()> {
+        let follows = matches!(self.benchmark, Benchmark::Elasticity | Benchmark::Day);
+        ensure!(
+            !follows || series.standby.is_some() || series.days + series.left_out < there,
+            "{}: of its {there} whole days none is before those that are played, from which the number of standby nodes \
+             follows; give --days {} or fewer, or --standby",
+            series.name,
+            (there - series.left_out - 1).max(1)
+        );
         Ok(())
     }
 }
@@ -119,14 +156,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Benchmark::Training => training::run(&load(arguments, 2)?)?,
         Benchmark::Day => {
             let market = own_market(arguments)?;
-            day::run(&days(load(arguments, 2)?), market.as_ref(), arguments.seed)?
+            day::run(&load(arguments, 2)?, market.as_ref(), arguments.seed)?
         }
         Benchmark::Spot => spot::run(
             &churn(arguments)?,
             &spot::Asked {
                 seed: arguments.seed,
                 standby: arguments.standby.unwrap_or(4),
-                idle: arguments.idle,
+                idle: arguments.idle.unwrap_or(IDLE),
             },
         )?,
     };
@@ -161,12 +198,6 @@ fn tell(report: &Report) {
     }
 }
 
-fn days(all: Vec<Series>) -> Vec<Series> {
-    all.into_iter()
-        .map(|series| Series { days: 7, ..series })
-        .collect()
-}
-
 fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
     let part = |name: &str, recorded: &trace::Series, step: i64, days: i64| {
         let series = Series {
@@ -179,32 +210,33 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
             percentile: arguments.percentile,
             standby: arguments.standby,
         };
-        playable(&series).map(|()| series)
+        playable(arguments, &series).map(|()| series)
     };
     if let Some(path) = &arguments.trace {
         let recorded = series(path, &arguments.columns)?;
         let slot = i64::from(recorded.step.max(1));
         // Demand is told in steps of at least five minutes.
         let step = slot.max(300 / slot * slot);
-        return Ok(vec![part("trace", &recorded, step, arguments.days)?]);
+        let days = arguments.days_of(OWN_DAYS);
+        return Ok(vec![part("trace", &recorded, step, days)?]);
     }
     let most = if arguments.quick { 1 } else { most };
     let recorded = RECORDED.iter().take(most).map(|recorded| {
         let path = recorded.path(&arguments.data)?;
-        let days = if arguments.quick { 2 } else { recorded.days };
+        let days = arguments.days_of(i64::try_from(recorded.days)?);
         part(
             recorded.name,
             &series(&path, &recorded.columns(recorded.slot))?,
             i64::from(recorded.step),
-            i64::try_from(days)?,
+            days,
         )
     });
     recorded.collect()
 }
 
 /// There are as many days as are to be played, and some load in them: nothing played would be every goal met.
-fn playable(series: &Series) -> Result<()> {
-    let there = series.trace.length() / 86_400;
+fn playable(arguments: &Arguments, series: &Series) -> Result<()> {
+    let there = series.trace.length() / DAY;
     ensure!(
         series.days + series.left_out <= there,
         "{}: it has {there} whole days, and --days {} with --left-out {} need more; give fewer",
@@ -212,6 +244,7 @@ fn playable(series: &Series) -> Result<()> {
         series.days,
         series.left_out
     );
+    arguments.has_days_before(series, there)?;
     let (from, until) = series.part();
     ensure!(
         series.trace.peak(from, until) > 0.0,
@@ -282,6 +315,43 @@ mod tests {
     }
 
     #[test]
+    fn the_days_that_are_asked_for_are_played_and_some_are_before_them() {
+        let of = |given: &[&str]| {
+            let all = ["bench-ahead"].iter().chain(given);
+            Arguments::try_parse_from(all).unwrap()
+        };
+        assert_eq!(of(&["day"]).days_of(5), 7);
+        assert_eq!(of(&["day", "--days", "3"]).days_of(5), 3);
+        assert_eq!(of(&["day", "--quick"]).days_of(5), 2);
+        assert_eq!(of(&["training"]).days_of(5), 5);
+        let refused = of(&["day", "--days", "8"]).check().unwrap_err();
+        assert!(refused.to_string().contains("7 at most"), "{refused}");
+        let series = |days, standby| Series {
+            name: "own".to_owned(),
+            trace: Trace {
+                step: 600,
+                values: vec![Some(1.0)],
+            },
+            step: 600,
+            days,
+            left_out: 0,
+            fill_percent: None,
+            percentile: None,
+            standby,
+        };
+        let day = of(&["day"]);
+        assert!(day.has_days_before(&series(6, None), 7).is_ok());
+        assert!(day.has_days_before(&series(7, Some(2)), 7).is_ok());
+        let refused = day.has_days_before(&series(7, None), 7).unwrap_err();
+        assert!(refused.to_string().contains("--days 6"), "{refused}");
+        assert!(
+            of(&["training"])
+                .has_days_before(&series(7, None), 7)
+                .is_ok()
+        );
+    }
+
+    #[test]
     fn what_a_benchmark_does_not_look_at_is_refused() {
         let check = |benchmark: &str, option: &str| {
             let given = ["bench-ahead", benchmark, option, "3"];
@@ -292,6 +362,8 @@ mod tests {
             ("spot", "--spot-trace"),
             ("day", "--standby"),
             ("training", "--standby"),
+            ("day", "--days"),
+            ("spot", "--idle"),
         ] {
             assert!(check(benchmark, option).is_ok(), "{benchmark} {option}");
         }
@@ -300,6 +372,10 @@ mod tests {
             ("training", "--spot-trace"),
             ("day", "--nodes"),
             ("spot", "--trace"),
+            ("spot", "--days"),
+            ("day", "--idle"),
+            ("elasticity", "--idle"),
+            ("training", "--idle"),
         ] {
             let refused = check(benchmark, option).unwrap_err().to_string();
             assert!(refused.contains("leave it out"), "{refused}");
