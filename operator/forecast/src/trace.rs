@@ -57,6 +57,11 @@ pub struct Reading {
     pub zero_is_gap: bool,
 }
 
+/// Slots that a trace may have for each that has a value.
+const MOST_SLOTS_A_VALUE: usize = 1000;
+/// Characters of a value that are told.
+const LONGEST_TOLD: usize = 60;
+
 /// Why a trace cannot be read.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidTrace {
@@ -86,6 +91,9 @@ pub enum InvalidTrace {
         /// Those that are there.
         columns: Vec<String>,
     },
+    /// A column is there more than once.
+    #[error("column {0:?}: more than one has this name, give each a name of its own")]
+    TwiceNamed(String),
     /// A field cannot be used.
     #[error("line {line}, column {column:?}, value {value:?}: {remedy}")]
     Field {
@@ -127,6 +135,16 @@ pub enum InvalidTrace {
         /// The longest step.
         longest: u32,
     },
+    /// It is almost nothing but gaps.
+    #[error(
+        "of its {slots} slots {known} have a value: see whether a time is wrong, or give a larger step or a part of it"
+    )]
+    Sparse {
+        /// How many there are.
+        slots: usize,
+        /// Those with a value.
+        known: usize,
+    },
     /// It spans too long a time.
     #[error(
         "it spans {slots} slots of {step} s: give a larger step, or a part of it; at most {LONGEST} are read"
@@ -160,7 +178,12 @@ pub fn read(bytes: &[u8], reading: &Reading) -> Result<Series, InvalidTrace> {
     }
     let step = grid::step(&rows, reading.step)?;
     let rows = if reading.counter { rises(rows) } else { rows };
-    grid::mean(&rows, step)
+    let series = grid::mean(&rows, step)?;
+    let (slots, known) = (series.values.len(), series.values.iter().flatten().count());
+    if slots / MOST_SLOTS_A_VALUE > known {
+        return Err(InvalidTrace::Sparse { slots, known });
+    }
+    Ok(series)
 }
 
 fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
@@ -184,7 +207,7 @@ fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
         let field = |column: usize, remedy: &str| InvalidTrace::Field {
             line,
             column: header.get(column).unwrap_or_default().to_owned(),
-            value: record.get(column).unwrap_or_default().to_owned(),
+            value: told(record.get(column).unwrap_or_default()),
             remedy: remedy.to_owned(),
         };
         let at =
@@ -198,6 +221,14 @@ fn rows(bytes: &[u8], reading: &Reading) -> Result<Vec<Row>, InvalidTrace> {
         });
     }
     Ok(rows)
+}
+
+/// A value as it is told: a long one by its beginning.
+fn told(value: &str) -> String {
+    match value.char_indices().nth(LONGEST_TOLD) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
 }
 
 /// A row is later than the one before. Times on the wall that come again may be those of a clock that was set back.
@@ -236,7 +267,12 @@ fn column(
     otherwise: usize,
 ) -> Result<usize, InvalidTrace> {
     let columns = || header.iter().map(str::to_owned).collect();
+    let named = wanted.or_else(|| header.get(otherwise));
+    let same = header.iter().filter(|name| Some(*name) == named).count();
     match wanted {
+        _ if same > 1 => Err(InvalidTrace::TwiceNamed(
+            named.unwrap_or_default().to_owned(),
+        )),
         Some(wanted) => header
             .iter()
             .position(|name| name == wanted)

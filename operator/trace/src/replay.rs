@@ -243,7 +243,7 @@ fn told(name: &str, days: i64, asked: &Asked, played: &Played) -> String {
         played.nodes,
         match played.standby {
             0 => "none".to_owned(),
-            nodes => nodes.to_string(),
+            nodes => nodes.min(played.nodes).to_string(),
         },
         table(&rows),
     )

@@ -35,8 +35,9 @@ pub fn table(rows: &[Vec<String>]) -> String {
 /// A fraction as a percentage; a dash for what is no number, such as the error over no load at all.
 #[must_use]
 pub fn percent(fraction: f64) -> String {
-    if fraction.is_finite() {
-        format!("{:.1} %", 100.0 * fraction)
+    let percent = 100.0 * fraction;
+    if percent.is_finite() {
+        format!("{percent:.1} %")
     } else {
         "–".to_owned()
     }
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_a_dash() {
         assert_eq!([percent(0.125), percent(f64::NAN)], ["12.5 %", "–"]);
-        assert_eq!(percent(f64::INFINITY), "–");
+        assert_eq!([percent(f64::INFINITY), percent(f64::MAX)], ["–", "–"]);
         assert_eq!(
             [ratio(1.0, 2.0), ratio(0.0, 0.0), ratio(1.0, 0.0)],
             ["0.500", "–", "–"]

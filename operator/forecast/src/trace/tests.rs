@@ -169,6 +169,15 @@ fn a_trace_of_another_form_is_refused_with_what_it_has() {
     assert!(told("t,v\n0,1\n600\n", &reading(600)).contains("failed to read it as CSV"));
     assert!(told("t,v\n0,1\n", &reading(600)).contains("1 rows"));
     assert!(told("t,v\n", &reading(600)).contains("0 rows"));
+    let far = told("t,v\n0,1\n600,1\n1200,1\n2000000400,1\n", &reading(600));
+    assert!(far.contains("of its 3333335 slots 4 have a value"), "{far}");
+    let twice = told("t,v,t\n0,1,0\n600,1,600\n", &reading(600));
+    assert!(twice.contains("column \"t\": more than one"), "{twice}");
+    let long = told(
+        &format!("t,v\n0,1\n600,{}x\n", "9".repeat(1000)),
+        &reading(600),
+    );
+    assert!(long.len() < 200 && long.contains("9…"), "{long}");
     let binary = read(&[0xff, 0xfe, 0x00, b'\n', 0xff, b',', 0xff], &reading(600));
     assert!(binary.is_err());
 }
