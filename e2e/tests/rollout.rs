@@ -220,6 +220,36 @@ fn an_edit_that_cannot_work_takes_nothing_away() {
             .wait_told(["Available", "True", "Answering"], &[])
             .unwrap();
         edit_and_wait(&resource, &json!({ "spec": { "messaging": null } }), false);
+
+        let nowhere = json!({ "redis": { "addresses": ["redis.nowhere:6379"] } });
+        let edit = json!({ "spec": { "state": nowhere } });
+        resource.edit(&edit).unwrap();
+        resource
+            .wait_told(
+                ["StateReady", "False", "StoreUnreachable"],
+                &["redis.nowhere"],
+            )
+            .unwrap();
+        resource
+            .wait_told(["Available", "True", "Answering"], &[])
+            .unwrap();
+
+        let prompt = "You are a sailor who tells of every sea. ".repeat(300);
+        let conversation = json!({ "systemPrompt": prompt });
+        let edit = json!({ "spec": { "state": null, "conversation": conversation } });
+        resource.edit(&edit).unwrap();
+        resource
+            .wait_told(
+                ["WorkersReady", "False", "SystemPromptRefused"],
+                &["conversation.systemPrompt", "raise inference.contextTokens"],
+            )
+            .unwrap();
+        resource
+            .wait_told(["Available", "True", "Answering"], &[])
+            .unwrap();
+        let conversation = json!({ "systemPrompt": "You are a sailor." });
+        let edit = json!({ "spec": { "conversation": conversation } });
+        edit_and_wait(&resource, &edit, false);
     });
 }
 
