@@ -193,60 +193,39 @@ fn an_edit_of_the_channels_replaces_the_adapters_and_the_pages_move_over() {
 #[ignore = "needs the cluster: cargo e2e test"]
 fn an_edit_that_cannot_work_takes_nothing_away() {
     let resource = ready_resource("e2e-edit-wrong", 64);
-    while_people_talk(&resource, || {
-        let image = json!({ "spec": { "image": "localhost/chatbot/chatbot:nowhere" } });
-        resource.edit(&image).unwrap();
-        resource
-            .wait_told(["AdaptersReady", "False", "ImagePullFailed"], &["nowhere"])
-            .unwrap();
-        resource
-            .wait_told(["WorkersReady", "False", "ImagePullFailed"], &["nowhere"])
-            .unwrap();
+    let cannot_work = |edit: &Value, told: [&str; 3], words: &[&str]| {
+        resource.edit(edit).unwrap();
+        resource.wait_told(told, words).unwrap();
         resource
             .wait_told(["Available", "True", "Answering"], &[])
+            .unwrap();
+    };
+    while_people_talk(&resource, || {
+        let image = json!({ "spec": { "image": "localhost/chatbot/chatbot:nowhere" } });
+        let told = ["AdaptersReady", "False", "ImagePullFailed"];
+        cannot_work(&image, told, &["nowhere"]);
+        resource
+            .wait_told(["WorkersReady", "False", "ImagePullFailed"], &["nowhere"])
             .unwrap();
         edit_and_wait(&resource, &json!({ "spec": { "image": null } }), false);
 
         let nowhere = json!({ "kafka": { "bootstrapServers": ["kafka.nowhere:9092"] } });
         let edit = json!({ "spec": { "messaging": nowhere } });
-        resource.edit(&edit).unwrap();
-        resource
-            .wait_told(
-                ["MessagingReady", "False", "BrokerUnreachable"],
-                &["kafka.nowhere"],
-            )
-            .unwrap();
-        resource
-            .wait_told(["Available", "True", "Answering"], &[])
-            .unwrap();
+        let told = ["MessagingReady", "False", "BrokerUnreachable"];
+        cannot_work(&edit, told, &["kafka.nowhere"]);
         edit_and_wait(&resource, &json!({ "spec": { "messaging": null } }), false);
 
         let nowhere = json!({ "redis": { "addresses": ["redis.nowhere:6379"] } });
         let edit = json!({ "spec": { "state": nowhere } });
-        resource.edit(&edit).unwrap();
-        resource
-            .wait_told(
-                ["StateReady", "False", "StoreUnreachable"],
-                &["redis.nowhere"],
-            )
-            .unwrap();
-        resource
-            .wait_told(["Available", "True", "Answering"], &[])
-            .unwrap();
+        let told = ["StateReady", "False", "StoreUnreachable"];
+        cannot_work(&edit, told, &["redis.nowhere"]);
 
         let prompt = "You are a sailor who tells of every sea. ".repeat(300);
         let conversation = json!({ "systemPrompt": prompt });
         let edit = json!({ "spec": { "state": null, "conversation": conversation } });
-        resource.edit(&edit).unwrap();
-        resource
-            .wait_told(
-                ["WorkersReady", "False", "SystemPromptRefused"],
-                &["conversation.systemPrompt", "raise inference.contextTokens"],
-            )
-            .unwrap();
-        resource
-            .wait_told(["Available", "True", "Answering"], &[])
-            .unwrap();
+        let told = ["WorkersReady", "False", "SystemPromptRefused"];
+        let words = ["conversation.systemPrompt", "raise inference.contextTokens"];
+        cannot_work(&edit, told, &words);
         let conversation = json!({ "systemPrompt": "You are a sailor." });
         let edit = json!({ "spec": { "conversation": conversation } });
         edit_and_wait(&resource, &edit, false);

@@ -58,7 +58,7 @@ pub struct Reading {
 }
 
 /// Slots that a trace may have for each that has a value.
-const MOST_SLOTS_A_VALUE: usize = 1000;
+const MOST_SLOTS_A_VALUE: usize = 100;
 /// Characters of a value that are told.
 const LONGEST_TOLD: usize = 60;
 

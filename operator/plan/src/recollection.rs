@@ -146,19 +146,25 @@ pub struct Ledger {
     pub month: String,
     /// Up to when it is counted.
     pub at: Timestamp,
-    /// Seconds of it that were counted.
-    #[serde(default)]
-    pub counted_seconds: u64,
-    /// Seconds of it, since the first look in it, that nobody saw: they are in no sum.
-    #[serde(default)]
-    pub unseen_seconds: u64,
-    /// Sums by capacity type and use.
-    pub items: BTreeMap<String, Item>,
+    /// What it has come to.
+    pub sums: Sums,
     /// What ran since `at`, to be counted at the next look.
     pub running: BTreeMap<String, Running>,
     /// The sums of a few other months: after a clock that was wrong for a while the right month goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub others: BTreeMap<String, BTreeMap<String, Item>>,
+    pub others: BTreeMap<String, Sums>,
+}
+
+/// What a month has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sums {
+    /// Seconds that were counted.
+    pub counted_seconds: u64,
+    /// Seconds that nobody saw, though the month had been looked at before or the ledger was older: they are in no sum.
+    pub unseen_seconds: u64,
+    /// By capacity type and use.
+    pub items: BTreeMap<String, Item>,
 }
 
 /// One line of the ledger.

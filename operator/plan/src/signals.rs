@@ -11,14 +11,16 @@ use crate::world::{Signal, World};
 /// How long a list of jobs is believed.
 const JOBS_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
 
-/// The training jobs; none where nobody asks for training and nobody sees any. Not known where training is asked for,
-/// and its jobs are not, or no longer, seen: they may be on any node.
+/// The training jobs; none where nobody asks for training and none was seen. Not known where training is asked for, or
+/// jobs were seen, and they are no longer: they may be on any node.
 #[must_use]
 pub fn jobs(world: &World) -> Option<&[JobSeen]> {
-    match fresh(&world.observed.signals.jobs, world.now, JOBS_ARE_OLD) {
-        Some((jobs, _)) => Some(jobs),
-        None => world.foresight.training.is_none().then_some(&[]),
+    let seen = &world.observed.signals.jobs;
+    if let Some((jobs, _)) = fresh(seen, world.now, JOBS_ARE_OLD) {
+        return Some(jobs);
     }
+    let were_seen = seen.known().is_some_and(|jobs| !jobs.is_empty());
+    (world.foresight.training.is_none() && !were_seen).then_some(&[])
 }
 
 /// What is measured.

@@ -220,7 +220,11 @@ impl Outcome {
     /// Part of the price of on-demand nodes that was spent, as the planner's ledger has it.
     #[must_use]
     pub fn spent_share(&self) -> Option<f64> {
-        let items = || self.ledger.iter().flat_map(|ledger| ledger.items.values());
+        let items = || {
+            self.ledger
+                .iter()
+                .flat_map(|ledger| ledger.sums.items.values())
+        };
         let all: u128 = items().map(|item| item.on_demand_milli_seconds).sum();
         let spent: u128 = items().map(|item| item.spent_milli_seconds).sum();
         (all > 0).then(|| spent as f64 / all as f64)
@@ -229,7 +233,10 @@ impl Outcome {
     /// Seconds of nodes that were paid for and had no price.
     #[must_use]
     pub fn unpriced_seconds(&self) -> u64 {
-        let items = self.ledger.iter().flat_map(|ledger| ledger.items.values());
+        let items = self
+            .ledger
+            .iter()
+            .flat_map(|ledger| ledger.sums.items.values());
         items.map(|item| item.unpriced_node_seconds).sum()
     }
 

@@ -14,6 +14,7 @@ use chatbot_replay::sight;
 use chatbot_replay::trace::{SpotTrace, Trace};
 use clap::Args;
 
+use crate::bench::ahead::has_days_before;
 use crate::file::{Source, bytes, say};
 use crate::table::{figure, percent, table};
 
@@ -107,6 +108,7 @@ impl Replay {
             bounds: self.bounds()?,
             capacity: self.capacity,
         };
+        has_days_before(&asked.series)?;
         ensure!(
             asked
                 .capacity

@@ -7,6 +7,7 @@ use chatbot_message::{TRACEPARENT, Trace};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -55,7 +56,7 @@ struct Request<'a> {
 struct Chunk {
     #[serde(default)]
     choices: Vec<Choice>,
-    error: Option<serde_json::Value>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -113,14 +114,6 @@ impl Inference {
 
     /// Tokens of a request, as the model counts them; absent when it does not say.
     pub(crate) async fn prompt_tokens(&self, messages: &[Entry]) -> Option<u32> {
-        #[derive(Deserialize)]
-        struct Counted {
-            usage: Usage,
-        }
-        #[derive(Deserialize)]
-        struct Usage {
-            prompt_tokens: u32,
-        }
         let request = Request {
             model: &self.model,
             messages,
@@ -130,8 +123,9 @@ impl Inference {
         };
         let asked = self.client.post(&self.url).json(&request).send().await;
         let answer = asked.ok()?.error_for_status().ok()?.bytes().await.ok()?;
-        let counted: Counted = serde_json::from_slice(&answer).ok()?;
-        Some(counted.usage.prompt_tokens)
+        let answer: Value = serde_json::from_slice(&answer).ok()?;
+        let tokens = answer.pointer("/usage/prompt_tokens")?.as_u64()?;
+        u32::try_from(tokens).ok()
     }
 
     /// The stream of an answer that has not begun yet.
@@ -283,18 +277,11 @@ async fn reason(mut response: Response) -> String {
 
 /// What an error of the `OpenAI` API says; the whole text where it is none.
 fn words(text: &str) -> String {
-    #[derive(Deserialize)]
-    struct Said {
-        error: Words,
-    }
-    #[derive(Deserialize)]
-    struct Words {
-        message: String,
-    }
-    match serde_json::from_str::<Said>(text) {
-        Ok(said) => said.error.message,
-        Err(_) => text.to_owned(),
-    }
+    let said: Option<Value> = serde_json::from_str(text).ok();
+    let words = said
+        .as_ref()
+        .and_then(|said| said.pointer("/error/message")?.as_str());
+    words.unwrap_or(text).to_owned()
 }
 
 /// With its causes: on its own it says only that sending failed.

@@ -16,7 +16,7 @@ use crate::foresight::Cost;
 use crate::names;
 use crate::nodes::{NodeUse, is_spot};
 use crate::proposal::{Component, Proposal};
-use crate::recollection::{Item, Ledger, Note, Running};
+use crate::recollection::{Item, Ledger, Note, Running, Sums};
 use crate::signals::{Priced, fresh, jobs};
 use crate::world::{NodeSeen, World};
 
@@ -39,12 +39,24 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         return Proposal::default();
     };
     let before = world.memory.foresight.ledger.as_ref();
-    let running = match (world.observed.nodes.known(), &facts.uses, jobs(world)) {
-        (Some(nodes), Some(uses), Some(_)) => Some(running(world, nodes, uses)),
-        // Nodes, or jobs on them, that nobody sees go on costing what they did.
-        _ => None,
+    let ledger = match (world.observed.nodes.known(), &facts.uses, jobs(world)) {
+        (Some(nodes), Some(uses), Some(_)) => {
+            Some(advance(world.now, before, running(world, nodes, uses)))
+        }
+        // What nobody sees is not counted, and told when it is seen again more than an hour later.
+        _ => before.cloned(),
     };
-    let ledger = advance(world.now, before, running);
+    let Some(ledger) = ledger else {
+        let message = "the nodes, or the jobs on them, have not been seen yet: nothing is counted";
+        return Proposal {
+            findings: vec![Finding {
+                by: NAME,
+                reason: "MetricsUnavailable",
+                message: message.to_owned(),
+            }],
+            ..Proposal::default()
+        };
+    };
     Proposal {
         findings: vec![judge(world.now, cost, &ledger)],
         notes: vec![Note::Ledger(ledger)],
@@ -124,57 +136,50 @@ fn amount(text: &str) -> Option<u64> {
 
 /// Counts what ran since the last look, and notes what runs now. Written only when something has changed or some time
 /// has passed.
-fn advance(
-    now: Timestamp,
-    before: Option<&Ledger>,
-    running: Option<BTreeMap<String, Running>>,
-) -> Ledger {
-    let month = now.to_zoned(TimeZone::UTC).strftime("%Y-%m").to_string();
+fn advance(now: Timestamp, before: Option<&Ledger>, running: BTreeMap<String, Running>) -> Ledger {
+    let today = now.to_zoned(TimeZone::UTC);
+    let month = today.strftime("%Y-%m").to_string();
     let Some(before) = before else {
         return Ledger {
             month,
             at: now,
-            counted_seconds: 0,
-            unseen_seconds: 0,
-            items: BTreeMap::new(),
-            running: running.unwrap_or_default(),
+            sums: Sums::default(),
+            running,
             others: BTreeMap::new(),
         };
     };
     let passed = now.duration_since(before.at);
-    let running = running.unwrap_or_else(|| before.running.clone());
     let unchanged = running == before.running && month == before.month;
     if unchanged && passed < EVERY && !passed.is_negative() {
         return before.clone();
     }
     let mut others = before.others.clone();
-    let mut items = before.items.clone();
-    let mut counted_seconds = before.counted_seconds;
-    let mut unseen_seconds = before.unseen_seconds;
+    let mut sums = before.sums.clone();
+    let mut seconds = u64::try_from(passed.as_secs()).unwrap_or(0);
+    let counts = passed <= LONGEST && month == before.month;
     if month != before.month {
         // A month begins with the first look in it, or goes on when the clock had been wrong.
-        let earlier = std::mem::replace(&mut items, others.remove(&month).unwrap_or_default());
+        let earlier = std::mem::replace(&mut sums, others.remove(&month).unwrap_or_default());
         others.insert(before.month.clone(), earlier);
         while others.len() > OTHER_MONTHS {
             others.pop_first();
         }
-        (counted_seconds, unseen_seconds) = (0, 0);
+        // Of what nobody saw over a month's end the new one has its part.
+        let (day, hour) = (today.day().unsigned_abs(), today.hour().unsigned_abs());
+        seconds = seconds.min((u64::from(day) - 1) * 86_400 + u64::from(hour) * 3600);
     }
-    let seconds = u64::try_from(passed.as_secs()).unwrap_or(0);
-    if month == before.month && passed > LONGEST {
-        unseen_seconds += seconds;
-    } else if month == before.month && passed.is_positive() {
-        counted_seconds += seconds;
+    if counts && passed.is_positive() {
+        sums.counted_seconds += seconds;
         for (name, ran) in &before.running {
-            count(items.entry(name.clone()).or_default(), ran, seconds);
+            count(sums.items.entry(name.clone()).or_default(), ran, seconds);
         }
+    } else if passed > LONGEST {
+        sums.unseen_seconds += seconds;
     }
     Ledger {
         month,
         at: now,
-        counted_seconds,
-        unseen_seconds,
-        items,
+        sums,
         running,
         others,
     }
@@ -189,14 +194,11 @@ fn count(item: &mut Item, ran: &Running, seconds: u64) {
 }
 
 fn judge(now: Timestamp, cost: &Cost, ledger: &Ledger) -> Finding {
-    let sum = |of: fn(&Item) -> u128| ledger.items.values().map(of).sum::<u128>() / HOUR;
+    let items = || ledger.sums.items.values();
+    let sum = |of: fn(&Item) -> u128| items().map(of).sum::<u128>() / HOUR;
     let spent = sum(|item| item.spent_milli_seconds);
     let all = sum(|item| item.on_demand_milli_seconds);
-    let unpriced: u64 = ledger
-        .items
-        .values()
-        .map(|item| item.unpriced_node_seconds)
-        .sum();
+    let unpriced: u64 = items().map(|item| item.unpriced_node_seconds).sum();
     let nameless: u32 = ledger
         .running
         .values()
@@ -225,16 +227,16 @@ fn judge(now: Timestamp, cost: &Cost, ledger: &Ledger) -> Finding {
     } else {
         told
     };
-    let told = if ledger.unseen_seconds > 0 {
+    let told = if ledger.sums.unseen_seconds > 0 {
         format!(
             "{told}, without {} that nobody saw",
-            elapsed(ledger.unseen_seconds)
+            elapsed(ledger.sums.unseen_seconds)
         )
     } else {
         told
     };
     let budget = cost.monthly_budget_milli.map(u128::from);
-    let pace = at_this_pace(now, spent, ledger.counted_seconds);
+    let pace = at_this_pace(now, spent, ledger.sums.counted_seconds);
     match budget {
         Some(budget) if spent > budget => found(
             "BudgetExceeded",

@@ -34,14 +34,19 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             ..Proposal::default()
         };
     };
+    if jobs(world).is_none() {
+        // Nor are they changed while nobody knows which nodes training has.
+        let message = "which nodes training has is not known".to_owned();
+        return Proposal {
+            findings: vec![finding("MetricsUnavailable", message)],
+            ..Proposal::default()
+        };
+    }
     let count = |of: fn(&NodeUse) -> bool| uses.values().filter(|node| of(node)).count();
     let waiting = count(|node| matches!(node, NodeUse::Standby { .. }));
     let warm = count(|node| matches!(node, NodeUse::Standby { warm: true }));
     let told = format!("{warm} of {wanted} nodes wait with the model in memory");
-    let found = if jobs(world).is_none() {
-        let unseen = "which nodes training has is not known, so none of them counts";
-        finding("MetricsUnavailable", format!("{told}: {unseen}"))
-    } else if waiting == 0 && wanted > 0 {
+    let found = if waiting == 0 && wanted > 0 {
         finding("NoNodes", told)
     } else if warm < wanted as usize {
         finding("Warming", told)

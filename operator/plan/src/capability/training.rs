@@ -11,11 +11,11 @@ use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
 use crate::foresight::Training;
 use crate::names;
-use crate::nodes::{NodeUse, admits, free, standby};
+use crate::nodes::{NodeUse, admits, free, leaving, standby};
 use crate::outlook::{LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
 use crate::signals::{JobSeen, jobs};
-use crate::world::World;
+use crate::world::{NodeSeen, World};
 
 const NAME: &str = "training";
 /// What a checkpoint takes when no job has said so.
@@ -147,11 +147,13 @@ fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> Option<u32> 
     Some(most.max(u32::try_from(there).unwrap_or(u32::MAX)))
 }
 
-/// The longest time that a running job takes for a checkpoint.
+/// The longest time that a running job takes for a checkpoint. Where none is seen one may take the longest.
 fn checkpoint(world: &World) -> SignedDuration {
-    let longest = jobs(world)
-        .into_iter()
-        .flatten()
+    let Some(jobs) = jobs(world) else {
+        return LONGEST_CHECKPOINT;
+    };
+    let longest = jobs
+        .iter()
         .filter(|job| job.running)
         .map(|job| job.grace)
         .max();
@@ -187,7 +189,9 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
             job.name.as_str(),
         )
     });
-    let pressed = is_pressed(world, jobs);
+    let nodes = facts.uses.as_ref().and(world.observed.nodes.known());
+    let nodes = nodes.map_or(&[][..], Vec::as_slice);
+    let pressed = facts.uses.is_some() && is_pressed(world, nodes, jobs);
     for job in running {
         if cpu <= room.cpu_milli && memory <= room.memory_bytes && !is_to_wait(job) {
             break;
@@ -199,7 +203,7 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
             job.checkpoint > asked
                 || world.now.duration_since(asked) >= job.grace.min(LONGEST_CHECKPOINT)
         });
-        if done || pressed {
+        if done || pressed && has_room_to_give(world, nodes, job) {
             proposal
                 .decisions
                 .push(Decision::Suspend { job: name, uid });
@@ -216,11 +220,18 @@ fn give_back(world: &World, facts: &Facts, room: Room, proposal: &mut Proposal) 
 
 /// Whether instances wait for room that training has. One that has not been placed yet waits for nothing while there is
 /// room beside the jobs.
-fn is_pressed(world: &World, jobs: &[JobSeen]) -> bool {
+fn is_pressed(world: &World, nodes: &[NodeSeen], jobs: &[JobSeen]) -> bool {
     let instances = world.observed.pods_of(Component::Inference);
     let waiting = instances.filter(|pod| pod.node.is_none()).count();
-    let nodes = world.observed.nodes.known().into_iter().flatten();
-    waiting > free(world, nodes, jobs)
+    waiting > free(world, nodes.iter(), jobs)
+}
+
+/// Whether an instance could take a job's place. Nobody knows it of a job that does not say where it is.
+fn has_room_to_give(world: &World, nodes: &[NodeSeen], job: &JobSeen) -> bool {
+    let mut takes = nodes
+        .iter()
+        .filter(|node| admits(world, node) && leaving(world, node).is_none());
+    job.nodes.is_empty() || takes.any(|node| job.nodes.contains(&node.name))
 }
 
 #[cfg(test)]

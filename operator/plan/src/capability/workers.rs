@@ -17,6 +17,7 @@ use crate::names;
 use crate::object::{budget, config_map, named};
 use crate::pod::{PodOf, backbone_secrets, mount, put_in, rolling};
 use crate::proposal::{Component, Hindrance, Proposal, Verdict};
+use crate::status::with_remedy;
 use crate::world::World;
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
@@ -129,7 +130,7 @@ fn refused_prompt(world: &World, facts: &Facts) -> Option<Hindrance> {
         .min()?;
     Some(Hindrance {
         reason: Reason::SystemPromptRefused,
-        message: format!("{field}: {said}: shorten it, or raise inference.contextTokens"),
+        message: with_remedy(&[format!("{field}: {said}")], Reason::SystemPromptRefused),
     })
 }
 
@@ -235,8 +236,11 @@ mod tests {
             let refused = told(ready, Some("400: too long"));
             assert_eq!(refused.reason, Reason::SystemPromptRefused);
             assert_eq!(refused.status, Some(false));
-            let said = "conversation.systemPrompt: 400: too long: shorten it";
-            assert!(refused.message.starts_with(said), "{}", refused.message);
+            assert_eq!(
+                refused.message,
+                "conversation.systemPrompt: 400: too long: shorten conversation.systemPrompt, or raise \
+                 inference.contextTokens"
+            );
         }
         assert_eq!(told(true, None).reason, Reason::MinimumReplicasAvailable);
     }

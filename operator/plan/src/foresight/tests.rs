@@ -316,6 +316,47 @@ proptest! {
     }
 
     #[test]
+    fn jobs_that_are_lost_alone_take_nothing_from_production(draw in draw(), is_old in any::<bool>()) {
+        let world = drawn(&draw);
+        let mut lost = world.clone();
+        let jobs = &mut lost.observed.signals.jobs;
+        match jobs {
+            Signal::Known { at, .. } if is_old => {
+                *at = world.now.saturating_sub(SignedDuration::from_mins(6)).unwrap();
+            }
+            jobs => *jobs = Signal::Unknown(chatbot_crds::Reason::Pending),
+        }
+        let (seen, lost) = (plan(&world), plan(&lost));
+        prop_assert!(lost.settled[&Component::Inference].floor >= seen.settled[&Component::Inference].floor);
+        prop_assert!(lent(&lost) <= lent(&seen));
+        for decision in &lost.decisions {
+            let holds = matches!(decision, Decision::Quota { .. }) || seen.decisions.contains(decision);
+            prop_assert!(holds, "{:?} beside {:?}", decision, seen.decisions);
+        }
+    }
+
+    #[test]
+    fn where_the_nodes_are_lost_alone_no_job_is_stopped_that_was_not_asked(draw in draw(), is_old in any::<bool>()) {
+        let mut world = drawn(&draw);
+        let now = world.now;
+        match &mut world.observed.nodes {
+            Signal::Known { at, .. } if is_old => {
+                *at = now.saturating_sub(SignedDuration::from_mins(6)).unwrap();
+            }
+            nodes => *nodes = Signal::Unknown(chatbot_crds::Reason::Pending),
+        }
+        world.observed.pods.iter_mut().take(3).for_each(|pod| pod.node = None);
+        let plan = plan(&world);
+        prop_assert_eq!(lent(&plan), 0);
+        let jobs = world.observed.signals.jobs.known().unwrap();
+        for decision in &plan.decisions {
+            if let Decision::Suspend { uid, .. } = decision {
+                prop_assert!(jobs.iter().any(|job| job.uid == *uid && job.asked.is_some()));
+            }
+        }
+    }
+
+    #[test]
     fn at_most_the_surge_is_let_go_at_once(draw in draw()) {
         let world = drawn(&draw);
         let plan = plan(&world);

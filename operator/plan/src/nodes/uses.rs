@@ -122,10 +122,13 @@ struct Emptied {
     lost: i128,
 }
 
-/// The nodes on which training runs, if that is known.
+/// The nodes on which training runs, if that is known: a running job that does not say where it is may be on any.
 fn training(world: &World) -> Option<BTreeMap<&str, Emptied>> {
     let mut nodes = BTreeMap::new();
     for job in jobs(world)?.iter().filter(|job| job.running) {
+        if job.nodes.is_empty() {
+            return None;
+        }
         let since = world.now.duration_since(job.checkpoint).as_secs().max(0);
         for node in &job.nodes {
             let emptied = nodes.entry(node.as_str()).or_insert(Emptied {

@@ -57,23 +57,19 @@ struct Played {
     as_needed: Outcome,
 }
 
-/// Plays the last seven days of each series, on seeded zones or on a market of somebody's own.
+/// Plays the part of each series, on seeded zones or on a market of somebody's own.
 pub fn run(all: &[Series], market: Option<&SpotTrace>, seed: u64) -> Result<Report, Unusable> {
     let mut report = Report::default();
     let mut figures = Map::new();
     for series in all {
-        let series = Series {
-            days: series.days.min(7),
-            ..series.clone()
-        };
-        let play = |player| play(&scenario(&series, market, seed, player));
+        let play = |player| play(&scenario(series, market, seed, player));
         let played = Played {
             ours: play(Player::Planner)?,
             no_standby: play(Player::NoStandby)?,
             alone: play(Player::Alone)?,
             as_needed: play(Player::AsNeeded)?,
         };
-        let figure = tell(&series, &played, &mut report);
+        let figure = tell(series, &played, &mut report);
         figures.insert(series.name.clone(), figure);
     }
     report
@@ -331,6 +327,7 @@ mod tests {
         assert!(event_ready(&played) > 0.9, "{}", event_ready(&played));
         let ledger = played.ledger.clone().unwrap();
         let purposes: BTreeSet<_> = ledger
+            .sums
             .items
             .keys()
             .filter_map(|it| it.split('/').next())

@@ -133,19 +133,6 @@ impl Arguments {
         };
         self.days.unwrap_or(usual)
     }
-
-    /// Refuses a part without a day before it where the number of standby nodes follows from the days before.
-    fn has_days_before(&self, series: &Series, there: i64) -> Result<()> {
-        let follows = matches!(self.benchmark, Benchmark::Elasticity | Benchmark::Day);
-        ensure!(
-            !follows || series.standby.is_some() || series.days + series.left_out < there,
-            "{}: of its {there} whole days none is before those that are played, from which the number of standby nodes \
-             follows; give --days {} or fewer, or --standby",
-            series.name,
-            (there - series.left_out - 1).max(1)
-        );
-        Ok(())
-    }
 }
 
 /// Prints the table to standard error and the report to standard output.
@@ -210,7 +197,7 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
             percentile: arguments.percentile,
             standby: arguments.standby,
         };
-        playable(arguments, &series).map(|()| series)
+        playable(&series).map(|()| series)
     };
     if let Some(path) = &arguments.trace {
         let recorded = series(path, &arguments.columns)?;
@@ -234,8 +221,21 @@ fn load(arguments: &Arguments, most: usize) -> Result<Vec<Series>> {
     recorded.collect()
 }
 
+/// Refuses a part without a day before it where the number of standby nodes follows from the days before.
+pub(crate) fn has_days_before(series: &Series) -> Result<()> {
+    let there = series.trace.length() / DAY;
+    ensure!(
+        series.standby.is_some() || series.days + series.left_out < there,
+        "{}: of its {there} whole days none is before those that are played, from which the number of standby nodes \
+         follows; give --days {} or fewer, or --standby with a number",
+        series.name,
+        (there - series.left_out - 1).max(1)
+    );
+    Ok(())
+}
+
 /// There are as many days as are to be played, and some load in them: nothing played would be every goal met.
-fn playable(arguments: &Arguments, series: &Series) -> Result<()> {
+fn playable(series: &Series) -> Result<()> {
     let there = series.trace.length() / DAY;
     ensure!(
         series.days + series.left_out <= there,
@@ -244,7 +244,7 @@ fn playable(arguments: &Arguments, series: &Series) -> Result<()> {
         series.days,
         series.left_out
     );
-    arguments.has_days_before(series, there)?;
+    has_days_before(series)?;
     let (from, until) = series.part();
     ensure!(
         series.trace.peak(from, until) > 0.0,
@@ -336,7 +336,7 @@ mod tests {
             name: "own".to_owned(),
             trace: Trace {
                 step: 600,
-                values: vec![Some(1.0)],
+                values: vec![Some(1.0); 7 * 144],
             },
             step: 600,
             days,
@@ -345,16 +345,10 @@ mod tests {
             percentile: None,
             standby,
         };
-        let day = of(&["day"]);
-        assert!(day.has_days_before(&series(6, None), 7).is_ok());
-        assert!(day.has_days_before(&series(7, Some(2)), 7).is_ok());
-        let refused = day.has_days_before(&series(7, None), 7).unwrap_err();
+        assert!(has_days_before(&series(6, None)).is_ok());
+        assert!(has_days_before(&series(7, Some(2))).is_ok());
+        let refused = has_days_before(&series(7, None)).unwrap_err();
         assert!(refused.to_string().contains("--days 6"), "{refused}");
-        assert!(
-            of(&["training"])
-                .has_days_before(&series(7, None), 7)
-                .is_ok()
-        );
     }
 
     #[test]

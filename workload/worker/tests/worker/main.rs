@@ -11,4 +11,5 @@ mod faults;
 mod kills;
 mod linked;
 mod model;
+mod prompt;
 mod traces;

@@ -201,9 +201,11 @@ fn an_exceeded_budget_is_not_hidden_by_what_has_no_price() {
     world.memory.foresight.ledger = Some(Ledger {
         month: "2026-11".to_owned(),
         at: world.now,
-        counted_seconds: 9 * 24 * 3600,
-        unseen_seconds: 0,
-        items: [("inference/Spot".to_owned(), item)].into(),
+        sums: Sums {
+            counted_seconds: 9 * 24 * 3600,
+            unseen_seconds: 0,
+            items: [("inference/Spot".to_owned(), item)].into(),
+        },
         running: BTreeMap::new(),
         others: BTreeMap::new(),
     });
@@ -263,16 +265,58 @@ fn jobs_that_nobody_sees_leave_the_ledger_as_it_was() {
             _ => None,
         })
     };
-    assert_eq!(
-        ledger(&world).unwrap().running,
-        BTreeMap::new(),
-        "not seen yet"
-    );
-    world.observed.signals.jobs = Signal::Known {
+    assert_eq!(ledger(&world), None, "nothing begins unseen");
+    assert_eq!(finding(&world).reason, "MetricsUnavailable");
+    let mut seen = world.clone();
+    seen.observed.signals.jobs = Signal::Known {
         value: Vec::new(),
         at: world.now,
     };
-    assert_eq!(ledger(&world).unwrap().running.len(), 2);
+    let begun = ledger(&seen).unwrap();
+    assert_eq!(begun.running.len(), 2);
+    // Days without the jobs, or with a list of nodes that gets no newer: nothing is counted, and then told.
+    for is_stale in [false, true] {
+        let mut blind = if is_stale {
+            seen.clone()
+        } else {
+            world.clone()
+        };
+        blind.memory.foresight.ledger = Some(begun.clone());
+        for _ in 0..48 {
+            blind.now = blind
+                .now
+                .saturating_add(SignedDuration::from_hours(1))
+                .unwrap();
+            assert_eq!(ledger(&blind).as_ref(), Some(&begun));
+        }
+        let at = blind.now;
+        blind.observed.nodes = match blind.observed.nodes {
+            Signal::Known { value, .. } => Signal::Known { value, at },
+            unknown @ Signal::Unknown(_) => unknown,
+        };
+        blind.observed.signals.jobs = Signal::Known {
+            value: Vec::new(),
+            at,
+        };
+        let told = finding(&blind).message;
+        assert!(
+            told.contains("spent 0.00") && told.contains("without 48 h that nobody saw"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn of_an_absence_over_a_month_s_end_the_new_month_has_its_part() {
+    let mut world = running_world();
+    world.now = "2026-11-28T00:00:00Z".parse().unwrap();
+    let mut world = passing(world, 60);
+    world.now = "2026-12-06T00:00:00Z".parse().unwrap();
+    let told = finding(&passing(world, 0)).message;
+    assert!(
+        told.contains("in 2026-12, without 120 h that nobody saw"),
+        "{told}"
+    );
 }
 
 #[test]

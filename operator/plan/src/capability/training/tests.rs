@@ -282,6 +282,16 @@ fn where_an_instance_waits_for_room_nothing_is_waited_for() {
         !stopped(&world),
         "it has not been placed yet, and there is room"
     );
+    let mut closed = full.clone();
+    if let Signal::Known { value, .. } = &mut closed.observed.nodes {
+        value[nodes - 1].open = false;
+    }
+    assert!(!stopped(&closed), "no instance could take its place");
+    let mut old = full.clone();
+    if let Signal::Known { at, .. } = &mut old.observed.nodes {
+        *at = at.saturating_sub(SignedDuration::from_mins(6)).unwrap();
+    }
+    assert!(!stopped(&old), "nobody knows what is free");
 }
 
 #[test]
@@ -334,7 +344,7 @@ fn a_name_is_given_once() {
 
 #[test]
 fn a_forecast_that_ends_before_the_cold_start_lends_nothing() {
-    let mut world = idle(&[]);
+    let mut world = with_jobs(idle(&[]), Vec::new());
     let learned = world.memory.foresight.learned.as_mut().unwrap();
     learned.cold_start_seconds = Some(3 * 3600);
     assert_eq!(lent_cpu(&world), 0);

@@ -84,6 +84,21 @@ fn jobs_that_nobody_sees_may_be_on_any_node() {
     assert_eq!(waiting(&old), named(&[("n0", false)]));
     old.foresight.training = None;
     assert_eq!(waiting(&old), named(&[("n0", true)]), "nobody asks for any");
+    let mut left = lent(nodes(2, 1), &[(1, 5, false)]);
+    assert_eq!(waiting(&left), named(&[("n0", true)]));
+    if let Signal::Known { value, .. } = &mut left.observed.signals.jobs {
+        value[0].nodes.clear();
+    }
+    assert_eq!(
+        waiting(&left),
+        named(&[("n0", false)]),
+        "nobody knows where"
+    );
+    let mut left = lent(nodes(2, 1), &[(1, 5, false)]);
+    if let Signal::Known { at, .. } = &mut left.observed.signals.jobs {
+        *at = at.saturating_sub(SignedDuration::from_mins(6)).unwrap();
+    }
+    assert_eq!(waiting(&left), named(&[("n0", false)]), "one was there");
 }
 
 #[test]
