@@ -116,13 +116,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         pods: &pods,
         settled: &settled,
     };
-    let mut objects: Vec<Rendered> = proposals
-        .iter()
-        .flat_map(|proposal| proposal.objects.iter().cloned())
-        .filter_map(|object| rendering.complete(object))
-        .filter(|object| run::is_wanted(world, object))
-        .collect();
-    let mut rollout = Rollout::of(&objects, &world.observed, world.memory.completed.as_ref());
+    let (mut objects, mut rollout) = roll_out(world, proposals, &rendering);
     if run::is_halted(world) {
         rollout.moving = run::running(world);
         rollout.overdue.clear();
@@ -192,6 +186,35 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         }
     } else {
         plan
+    }
+}
+
+/// What is proposed in full, and how far it is rolled out.
+fn roll_out(
+    world: &World,
+    proposals: &[Proposal],
+    rendering: &Rendering<'_>,
+) -> (Vec<Rendered>, Rollout) {
+    let with = |keeping: &[Component]| {
+        let objects: Vec<Rendered> = proposals
+            .iter()
+            .flat_map(|proposal| proposal.objects.iter().cloned())
+            .map(|object| pod::kept_beside(keeping, object))
+            .filter_map(|object| rendering.complete(object))
+            .filter(|object| run::is_wanted(world, object))
+            .collect();
+        let completed = world.memory.completed.as_ref();
+        let mut rollout = Rollout::of(&objects, &world.observed, completed);
+        if hops::may_meet_elsewhere(world) && !run::is_halted(world) {
+            rollout.move_together(&objects, &world.observed);
+        }
+        (objects, rollout)
+    };
+    let (objects, rollout) = with(&[]);
+    if rollout.keeping.is_empty() {
+        (objects, rollout)
+    } else {
+        with(&rollout.keeping)
     }
 }
 

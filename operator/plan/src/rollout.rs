@@ -23,6 +23,8 @@ pub struct Rollout {
     pub overdue: Vec<String>,
     /// Components whose Deployment stays as it is for now.
     pub waiting: Vec<Component>,
+    /// Components whose pods of before stay beside the new ones for now.
+    pub keeping: Vec<Component>,
 }
 
 /// The templates of a plan, by component.
@@ -53,6 +55,7 @@ impl Rollout {
             draining: Vec::new(),
             overdue: Vec::new(),
             waiting: Vec::new(),
+            keeping: Vec::new(),
         };
         for object in objects {
             let applied = carries_plan(object, observed);
@@ -107,6 +110,26 @@ impl Rollout {
             instances.any(|object| object.revision.is_some() && !carries_plan(object, observed));
         if is_to_change && self.moving.contains(&Component::Workers) {
             self.waiting.push(Component::Inference);
+        }
+    }
+
+    /// Adapters and workers that are to meet elsewhere: neither may leave before the other can follow. Workers of before
+    /// stay as long as adapters of before do, and adapters are replaced once a worker is where they go.
+    pub fn move_together(&mut self, objects: &[Rendered], observed: &Observed) {
+        let adapters = Component::Adapters;
+        if self.moving.contains(&adapters) || self.draining.contains(&adapters) {
+            self.keeping.push(Component::Workers);
+        }
+        let mut of_adapters = objects
+            .iter()
+            .filter(|object| object.component == Some(adapters) && object.revision.is_some());
+        let is_to_change = of_adapters.any(|object| !carries_plan(object, observed));
+        let planned = revision_of(objects, Component::Workers);
+        let mut workers = observed.pods_of(Component::Workers);
+        let is_followed = workers.any(|pod| pod.ready && Some(pod.revision.as_str()) == planned);
+        let has_something_to_lose = observed.pods_of(adapters).any(|pod| pod.ready);
+        if is_to_change && !is_followed && has_something_to_lose {
+            self.waiting.push(adapters);
         }
     }
 
@@ -281,6 +304,107 @@ mod tests {
                 .clone_into(&mut pod.revision);
         }
         assert!(replaced(&shown), "the workers have begun");
+    }
+
+    /// What is asked for, over what was there before.
+    fn edited(before: &World, edit: &str) -> World {
+        let mut edited = world_with(|yaml| yaml + edit);
+        edited.observed = before.observed.clone();
+        edited.memory = before.memory.clone();
+        edited
+    }
+
+    /// The first worker of the planned revision is ready beside those of before, or an adapter is.
+    fn with_one_of(component: Component, world: &World) -> World {
+        let mut world = world.clone();
+        let planned = plan(&world).objects;
+        let mut pods = world.observed.pods.iter_mut();
+        let pod = pods.find(|pod| pod.component == component).unwrap();
+        revision_of(&planned, component)
+            .unwrap()
+            .clone_into(&mut pod.revision);
+        world
+    }
+
+    /// The Deployment of a component as a plan writes it; none when it stays as it is.
+    fn deployment(world: &World, component: Component) -> Option<serde_json::Value> {
+        let objects = plan(world).objects.into_iter();
+        let mut objects = objects.filter(|object| object.key.kind == "Deployment");
+        let found = objects.find(|object| object.component == Some(component));
+        found.map(|object| object.manifest)
+    }
+
+    /// Whether the adapters' Deployment is written, and whether workers of before stay.
+    fn staged(world: &World) -> (bool, bool) {
+        let workers = deployment(world, Component::Workers).unwrap();
+        let keeps = workers["spec"]["minReadySeconds"].as_i64().unwrap_or(0) > 0;
+        (deployment(world, Component::Adapters).is_some(), keeps)
+    }
+
+    const BROKER: &str =
+        "\n  messaging: { kafka: { bootstrapServers: ['b:9092'], replicationFactor: 1 } }\n";
+
+    #[test]
+    fn adapters_and_workers_go_to_another_broker_or_store_together() {
+        let store = "\n  state: { redis: { addresses: ['s:6379'] } }\n";
+        for elsewhere in [BROKER, store] {
+            let edited = edited(&world().settled(), elsewhere).passed();
+            assert_eq!(staged(&edited), (false, true), "no worker is there yet");
+            let told = |world: &World, kind| find(&world.status(), kind).unwrap().clone();
+            let adapters = told(&edited, ConditionType::AdaptersReady);
+            assert!(
+                adapters.message.contains("see WorkersReady"),
+                "{adapters:?}"
+            );
+            let followed = with_one_of(Component::Workers, &edited).passed();
+            assert_eq!(staged(&followed), (true, true), "one of before is left");
+            let mut ready = followed.clone();
+            let planned = plan(&ready).objects;
+            let pods = ready.observed.pods.iter_mut();
+            for pod in pods.filter(|pod| pod.component == Component::Workers) {
+                let revision = revision_of(&planned, Component::Workers);
+                revision.unwrap().clone_into(&mut pod.revision);
+            }
+            let workers = ready.observed.deployments.get_mut("support-workers");
+            workers.unwrap().replicas += 1;
+            let workers = told(&ready, ConditionType::WorkersReady);
+            assert!(workers.message.contains("see AdaptersReady"), "{workers:?}");
+            // Of the adapters one is still of before.
+            let half = with_one_of(Component::Adapters, &followed);
+            assert_eq!(staged(&half), (true, true));
+            assert_eq!(staged(&followed.rolled_out(2)), (true, false));
+        }
+    }
+
+    #[test]
+    fn who_meets_where_they_met_waits_for_nobody() {
+        let settled = world().settled();
+        let labelled = "\n  podMetadata: { labels: { team: a } }\n";
+        assert_eq!(staged(&edited(&settled, labelled).passed()), (true, false));
+        assert_eq!(
+            staged(&world_with(|yaml| yaml + BROKER)),
+            (true, false),
+            "a first start"
+        );
+        // What does not serve has nothing to lose.
+        let mut broken = edited(&settled, BROKER).passed();
+        for pod in &mut broken.observed.pods {
+            pod.ready = pod.component != Component::Adapters;
+        }
+        assert_eq!(staged(&broken), (true, true));
+        // An edit that is taken back before the adapters have gone changes nothing for them.
+        let back = edited(&edited(&settled, BROKER).passed(), "");
+        assert_eq!(staged(&back.passed()), (true, false));
+    }
+
+    #[test]
+    fn what_nobody_remembers_may_meet_elsewhere() {
+        let mut forgotten = edited(&world().settled(), BROKER).passed();
+        forgotten.memory = crate::memory::Memory::default();
+        assert_eq!(staged(&forgotten), (false, true));
+        let followed = with_one_of(Component::Workers, &forgotten).passed();
+        assert_eq!(staged(&followed), (true, true));
+        assert_eq!(staged(&followed.rolled_out(2)), (true, false));
     }
 
     #[test]

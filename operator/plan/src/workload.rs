@@ -132,6 +132,11 @@ pub fn judge(
         let message = "replaced once the workers of the new revision are ready: see WorkersReady";
         return condition(Some(false), Reason::RollingOut, message.to_owned());
     }
+    if rollout.keeping.contains(&judged.component) && enough {
+        let message =
+            "those of before stay until the adapters meet the new ones: see AdaptersReady";
+        return condition(Some(false), Reason::RollingOut, message.to_owned());
+    }
     if moving {
         let message = format!(
             "{ready} of at least {} of the new revision ready",
