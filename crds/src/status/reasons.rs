@@ -133,6 +133,7 @@ impl ConditionType {
                 R::LimitedByMaximum,
                 R::MetricsUnavailable,
                 R::AutoscalerMissing,
+                R::Contended,
                 R::Halted,
             ],
             Self::MonitoringReady => &[

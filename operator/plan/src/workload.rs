@@ -113,7 +113,13 @@ pub fn judge(
                 Reason::InsufficientReplicas
             };
             let message = format!("failed to create pods: {failure}");
-            return condition(Some(false), reason, with_remedy(&[message], reason));
+            let message = if failure.contains("must specify") {
+                // A quota counts what no pod may leave open then.
+                format!("{message}: {}", unstated(judged.component))
+            } else {
+                with_remedy(&[message], reason)
+            };
+            return condition(Some(false), reason, message);
         }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
@@ -218,6 +224,18 @@ fn image_pull(pod: &PodSeen, message: &str) -> String {
     )
 }
 
+/// What to do about a quota on what a pod does not state.
+const fn unstated(component: Component) -> &'static str {
+    match component {
+        Component::Adapters => "set it in adapters.resources",
+        Component::Workers => "set it in workers.resources",
+        Component::Inference => "set it in inference.resources",
+        Component::Broker | Component::Store => {
+            "add a LimitRange with a default for it to the namespace"
+        }
+    }
+}
+
 /// What to do about a container that needs more memory than it may have.
 #[must_use]
 pub fn out_of_memory(pod: &PodSeen, limit: Option<&str>) -> String {
@@ -291,6 +309,25 @@ mod tests {
         evicted.revision = "before".to_owned();
         world.observed.evicted = vec![evicted];
         assert_eq!(reason(&world), "InsufficientReplicas", "of another plan");
+    }
+
+    #[test]
+    fn what_a_quota_wants_stated_is_told_with_the_field_that_states_it() {
+        let mut world = world().passed().rolled_out(2);
+        world.observed.pods.clear();
+        for seen in world.observed.deployments.values_mut() {
+            let failure =
+                "pods \"x\" is forbidden: failed quota: all: must specify limits.cpu for: chatbot";
+            seen.failure = Some(failure.to_owned());
+        }
+        for (kind, remedy) in [
+            (ConditionType::InferenceReady, "inference.resources"),
+            (ConditionType::MessagingReady, "LimitRange with a default"),
+        ] {
+            let (reason, message) = told(&world, kind);
+            assert_eq!(reason, "PodsForbidden");
+            assert!(message.contains(remedy), "{message}");
+        }
     }
 
     /// A world whose instances are in this trouble.
