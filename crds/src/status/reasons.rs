@@ -110,6 +110,7 @@ impl ConditionType {
                 R::StoreReady,
                 R::DevelopmentStore,
                 R::StoreUnreachable,
+                R::StoreRefusesWrites,
                 R::SecretMissing,
                 R::CredentialsRejected,
                 R::TLSFailed,

@@ -429,4 +429,22 @@ mod tests {
         std::fs::write(folder.path().join("password"), "secret").unwrap();
         assert!(secrets(&kafka(folder.path())) != before);
     }
+
+    #[tokio::test]
+    async fn a_pod_is_ready_from_the_first_use_of_its_store_on() {
+        let of = |reason| redis::State {
+            reason,
+            message: "OOM command not allowed".to_owned(),
+        };
+        let states = watch::Sender::new(of(Reason::StoreRefusesWrites));
+        let telemetry = Telemetry::new();
+        let following = tokio::spawn(first_use(states.subscribe(), telemetry.part("store")));
+        tokio::task::yield_now().await;
+        let unready = telemetry.unready();
+        assert_eq!(unready.as_deref(), Some("store: OOM command not allowed"));
+        states.send_replace(of(Reason::StoreReady));
+        following.await.unwrap();
+        states.send_replace(of(Reason::StoreRefusesWrites));
+        assert_eq!(telemetry.unready(), None);
+    }
 }
