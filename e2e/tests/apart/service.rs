@@ -73,8 +73,13 @@ impl Process {
         .unwrap();
     }
 
+    /// What it tells of itself.
+    pub fn told(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.get("state")?)?)
+    }
+
     pub fn state(&self) -> Value {
-        serde_json::from_str(&self.get("state").unwrap()).unwrap()
+        self.told().unwrap()
     }
 }
 

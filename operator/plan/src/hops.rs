@@ -106,10 +106,20 @@ pub fn may_meet_elsewhere(world: &World) -> bool {
 
 /// Topics on a broker and keys in a store, by which adapters and workers know of each other.
 fn meeting(settings: &Settings) -> String {
-    let topics = settings.kafka.as_ref();
-    let topics = topics.map(|kafka| (&kafka.bootstrap_servers, &kafka.topic_prefix));
-    let keys = settings.redis.as_ref();
-    let keys = keys.map(|redis| (&redis.addresses, &redis.master_name, &redis.key_prefix));
+    // What begins with the resource's own name is the same for every resource.
+    let own = format!("{}.{}", settings.namespace, settings.name);
+    let topics = settings.kafka.as_ref().map(|kafka| {
+        let prefix = &kafka.topic_prefix;
+        (
+            &kafka.bootstrap_servers,
+            prefix.strip_prefix(&own).ok_or(prefix),
+        )
+    });
+    let keys = settings.redis.as_ref().map(|redis| {
+        let prefix = &redis.key_prefix;
+        let whose = prefix.strip_prefix(&own).ok_or(prefix);
+        (&redis.addresses, &redis.master_name, whose)
+    });
     names::hash(&format!("{topics:?} {keys:?}"))
 }
 
