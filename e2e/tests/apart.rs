@@ -1,6 +1,8 @@
 //! Gateways and workers as processes of their own, with a real broker and a real store between them.
 #![allow(clippy::unwrap_used)] // A step of a test fails as the test does.
 
+#[path = "kafka/certificates.rs"]
+mod certificates;
 #[path = "apart/linked.rs"]
 mod linked;
 #[path = "chat/model.rs"]
@@ -11,6 +13,8 @@ mod network;
 mod service;
 #[path = "signed/mod.rs"]
 mod signed;
+#[path = "apart/signed_in.rs"]
+mod signed_in;
 #[path = "apart/webhooks.rs"]
 mod webhooks;
 
