@@ -4,6 +4,7 @@ use chatbot_crds::config::Termination;
 use chatbot_crds::{ConditionType, Reason};
 use jiff::SignedDuration;
 
+use crate::examined;
 use crate::names;
 use crate::proposal::{Component, Condition, Hindrance};
 use crate::render::Rendered;
@@ -114,6 +115,9 @@ pub fn judge(
             };
             let message = format!("failed to create pods: {failure}");
             return condition(Some(false), reason, with_remedy(&[message], reason));
+        }
+        if let Some(message) = examined::refusal(judged.component, world, &pods) {
+            return condition(Some(false), Reason::EngineRefused, message);
         }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
