@@ -94,9 +94,11 @@ fn edit_and_wait(resource: &Resource, patch: &Value, replaced: bool) {
 
 /// When the operator last wrote a Deployment, in the API's notation: its autoscaler may write it at any time.
 fn written(resource: &Resource, deployment: &str) -> String {
-    let arguments = ["get", "deployment", deployment, "--show-managed-fields"];
-    let arguments = [&arguments[..], &["--output=json"]].concat();
-    let object = resource.space.kubectl(&arguments).unwrap();
+    let how = ["--show-managed-fields", "--output=json"];
+    let object = resource
+        .space
+        .kubectl(&["get", "deployment", deployment, how[0], how[1]])
+        .unwrap();
     let object: Value = serde_json::from_str(&object).unwrap();
     let entries = object["metadata"]["managedFields"].as_array().unwrap();
     let ours = entries
