@@ -200,11 +200,14 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
             {
                 (Reason::ModelNotReady, message)
             }
-            Some((_, message)) => (Reason::CrashLooping, format!("pod {}: {message}", pod.name)),
-            None => (
-                Reason::CrashLooping,
-                format!("pod {} stops again and again: {reason}", pod.name),
-            ),
+            Some((Some(_), message)) => {
+                (Reason::CrashLooping, format!("pod {}: {message}", pod.name))
+            }
+            Some((None, line)) => remedied(Reason::CrashLooping, pod, &line),
+            None => {
+                let message = format!("stops again and again: {reason}");
+                remedied(Reason::CrashLooping, pod, &message)
+            }
         },
     }
 }
