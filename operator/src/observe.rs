@@ -74,7 +74,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         prometheus(settings.as_ref().ok(), context),
         nodes::nodes(settings.as_ref().ok(), &memory, &status, context, now),
         claim(&cluster, settings.as_ref().ok(), &status, context, now),
-        system_prompt(&cluster, settings.as_ref().ok(), &status, context, now),
+        system_prompt(&cluster, settings.as_ref().ok(), context, now),
     );
     let mut forbidden = Vec::new();
     let observed = Observed {
@@ -322,23 +322,18 @@ async fn claim(
     Ok(Signal::Known { value, at: now })
 }
 
-/// The ConfigMap with the system prompt; not asked for while the workers work, since they have read it.
+/// The keys of the ConfigMap with the system prompt, if it is there.
 async fn system_prompt(
     cluster: &Identity,
     settings: Option<&Settings>,
-    status: &ChatBotClusterStatus,
     context: &Context,
     now: Timestamp,
 ) -> Result<Signal<Option<BTreeSet<String>>>, Error> {
-    let unknown = Signal::Unknown(Reason::Pending);
     let Some(SystemPrompt::ConfigMap(reference)) =
         settings.and_then(|settings| settings.conversation.system_prompt.as_ref())
     else {
-        return Ok(unknown);
+        return Ok(Signal::Unknown(Reason::Pending));
     };
-    if is_true(status, ConditionType::WorkersReady, cluster) {
-        return Ok(unknown);
-    }
     let name = &reference.name;
     let found = Api::<ConfigMap>::namespaced(context.client.clone(), &cluster.namespace)
         .get_opt(name)

@@ -4,6 +4,7 @@ use chatbot_crds::config::Termination;
 use chatbot_crds::{ConditionType, Reason};
 use jiff::SignedDuration;
 
+use crate::examined;
 use crate::names;
 use crate::proposal::{Component, Condition, Hindrance};
 use crate::render::Rendered;
@@ -121,6 +122,9 @@ pub fn judge(
             };
             return condition(Some(false), reason, message);
         }
+        if let Some(message) = examined::refusal(judged.component, world, &pods) {
+            return condition(Some(false), Reason::EngineRefused, message);
+        }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
             return condition(Some(false), reason, message);
@@ -196,11 +200,14 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
             {
                 (Reason::ModelNotReady, message)
             }
-            Some((_, message)) => (Reason::CrashLooping, format!("pod {}: {message}", pod.name)),
-            None => (
-                Reason::CrashLooping,
-                format!("pod {} stops again and again: {reason}", pod.name),
-            ),
+            Some((Some(_), message)) => {
+                (Reason::CrashLooping, format!("pod {}: {message}", pod.name))
+            }
+            Some((None, line)) => remedied(Reason::CrashLooping, pod, &line),
+            None => {
+                let message = format!("stops again and again: {reason}");
+                remedied(Reason::CrashLooping, pod, &message)
+            }
         },
     }
 }
