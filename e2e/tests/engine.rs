@@ -142,6 +142,8 @@ mod long {
             model.status == "True" && model.message.contains("Q8_0")
         });
         resource.wait_ready(2 * PATIENCE).unwrap();
+        // Somebody new asks: with the talk of before in its context, a small model goes on in its manner.
+        let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
         let id = conversation.ask("And now?").unwrap();
         let reply = conversation.answer(&id, PATIENCE).unwrap();
         assert!(!reply.answer.starts_with("Ahoy"), "{reply:?}");

@@ -268,16 +268,28 @@ mod tests {
     fn the_worst_that_a_pod_tells_of_the_broker_is_told() {
         let named = || world_with(|yaml| yaml + NAMED).passed().rolled_out(2);
         let failing = reported(named(), 1, Some(false), "CredentialsRejected");
+        let (status, reason, message) = told(&failing);
+        assert_eq!((status, reason), (Some(false), Reason::CredentialsRejected));
         assert_eq!(
-            told(&failing),
-            (
-                Some(false),
-                Reason::CredentialsRejected,
-                "told by CredentialsRejected".to_owned()
-            )
+            message,
+            "told by CredentialsRejected: the broker asks who signs in: set messaging.kafka.sasl"
         );
         let other_release = reported(named(), 1, Some(false), "OfAnotherRelease");
         assert_eq!(told(&other_release).1, Reason::BrokerUnreachable);
+    }
+
+    #[test]
+    fn a_refusal_names_the_secret_that_is_to_be_corrected() {
+        let named = world_with(|yaml| {
+            format!(
+                "{yaml}  messaging: {{ kafka: {{ bootstrapServers: [\"kafka:9092\"], \
+                 sasl: {{ mechanism: SCRAM-SHA-512, secretRef: {{ name: of-kafka }} }} }} }}\n"
+            )
+        });
+        let failing = reported(named.passed().rolled_out(2), 1, Some(false), "CredentialsRejected");
+        let (_, _, message) = told(&failing);
+        let remedy = "correct the user name and the password in Secret \"of-kafka\"";
+        assert!(message.contains(remedy), "{message}");
     }
 
     #[test]
