@@ -13,7 +13,7 @@ use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
 use crate::foresight::Spot;
 use crate::names;
-use crate::nodes::{NodeUse, free, is_spot, leaving};
+use crate::nodes::{NodeUse, free, is_spot, leaving, standby};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::{Move, Note};
 use crate::world::{NodeSeen, PodSeen, World};
@@ -62,7 +62,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     );
     let stand_ins = StandIns::of(world, spot, nodes);
     proposal.decisions.push(Decision::SpotPlaceholders {
-        nodes: stand_ins.nodes(world) + world.foresight.standby_nodes,
+        nodes: stand_ins.nodes(world) + standby(world, 0),
     });
     let overdue = |deadline: &Timestamp| is_overdue(world.now, *deadline);
     let quiet = doomed.values().all(overdue) && moving == 0;

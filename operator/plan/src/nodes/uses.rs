@@ -143,12 +143,13 @@ fn training(world: &World) -> Option<BTreeMap<&str, Emptied>> {
 }
 
 /// Nodes that are to wait beside those that have instances, or would have them if there were so many: as many as are
-/// asked for, and with these no more than the most instances need. Spot nodes are taken away, and there more is of use.
+/// asked for, and with these no more than the most instances need. Spot nodes are taken away: there more is of use, and
+/// the most where several are taken at once.
 #[must_use]
 pub fn standby(world: &World, instances: u32) -> u32 {
     let asked = world.foresight.standby_nodes;
     if world.foresight.spot.is_some() {
-        return asked;
+        return asked + more(world, asked);
     }
     let inference = &world.settings.inference;
     let nodes = |instances: u32| instances.div_ceil(inference.instances_per_node.max(1));
@@ -157,6 +158,19 @@ pub fn standby(world: &World, instances: u32) -> u32 {
     let busy = u32::try_from(busy.len()).unwrap_or(u32::MAX);
     let busy = busy.max(nodes(instances));
     asked.min(nodes(inference.max_replicas).saturating_sub(busy))
+}
+
+/// Nodes that are to wait besides while spot capacity is taken: for each notice that runs but the first, since one alone
+/// is mostly the only one, at most as many again as are asked for. Where training is asked for none, since it gives back
+/// what it has. Only of use where the nodes are known.
+fn more(world: &World, asked: u32) -> u32 {
+    if world.foresight.training.is_some() {
+        return 0;
+    }
+    let nodes = world.observed.nodes.known().into_iter().flatten();
+    let runs = |node: &&NodeSeen| leaving(world, node).is_some_and(|at| at >= world.now);
+    let notices = u32::try_from(nodes.filter(runs).count()).unwrap_or(u32::MAX);
+    asked.min(notices.saturating_sub(1))
 }
 
 /// Whether instances may be placed on a node: it is open, has the labels that are asked for, and no other taints than

@@ -9,11 +9,12 @@
 //! Where an instance needs longer to start than a notice lasts, nobody who does not know the future can both pay next to
 //! nothing for standby and lose nothing: a node that is taken is missing for the difference unless another waits. What
 //! waiting nodes cost and buy is shown beside, and so is a reference, the best constant number in hindsight
-//! ([`blind`]).
+//! ([`blind`]), and a bound for every number that follows the notices ([`following`]).
 //! `--standby` asks for another number than four, which is the least even one with everything ready for 99.9 % of the
 //! time in calm zones of another seed (11).
 
 mod blind;
+mod following;
 
 use chatbot_plan::foresight::{Foresight, Spot};
 use serde_json::{Map, Value};
@@ -26,6 +27,7 @@ use crate::scenario::{Lending, Outcome, Policy, Scenario, Spots};
 use crate::sight::Unusable;
 use crate::trace::SpotTrace;
 use blind::Blind;
+use following::Notices;
 
 /// Prices of spot capacity, as parts of the on-demand price.
 const RATIOS: [f64; 3] = [0.25, 0.33, 0.5];
@@ -35,6 +37,8 @@ const SAVED: f64 = 40.0;
 const NOTICES: [i64; 3] = [15, 30, 120];
 /// Standby nodes that are shown beside those asked for: what each costs and buys.
 const BESIDE: [u32; 4] = [0, 2, 4, 6];
+/// Other weeks of seeded zones that say what can be known of them.
+const ALIKE: u64 = 40;
 /// The most nodes of a service: a resource has at most 1,000 instances, four to a node.
 pub const LARGEST: u32 = 250;
 /// Reclaims of each notice.
@@ -49,6 +53,8 @@ pub struct Case {
     pub trace: SpotTrace,
     /// Nodes that the service needs.
     pub nodes: u32,
+    /// Other markets of the same chance: what can be known of it beforehand.
+    pub alike: Vec<SpotTrace>,
 }
 
 impl Case {
@@ -59,21 +65,38 @@ impl Case {
             name: name.to_owned(),
             nodes: (trace.most() / 2).clamp(1, LARGEST),
             trace,
+            alike: Vec::new(),
         }
+    }
+
+    /// Nodes that wait on average at the least, for who follows the notices: of other markets of the same chance, or of
+    /// this one in hindsight.
+    fn waiting(&self, notice: i64, seed: u64) -> f64 {
+        let of = |trace, seed| blind::notices(trace, self.nodes, notice, seed);
+        let alike = (seed + 1..).zip(&self.alike);
+        let mut weeks: Vec<Notices> = alike.map(|(seed, trace)| of(trace, seed)).collect();
+        if weeks.is_empty() {
+            weeks.push(of(&self.trace, seed));
+        }
+        following::waiting(&weeks, notice)
     }
 }
 
 /// Seeded zones: calm, and with many outages.
 #[must_use]
 pub fn seeded(seed: u64) -> Vec<Case> {
-    let case = |name: &str, trace| Case {
-        name: name.to_owned(),
-        trace,
-        nodes: 24,
+    let case = |name: &str, seed: u64, outages| {
+        let week = |seed| zones(seed, 3, 16, 7 * 24, outages);
+        Case {
+            name: name.to_owned(),
+            trace: week(seed),
+            nodes: 24,
+            alike: (1..=ALIKE).map(|nth| week(seed + 1000 * nth)).collect(),
+        }
     };
     vec![
-        case("zones-calm", zones(seed, 3, 16, 7 * 24, 1.0)),
-        case("zones-stormy", zones(seed + 1, 3, 16, 7 * 24, 6.0)),
+        case("zones-calm", seed, 1.0),
+        case("zones-stormy", seed + 1, 6.0),
     ]
 }
 
@@ -106,6 +129,7 @@ pub fn run(cases: &[Case], asked: &Asked) -> Result<Report, Unusable> {
                 ),
             ],
             blind: Blind::of(case, 120, asked),
+            waiting: case.waiting(120, asked.seed),
         };
         for standby in BESIDE
             .into_iter()
@@ -205,6 +229,7 @@ pub fn bound(case: &Case, ratio: f64) -> f64 {
 struct Others {
     played: Vec<(String, Outcome)>,
     blind: Blind,
+    waiting: f64,
 }
 
 impl Others {
@@ -226,12 +251,14 @@ fn compare(case: &Case, ours: &Outcome, others: &Others, report: &mut Report) ->
             .blind
             .cost(ratio)
             .map_or(f64::NAN, |cost| 100.0 * cost);
+        let following = least + 100.0 * ratio * others.waiting / f64::from(case.nodes);
         let row = Row::new(
             format!("{name}: cost at a price of {ratio}"),
             "% of on-demand",
             cost(ours),
         )
         .peer("bound", least)
+        .peer("bound for who follows the notices, 99.9 % ready", following)
         .peer(
             "reference, no bound: best constant number in hindsight, 99.9 % ready",
             blind,
@@ -246,6 +273,7 @@ fn compare(case: &Case, ours: &Outcome, others: &Others, report: &mut Report) ->
         let figure = object(vec![
             ("cost", cost(ours)),
             ("cost_bound", least),
+            ("cost_bound_following_notices", following),
             ("cost_best_constant_in_hindsight", blind),
             ("ready_share", ours.ready_share()),
             ("floor_breaches", ours.floor_breaches.into()),
@@ -283,6 +311,7 @@ fn reclaims(notice: i64, asked: &Asked, report: &mut Report) -> Result<(), Unusa
             name: String::new(),
             trace: zones(asked.seed + 100 + round, 3, 16, 72, 12.0),
             nodes: 24,
+            alike: Vec::new(),
         };
         let asked = Asked {
             seed: asked.seed + round,
@@ -342,6 +371,7 @@ mod tests {
         let others = Others {
             played: Vec::new(),
             blind: Blind::of(&case, 120, &asked),
+            waiting: case.waiting(120, asked.seed),
         };
         let ours = play(&planned(&case, 120, &asked)).unwrap();
         let figures = compare(&case, &ours, &others, &mut Report::default());
@@ -355,6 +385,7 @@ mod tests {
             "cost",
             "cost_best_constant_in_hindsight",
             "cost_bound",
+            "cost_bound_following_notices",
             "floor_breaches",
             "ready_share",
         ];

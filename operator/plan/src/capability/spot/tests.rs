@@ -1,4 +1,5 @@
 mod left_over;
+mod several;
 
 use super::*;
 use crate::example::{node, world};

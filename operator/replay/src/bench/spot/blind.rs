@@ -10,7 +10,9 @@
 use crate::fleet::{Fleet, Times, count};
 use crate::market::Market;
 
+use super::following::Notices;
 use super::{Asked, Case};
+use crate::trace::SpotTrace;
 
 /// Seconds of one step.
 const TICK: i64 = 10;
@@ -20,12 +22,13 @@ const ENOUGH: f64 = 0.999;
 const MOST: (u32, u32) = (8, 4);
 
 /// What came of one pair of numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     spot: i64,
     on_demand: i64,
     short: i64,
     seconds: i64,
+    notices: Vec<i64>,
 }
 
 /// Cost at a price of spot capacity, as a part of all on-demand, of the cheapest with enough nodes.
@@ -37,8 +40,8 @@ impl Blind {
     #[must_use]
     pub fn of(case: &Case, notice: i64, asked: &Asked) -> Self {
         let pairs = (0..=MOST.0).flat_map(|any| (0..=MOST.1).map(move |spot| (any, spot)));
-        let kept = pairs.map(|pair| (keeping(case, notice, asked.seed, pair), case.nodes));
-        Self(kept.collect())
+        let play = |pair| keeping(&case.trace, case.nodes, notice, asked.seed, pair);
+        Self(pairs.map(|pair| (play(pair), case.nodes)).collect())
     }
 
     /// The least cost; nothing when no pair has enough nodes for long enough.
@@ -57,18 +60,31 @@ impl Blind {
     }
 }
 
-fn keeping(case: &Case, notice: i64, seed: u64, (any, more): (u32, u32)) -> Kept {
+/// The notices of as many nodes as are needed, with none that waits.
+pub fn notices(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64) -> Notices {
+    let kept = keeping(trace, nodes, notice, seed, (0, 0));
+    Notices {
+        at: kept.notices,
+        seconds: kept.seconds,
+    }
+}
+
+fn keeping(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64, (any, more): (u32, u32)) -> Kept {
     let mut fleet = Fleet::new(Times::default());
-    let mut market = Market::new(&case.trace, notice, seed);
-    let needed = case.nodes + any;
+    let mut market = Market::new(trace, notice, seed);
+    let needed = nodes + any;
     let mut kept = Kept {
         spot: 0,
         on_demand: 0,
         short: 0,
         seconds: 0,
+        notices: Vec::new(),
     };
-    for now in (0..case.trace.length()).step_by(10) {
-        market.pass(&case.trace, now - TICK, now, &mut fleet);
+    for now in (0..trace.length()).step_by(10) {
+        let before = market.reclaims;
+        market.pass(trace, now - TICK, now, &mut fleet);
+        let taken = (market.reclaims - before) as usize;
+        kept.notices.extend(std::iter::repeat_n(now, taken));
         fleet
             .nodes
             .retain(|_, node| node.deadline.is_none_or(|deadline| deadline > now));
@@ -94,7 +110,7 @@ fn keeping(case: &Case, notice: i64, seed: u64, (any, more): (u32, u32)) -> Kept
             id.and_then(|id| fleet.nodes.remove(&id));
         }
         let there = fleet.nodes.values().filter(|node| node.warm_at <= now);
-        if count(there.count()) < case.nodes {
+        if count(there.count()) < nodes {
             kept.short += TICK;
         }
         let (spot, on_demand) = fleet.held();
@@ -117,7 +133,6 @@ fn staying(fleet: &Fleet, kind: impl Fn(Option<usize>) -> bool) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::SpotTrace;
 
     const ASKED: Asked = Asked {
         seed: 1,
@@ -130,6 +145,7 @@ mod tests {
             name: String::new(),
             trace: SpotTrace::parse(trace).unwrap(),
             nodes: 4,
+            alike: Vec::new(),
         };
         Blind::of(&case, 120, &ASKED).cost(0.25).unwrap()
     }
