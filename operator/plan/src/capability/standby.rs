@@ -1,10 +1,9 @@
 //! Nodes that wait with the model in memory, held by placeholders that instances push away and training does not: what
 //! is asked to wait is not lent.
 //!
-//! Where spot capacity is used, `spot` asks for all of them as spot nodes, and for more while several are taken. What is
-//! held here besides is half of those asked for, rounded up, of whatever kind there is, as long as so many spot nodes do
-//! not wait yet: an on-demand node that waits costs as much as several spot nodes, and is needed only where there are
-//! none.
+//! Where spot capacity is used, `spot` asks for all of them as spot nodes. What is held here besides is half of them,
+//! rounded up, of whatever kind there is, as long as so many spot nodes do not wait yet: an on-demand node that waits
+//! costs as much as several spot nodes, and is needed only where there are none.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +20,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     if world.foresight.standby_nodes == 0 {
         return Proposal::default();
     }
+    let wanted = standby(world, 0);
     let finding = |reason, message| Finding {
         by: NAME,
         reason,
@@ -42,7 +42,6 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             ..Proposal::default()
         };
     }
-    let wanted = standby(world, 0);
     let count = |of: fn(&NodeUse) -> bool| uses.values().filter(|node| of(node)).count();
     let waiting = count(|node| matches!(node, NodeUse::Standby { .. }));
     let warm = count(|node| matches!(node, NodeUse::Standby { warm: true }));
@@ -55,8 +54,7 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         finding("AllWarm", told)
     };
     let any = if world.foresight.spot.is_some() {
-        let asked = world.foresight.standby_nodes;
-        asked.div_ceil(2).saturating_sub(warm_spot(world, uses))
+        wanted.div_ceil(2).saturating_sub(warm_spot(world, uses))
     } else {
         wanted
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Candidates;
+use super::{Candidates, leaving};
 use crate::names;
 use crate::proposal::Component;
 use crate::signals::{fresh, jobs};
@@ -12,8 +12,6 @@ use crate::world::{NodeSeen, World};
 
 /// The longest time a list of nodes is believed: they are watched, and a watch that says nothing for so long is cut.
 const NODES_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
-/// The longest notice that is believed; a deadline further away is another clock's, one so long past was left over.
-const LONGEST_NOTICE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Labels that say that a node can be taken back, and their values, as the platforms set them.
 const SPOT_LABELS: [(&str, &str); 4] = [
@@ -143,13 +141,12 @@ fn training(world: &World) -> Option<BTreeMap<&str, Emptied>> {
 }
 
 /// Nodes that are to wait beside those that have instances, or would have them if there were so many: as many as are
-/// asked for, and with these no more than the most instances need. Spot nodes are taken away: there more is of use, and
-/// the most where several are taken at once.
+/// asked for, and with these no more than the most instances need. Spot nodes are taken away, and there more is of use.
 #[must_use]
 pub fn standby(world: &World, instances: u32) -> u32 {
     let asked = world.foresight.standby_nodes;
     if world.foresight.spot.is_some() {
-        return asked + more(world, asked);
+        return asked;
     }
     let inference = &world.settings.inference;
     let nodes = |instances: u32| instances.div_ceil(inference.instances_per_node.max(1));
@@ -158,19 +155,6 @@ pub fn standby(world: &World, instances: u32) -> u32 {
     let busy = u32::try_from(busy.len()).unwrap_or(u32::MAX);
     let busy = busy.max(nodes(instances));
     asked.min(nodes(inference.max_replicas).saturating_sub(busy))
-}
-
-/// Nodes that are to wait besides while spot capacity is taken: for each notice that runs but the first, since one alone
-/// is mostly the only one, at most as many again as are asked for. Where training is asked for none, since it gives back
-/// what it has. Only of use where the nodes are known.
-fn more(world: &World, asked: u32) -> u32 {
-    if world.foresight.training.is_some() {
-        return 0;
-    }
-    let nodes = world.observed.nodes.known().into_iter().flatten();
-    let runs = |node: &&NodeSeen| leaving(world, node).is_some_and(|at| at >= world.now);
-    let notices = u32::try_from(nodes.filter(runs).count()).unwrap_or(u32::MAX);
-    asked.min(notices.saturating_sub(1))
 }
 
 /// Whether instances may be placed on a node: it is open, has the labels that are asked for, and no other taints than
@@ -195,24 +179,6 @@ pub fn is_spot(world: &World, node: &NodeSeen) -> bool {
         Some(selector) => selector.iter().all(|(key, value)| has(key, value)),
         None => SPOT_LABELS.iter().any(|(key, value)| has(key, value)),
     }
-}
-
-/// When a node is taken, by the notice that its agent has written on it. A notice is for one identity: an annotation
-/// that names another was copied or left over. A deadline in the past is a node that may go at any moment, for a day.
-#[must_use]
-pub fn leaving(world: &World, node: &NodeSeen) -> Option<Timestamp> {
-    world.foresight.spot.as_ref()?;
-    let of = node.annotations.get(names::RECLAIM_UID_ANNOTATION);
-    if of.is_some_and(|uid| *uid != node.uid) {
-        return None;
-    }
-    let deadline: Timestamp = node
-        .annotations
-        .get(names::RECLAIM_ANNOTATION)?
-        .parse()
-        .ok()?;
-    let left = deadline.duration_since(world.now);
-    (left.abs() <= LONGEST_NOTICE).then_some(deadline)
 }
 
 /// Whether the node's agent has proven that the model is in its memory.

@@ -1,5 +1,4 @@
 mod left_over;
-mod several;
 
 use super::*;
 use crate::example::{node, world};

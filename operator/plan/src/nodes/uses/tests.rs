@@ -144,19 +144,3 @@ fn where_training_has_every_node_the_cheapest_to_empty_is_to_wait_and_is_not_rea
     let gone = lent(nodes(3, 1), &all[1..]);
     assert_eq!(waiting(&gone), named(&[("n0", true)]));
 }
-
-#[test]
-fn what_waits_besides_while_several_are_taken_is_known_to_wait() {
-    let mut world = nodes(6, 1);
-    world.foresight.spot = Some(crate::foresight::Spot::default());
-    let two = world.now.saturating_add(SignedDuration::from_mins(2));
-    let two = two.unwrap().to_string();
-    let Signal::Known { value, .. } = &mut world.observed.nodes else {
-        panic!("the nodes are known")
-    };
-    for node in &mut value[..3] {
-        node.annotations
-            .insert(names::RECLAIM_ANNOTATION.to_owned(), two.clone());
-    }
-    assert_eq!(waiting(&world), named(&[("n3", true), ("n4", true)]));
-}

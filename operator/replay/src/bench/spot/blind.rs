@@ -10,7 +10,6 @@
 use crate::fleet::{Fleet, Times, count};
 use crate::market::Market;
 
-use super::following::Notices;
 use super::{Asked, Case};
 use crate::trace::SpotTrace;
 
@@ -22,13 +21,12 @@ const ENOUGH: f64 = 0.999;
 const MOST: (u32, u32) = (8, 4);
 
 /// What came of one pair of numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Kept {
     spot: i64,
     on_demand: i64,
     short: i64,
     seconds: i64,
-    notices: Vec<i64>,
 }
 
 /// Cost at a price of spot capacity, as a part of all on-demand, of the cheapest with enough nodes.
@@ -40,7 +38,16 @@ impl Blind {
     #[must_use]
     pub fn of(case: &Case, notice: i64, asked: &Asked) -> Self {
         let pairs = (0..=MOST.0).flat_map(|any| (0..=MOST.1).map(move |spot| (any, spot)));
-        let play = |pair| keeping(&case.trace, case.nodes, notice, asked.seed, pair);
+        let play = |pair| {
+            keeping(
+                &case.trace,
+                case.nodes,
+                notice,
+                asked.seed,
+                pair,
+                |_, _, _, _| (),
+            )
+        };
         Self(pairs.map(|pair| (play(pair), case.nodes)).collect())
     }
 
@@ -60,16 +67,44 @@ impl Blind {
     }
 }
 
-/// The notices of as many nodes as are needed, with none that waits.
-pub fn notices(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64) -> Notices {
-    let kept = keeping(trace, nodes, notice, seed, (0, 0));
-    Notices {
-        at: kept.notices,
-        seconds: kept.seconds,
-    }
+/// What is seen at one moment by somebody with as many nodes as are needed, of which none waits.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When.
+    pub now: i64,
+    /// Nodes that got a notice then.
+    pub taken: u32,
+    /// For each zone, how many nodes it has, and how many of them are ours and stay.
+    pub zones: Vec<(u32, u32)>,
+    /// Nodes that stay beyond those that are needed, while one takes another's place.
+    pub spare: u32,
 }
 
-fn keeping(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64, (any, more): (u32, u32)) -> Kept {
+/// Every moment of a market.
+pub fn moments(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    let see = |now, taken, market: &Market, fleet: &Fleet| {
+        let obtainable = market.obtainable().iter().enumerate();
+        let zones = obtainable.map(|(zone, count)| (*count, staying(fleet, |of| of == Some(zone))));
+        moments.push(Moment {
+            now,
+            taken,
+            zones: zones.collect(),
+            spare: staying(fleet, |_| true).saturating_sub(nodes),
+        });
+    };
+    keeping(trace, nodes, notice, seed, (0, 0), see);
+    moments
+}
+
+fn keeping(
+    trace: &SpotTrace,
+    nodes: u32,
+    notice: i64,
+    seed: u64,
+    (any, more): (u32, u32),
+    mut see: impl FnMut(i64, u32, &Market, &Fleet),
+) -> Kept {
     let mut fleet = Fleet::new(Times::default());
     let mut market = Market::new(trace, notice, seed);
     let needed = nodes + any;
@@ -78,13 +113,11 @@ fn keeping(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64, (any, more): (
         on_demand: 0,
         short: 0,
         seconds: 0,
-        notices: Vec::new(),
     };
     for now in (0..trace.length()).step_by(10) {
         let before = market.reclaims;
         market.pass(trace, now - TICK, now, &mut fleet);
-        let taken = (market.reclaims - before) as usize;
-        kept.notices.extend(std::iter::repeat_n(now, taken));
+        let taken = market.reclaims - before;
         fleet
             .nodes
             .retain(|_, node| node.deadline.is_none_or(|deadline| deadline > now));
@@ -109,6 +142,7 @@ fn keeping(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64, (any, more): (
                 .map(|(id, _)| *id);
             id.and_then(|id| fleet.nodes.remove(&id));
         }
+        see(now, taken, &market, &fleet);
         let there = fleet.nodes.values().filter(|node| node.warm_at <= now);
         if count(there.count()) < nodes {
             kept.short += TICK;
@@ -145,7 +179,7 @@ mod tests {
             name: String::new(),
             trace: SpotTrace::parse(trace).unwrap(),
             nodes: 4,
-            alike: Vec::new(),
+            made: None,
         };
         Blind::of(&case, 120, &ASKED).cost(0.25).unwrap()
     }

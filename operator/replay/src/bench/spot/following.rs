@@ -1,85 +1,57 @@
-//! A bound for who follows the notices and does not know the dice.
+//! A bound for who follows the notices and knows nothing else.
 //!
-//! A node that is asked for is of use after a start, and one with a notice until the notice ends. So at the end of a
-//! start there are as many as were asked for at its beginning, without those that got a notice early enough to be gone:
-//! within the start less the notice. Whoever had fewer waiting than that is short, whatever was asked for since.
-//! The number that waits may follow what is known, here when the last two notices came, and is chosen in hindsight, for
-//! the whole of what is played. A node that is asked for is paid for until its start is over; beyond that nothing is paid
-//! twice, every node that waits has the price of spot capacity, and instances move in no time.
-//!
-//! It bounds every such number for these notices, which are those of as many nodes as are needed. Somebody whose nodes
-//! are in other zones has others.
+//! As in [`super::chances`], whoever has fewer nodes waiting than get a notice within a start less the notice is short
+//! at the end of the start. The number that waits may follow when the last two notices came, in doublings of a minute,
+//! and is chosen in hindsight, on the very notices that it is to meet: those of as many nodes as are needed. Nothing is
+//! paid but the nodes that wait, at the price of spot capacity. Whoever has nodes in other zones has other notices.
 
 use std::collections::BTreeMap;
 
 use crate::fleet::Times;
 
-/// Seconds of one step.
-const TICK: i64 = 10;
-/// The most nodes that wait.
-const MOST: usize = 40;
-/// Of the time, the part with too few nodes that is allowed.
-const SHORT: f64 = 0.001;
-
-/// When nodes of ours were taken, and for how long it was looked at.
-#[derive(Clone, Debug)]
-pub struct Notices {
-    /// In order.
-    pub at: Vec<i64>,
-    /// Seconds.
-    pub seconds: i64,
-}
+use super::blind::Moment;
+use super::waiting::least_waiting;
 
 /// The time since the last notice and the time between the last two, in doublings of a minute.
 type Known = (u32, u32);
 
-/// What comes after moments at which the same is known.
-#[derive(Clone, Debug, Default)]
-struct Moments {
-    /// Steps at which a node that was asked for then has to be paid for.
-    paid: f64,
-    /// Steps by how many nodes are gone at the end of a start.
-    gone: BTreeMap<usize, f64>,
-}
-
-impl Moments {
-    /// The least that so many nodes cost together with steps that are short, at a price of a step.
-    fn least(&self, price: f64) -> f64 {
-        let of = |waiting: usize| {
-            let short: f64 = self.gone.range(waiting + 1..).map(|(_, steps)| steps).sum();
-            self.paid * waiting as f64 + price * short
-        };
-        (0..=MOST).map(of).fold(f64::INFINITY, f64::min)
-    }
-}
-
 /// The fewest nodes that wait on average, with enough for long enough.
-pub fn waiting(weeks: &[Notices], notice: i64) -> f64 {
-    let mut all: BTreeMap<Known, Moments> = BTreeMap::new();
-    let mut steps = 0.0;
+pub fn waiting(moments: &[Moment], notice: i64) -> f64 {
     let start = Times::default().cold;
-    for week in weeks {
-        for now in (0..week.seconds).step_by(TICK as usize) {
-            let before = week.at.partition_point(|at| *at <= now);
-            let until = week.at.partition_point(|at| *at <= now + start - notice);
-            let nth = |back: usize| before.checked_sub(back).map(|index| week.at[index]);
-            let apart = doublings(nth(1).zip(nth(2)).map(|(last, other)| last - other));
-            let since = nth(1).map(|last| now - last);
-            let then = all.entry((doublings(since), apart)).or_default();
-            *then.gone.entry(until - before).or_default() += 1.0;
-            // What was asked for a start ago is paid for still.
-            let asked = since.map(|since| (since - start).max(0));
-            all.entry((doublings(asked), apart)).or_default().paid += 1.0;
-            steps += 1.0;
-        }
+    let taken = moments
+        .iter()
+        .flat_map(|moment| std::iter::repeat_n(moment.now, moment.taken as usize));
+    let at: Vec<i64> = taken.collect();
+    // By what is known, steps by how many nodes are gone at the end of a start.
+    let mut all: BTreeMap<Known, BTreeMap<usize, f64>> = BTreeMap::new();
+    for moment in moments {
+        let now = moment.now;
+        let before = at.partition_point(|at| *at <= now);
+        let until = at.partition_point(|at| *at <= now + start - notice);
+        let nth = |back: usize| before.checked_sub(back).and_then(|index| at.get(index));
+        let since = doublings(nth(1).map(|last| now - last));
+        let apart = doublings(nth(1).zip(nth(2)).map(|(last, other)| last - other));
+        let gone = (until - before).saturating_sub(moment.spare as usize);
+        *all.entry((since, apart))
+            .or_default()
+            .entry(gone)
+            .or_default() += 1.0;
     }
-    // At any price of a short step no policy costs less than the sum of the least, less what is allowed to be short.
-    let at = |price: f64| {
-        let least: f64 = all.values().map(|moments| moments.least(price)).sum();
-        (least - price * SHORT * steps) / steps
-    };
-    let prices = (0..160).map(|step| 2_f64.powf(f64::from(step) / 8.0));
-    prices.map(at).fold(0.0, f64::max)
+    let kinds: Vec<(f64, Vec<f64>)> = all
+        .into_values()
+        .map(|gone| {
+            let steps: f64 = gone.values().sum();
+            let most = gone.keys().max().copied().unwrap_or(0);
+            let short = |waiting: usize| {
+                gone.range(waiting + 1..)
+                    .map(|(_, steps)| steps)
+                    .sum::<f64>()
+                    / steps
+            };
+            (steps, (0..=most).map(short).collect())
+        })
+        .collect();
+    least_waiting(&kinds)
 }
 
 /// Doublings of a minute; the most where there is none.
@@ -92,31 +64,44 @@ fn doublings(seconds: Option<i64>) -> u32 {
 mod tests {
     use super::*;
 
-    fn day(at: Vec<i64>) -> [Notices; 1] {
-        [Notices {
-            at,
-            seconds: 86_400,
-        }]
+    fn day(at: &[i64]) -> Vec<Moment> {
+        let moment = |now: i64| Moment {
+            now,
+            taken: u32::try_from(at.iter().filter(|at| **at == now).count()).unwrap(),
+            zones: Vec::new(),
+            spare: 0,
+        };
+        (0..8640).map(|step| moment(step * 10)).collect()
     }
 
     #[test]
     fn where_nothing_is_taken_or_a_notice_is_as_long_as_a_start_nothing_waits() {
-        assert!(waiting(&day(Vec::new()), 120) < 1e-9);
-        let often = day((1..240).map(|nth| nth * 360).collect());
-        assert!(waiting(&often, 180) < 1e-9);
-        assert!(waiting(&often, 120) > 0.9);
+        assert!(waiting(&day(&[]), 120) < 1e-9);
+        let often: Vec<i64> = (1..240).map(|nth| nth * 360).collect();
+        assert!(waiting(&day(&often), 180) < 1e-9);
+        assert!(waiting(&day(&often), 120) > 0.3);
     }
 
     #[test]
     fn what_is_known_from_the_notice_before_is_waited_for_only_then() {
-        // Ten are taken half a minute after one, four times a day.
+        // Ten are taken a minute after one, four times a day.
         let hours = [5, 10, 15, 20];
         let taken = hours.into_iter().flat_map(|hour| {
             let first = hour * 3600;
-            std::iter::once(first).chain([first + 30; 10])
+            std::iter::once(first).chain([first + 60; 10])
         });
-        let waiting = waiting(&day(taken.collect()), 120);
+        let waiting = waiting(&day(&taken.collect::<Vec<_>>()), 120);
         // A constant number would be ten.
         assert!((0.01..1.0).contains(&waiting), "{waiting}");
+    }
+
+    #[test]
+    fn what_is_spare_is_not_waited_for() {
+        let often: Vec<i64> = (1..240).map(|nth| nth * 360).collect();
+        let mut moments = day(&often);
+        for moment in &mut moments {
+            moment.spare = 1;
+        }
+        assert!(waiting(&moments, 120) < 1e-9);
     }
 }
