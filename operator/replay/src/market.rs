@@ -90,12 +90,6 @@ impl Market {
         !taken.is_empty()
     }
 
-    /// How many nodes each zone has, ours among them.
-    #[must_use]
-    pub fn obtainable(&self) -> &[u32] {
-        &self.obtainable
-    }
-
     /// A zone that has room: the one with the most of it, so that what is held is spread.
     #[must_use]
     pub fn obtain(&self, fleet: &Fleet) -> Option<usize> {

@@ -45,7 +45,7 @@ impl Blind {
                 notice,
                 asked.seed,
                 pair,
-                |_, _, _, _| (),
+                |_, _, _| (),
             )
         };
         Self(pairs.map(|pair| (play(pair), case.nodes)).collect())
@@ -74,8 +74,6 @@ pub struct Moment {
     pub now: i64,
     /// Nodes that got a notice then.
     pub taken: u32,
-    /// For each zone, how many nodes it has, and how many of them are ours and stay.
-    pub zones: Vec<(u32, u32)>,
     /// Nodes that stay beyond those that are needed, while one takes another's place.
     pub spare: u32,
 }
@@ -83,13 +81,10 @@ pub struct Moment {
 /// Every moment of a market.
 pub fn moments(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64) -> Vec<Moment> {
     let mut moments = Vec::new();
-    let see = |now, taken, market: &Market, fleet: &Fleet| {
-        let obtainable = market.obtainable().iter().enumerate();
-        let zones = obtainable.map(|(zone, count)| (*count, staying(fleet, |of| of == Some(zone))));
+    let see = |now, taken, fleet: &Fleet| {
         moments.push(Moment {
             now,
             taken,
-            zones: zones.collect(),
             spare: staying(fleet, |_| true).saturating_sub(nodes),
         });
     };
@@ -103,7 +98,7 @@ fn keeping(
     notice: i64,
     seed: u64,
     (any, more): (u32, u32),
-    mut see: impl FnMut(i64, u32, &Market, &Fleet),
+    mut see: impl FnMut(i64, u32, &Fleet),
 ) -> Kept {
     let mut fleet = Fleet::new(Times::default());
     let mut market = Market::new(trace, notice, seed);
@@ -142,7 +137,7 @@ fn keeping(
                 .map(|(id, _)| *id);
             id.and_then(|id| fleet.nodes.remove(&id));
         }
-        see(now, taken, &market, &fleet);
+        see(now, taken, &fleet);
         let there = fleet.nodes.values().filter(|node| node.warm_at <= now);
         if count(there.count()) < nodes {
             kept.short += TICK;

@@ -68,7 +68,6 @@ mod tests {
         let moment = |now: i64| Moment {
             now,
             taken: u32::try_from(at.iter().filter(|at| **at == now).count()).unwrap(),
-            zones: Vec::new(),
             spare: 0,
         };
         (0..8640).map(|step| moment(step * 10)).collect()

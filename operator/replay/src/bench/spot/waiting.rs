@@ -23,7 +23,9 @@ impl Waiting {
         let made = case.made.as_ref();
         Self {
             following: following::waiting(&moments, notice),
-            knowing: made.map(|(made, outages)| chances::waiting(made, outages, &moments, notice)),
+            knowing: made.map(|(made, outages)| {
+                chances::waiting(made, outages, &case.trace, case.nodes, notice)
+            }),
         }
     }
 }
