@@ -286,7 +286,12 @@ mod tests {
                  sasl: {{ mechanism: SCRAM-SHA-512, secretRef: {{ name: of-kafka }} }} }} }}\n"
             )
         });
-        let failing = reported(named.passed().rolled_out(2), 1, Some(false), "CredentialsRejected");
+        let failing = reported(
+            named.passed().rolled_out(2),
+            1,
+            Some(false),
+            "CredentialsRejected",
+        );
         let (_, _, message) = told(&failing);
         let remedy = "correct the user name and the password in Secret \"of-kafka\"";
         assert!(message.contains(remedy), "{message}");
