@@ -51,6 +51,8 @@ pub(crate) const LIMIT_KEYS: &str = "keys must be 'cpu', 'memory', 'ephemeral-st
 pub(crate) const QUANTITIES: &str = "every value must be a quantity from 0 to 1P";
 pub(crate) const LIMITS_ABOVE_0: &str = "`cpu`, `memory` and `ephemeral-storage` must be greater than 0: Kubernetes \
                                          takes a limit of 0 for none";
+pub(crate) const LIMIT_OF_MEMORY: &str = "`memory` must be at least 1Mi, since no container starts with less: 'Mi' are \
+                                          mebibytes, and 'm' thousandths of a byte";
 /// Of each resource that may be requested: its key, and that no more may be requested than is the limit.
 pub(crate) const WITHIN_LIMITS: [(&str, &str); 3] = [
     (

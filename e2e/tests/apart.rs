@@ -1,6 +1,8 @@
 //! Gateways and workers as processes of their own, with a real broker and a real store between them.
 #![allow(clippy::unwrap_used)] // A step of a test fails as the test does.
 
+#[path = "kafka/certificates.rs"]
+mod certificates;
 #[path = "apart/linked.rs"]
 mod linked;
 #[path = "chat/model.rs"]
@@ -11,6 +13,8 @@ mod network;
 mod service;
 #[path = "signed/mod.rs"]
 mod signed;
+#[path = "apart/signed_in.rs"]
+mod signed_in;
 #[path = "apart/webhooks.rs"]
 mod webhooks;
 
@@ -55,10 +59,14 @@ fn a_worker_and_a_gateway_die_and_every_question_is_answered_once() {
     let stop = AtomicBool::new(false);
     let talked = thread::scope(|scope| {
         let talking = scope.spawn(|| -> Result<Conversation> {
-            let mut conversation = Conversation::new(network.address, CHANNEL)?;
-            let pause = Duration::from_millis(100);
-            conversation.keep_asking("Is it tea?", pause, PATIENCE, &stop)?;
-            Ok(conversation)
+            let talk = || {
+                let mut conversation = Conversation::new(network.address, CHANNEL)?;
+                let pause = Duration::from_millis(100);
+                conversation.keep_asking("Is it tea?", pause, PATIENCE, &stop)?;
+                Ok(conversation)
+            };
+            talk()
+                .inspect_err(|error: &anyhow::Error| eprintln!("the conversation ended: {error:#}"))
         });
         let stopping = Stop(&stop);
         let asked = || model.asked.lock().unwrap().len();
@@ -104,8 +112,10 @@ fn a_broker_that_is_away_is_told_and_waited_for() {
         "the gateway saying that it finds no broker",
         PATIENCE,
         || {
+            // It may not have begun to listen.
+            let state = gateway.told()?;
             ensure!(gateway.get("readyz").is_err(), "it is ready");
-            Ok(gateway.state()["broker"]["reason"] == "BrokerUnreachable")
+            Ok(state["broker"]["reason"] == "BrokerUnreachable")
         },
     )
     .unwrap();

@@ -166,6 +166,30 @@ fn a_server_that_asks_for_patience_gets_it_and_other_resources_go_on() {
     operator.check().unwrap();
 }
 
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn who_has_not_seen_what_there_is_takes_no_lease() {
+    const REFUSED: u32 = 3;
+    let installed = Installed::new(SEED).unwrap();
+    let refused = first(REFUSED, Verb::List, "", Fault::Answer(500)).of("deployments");
+    installed.proxy.set(vec![refused]);
+    let since = Instant::now();
+    let mut operator = installed.operator(NEVER).unwrap();
+    good_day(&installed);
+    assert_eq!(installed.proxy.applied(), [REFUSED]);
+    let first_of = |namespace: &str, verb: Verb, resource: &str| {
+        let mut records = installed.proxy.records(namespace, since).into_iter();
+        let found = records.find(|record| {
+            let done = record.code.is_some_and(|code| code < 300);
+            done && record.asked.verb == verb && record.asked.resource == resource
+        });
+        found.unwrap().at
+    };
+    let seen = first_of("", Verb::List, "deployments");
+    assert!(seen < first_of("kube-system", Verb::Write, "leases"));
+    operator.check().unwrap();
+}
+
 /// What people and programs do to a resource and its children.
 fn disturb(resource: &Resource) {
     let space = &resource.space;

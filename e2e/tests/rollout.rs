@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chatbot_e2e::conversation::{Conversation, Stop};
 use chatbot_e2e::resource::{CHANNEL, Pod, Resource};
 use chatbot_e2e::scenario::{self, PATIENCE};
+use chatbot_plan::names::FIELD_MANAGER;
 use serde_json::{Value, json};
 
 const QUESTION: &str = "Tell a story about a lighthouse keeper";
@@ -84,11 +85,28 @@ fn edit_and_wait(resource: &Resource, patch: &Value, replaced: bool) {
         !replaced || pods.iter().find(stays).is_none(),
         "old instances are left: {pods:?}"
     );
-    let child = resource.child("deployment", "chat-inference").unwrap();
-    assert_eq!(
-        child["status"]["observedGeneration"],
-        child["metadata"]["generation"]
+    let written = written(resource, "chat-inference");
+    assert!(
+        written <= ready.since,
+        "{ready:?} came before the operator's last write of the instances, {written}"
     );
+}
+
+/// When the operator last wrote a Deployment, in the API's notation: its autoscaler may write it at any time.
+fn written(resource: &Resource, deployment: &str) -> String {
+    let how = ["--show-managed-fields", "--output=json"];
+    let object = resource
+        .space
+        .kubectl(&["get", "deployment", deployment, how[0], how[1]])
+        .unwrap();
+    let object: Value = serde_json::from_str(&object).unwrap();
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    let ours = entries
+        .iter()
+        .filter(|entry| entry["manager"] == FIELD_MANAGER);
+    ours.map(|entry| entry["time"].as_str().unwrap().to_owned())
+        .max()
+        .unwrap()
 }
 
 fn ready_resource(namespace: &str, max_answer_tokens: u32) -> Resource {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::text::{is_device, is_label_value, is_qualified_name};
 use super::{
-    Broken, LABEL_VALUE, LIMIT_KEYS, LIMITS_ABOVE_0, QUANTITIES, REQUEST_KEYS, TAINT_KEY,
-    TOLERATION_OPERATOR, TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
+    Broken, LABEL_VALUE, LIMIT_KEYS, LIMIT_OF_MEMORY, LIMITS_ABOVE_0, QUANTITIES, REQUEST_KEYS,
+    TAINT_KEY, TOLERATION_OPERATOR, TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
 };
 use crate::spec::{Resources, Toleration, TolerationEffect, TolerationOperator};
+
+const MEBIBYTE_IN_NANO: i128 = (1 << 20) * 1_000_000_000;
 
 impl Broken {
     pub(super) fn pods(
@@ -63,6 +65,9 @@ impl Broken {
                 self.unless(quantity.is_within_bounds(), &path, value, QUANTITIES);
                 let none = field == "limits" && !key.contains('/') && quantity.nano() == Some(0);
                 self.unless(!none, &path, value, LIMITS_ABOVE_0);
+                let too_little = (1..MEBIBYTE_IN_NANO).contains(&quantity.nano().unwrap_or(0));
+                let is_memory = field == "limits" && key == "memory";
+                self.unless(!(is_memory && too_little), &path, value, LIMIT_OF_MEMORY);
                 match field {
                     "requests" => self.unless(standard(key), &path, value, REQUEST_KEYS),
                     _ => self.unless(

@@ -26,7 +26,8 @@ pub struct Messaging {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Kafka {
-    /// Where the brokers are found, as `host:port`. One that answers is enough.
+    /// Where the brokers are found, as `host:port`. One that answers is enough. Another Kafka begins empty: adapters and
+    /// workers go there together, and what the last adapters that leave the one of before have not delivered is given up.
     #[schemars(schema_with = "shapes::addresses")]
     pub bootstrap_servers: Vec<String>,
 

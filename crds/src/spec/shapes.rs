@@ -235,6 +235,12 @@ pub(super) fn limits(_: &mut SchemaGenerator) -> Schema {
              quantity(string(self[k])).compareTo(quantity('0')) != 0)",
             rules::LIMITS_ABOVE_0,
         ),
+        rule(
+            "self.all(k, k != 'memory' || !isQuantity(string(self[k])) || \
+             !quantity(string(self[k])).isGreaterThan(quantity('0')) || \
+             !quantity(string(self[k])).isLessThan(quantity('1Mi')))",
+            rules::LIMIT_OF_MEMORY,
+        ),
     ])
 }
 

@@ -211,6 +211,8 @@ names! {
         DevelopmentStore,
         /// The store does not answer.
         StoreUnreachable,
+        /// The store answers, and refuses to be written to.
+        StoreRefusesWrites,
         /// The store may throw keys away to make room.
         EvictionEnabled,
         /// The model is served.

@@ -44,6 +44,7 @@ impl Reason {
             | Self::RouteNotAccepted
             | Self::BrokerUnreachable
             | Self::StoreUnreachable
+            | Self::StoreRefusesWrites
             | Self::PlatformUnavailable
             | Self::Disconnected => Some(WAITING),
             _ => None,

@@ -110,6 +110,7 @@ impl ConditionType {
                 R::StoreReady,
                 R::DevelopmentStore,
                 R::StoreUnreachable,
+                R::StoreRefusesWrites,
                 R::SecretMissing,
                 R::CredentialsRejected,
                 R::TLSFailed,
@@ -133,6 +134,7 @@ impl ConditionType {
                 R::LimitedByMaximum,
                 R::MetricsUnavailable,
                 R::AutoscalerMissing,
+                R::Contended,
                 R::Halted,
             ],
             Self::MonitoringReady => &[

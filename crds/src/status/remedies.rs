@@ -176,9 +176,12 @@ impl Reason {
             Self::StoreUnreachable => {
                 "correct state.redis.addresses, or see why the servers do not answer"
             }
+            Self::StoreRefusesWrites => {
+                "do as the message says: give a full store more memory, let one that cannot save do so, name the master of a replica; where none is named, name a Redis in state.redis"
+            }
             Self::SecretMissing => "make the Secret, with the key, that the message names",
             Self::CredentialsRejected => {
-                "correct the user name and the password in the Secret that the message names; they are read again by themselves. Of monitoring: name an address that asks for none"
+                "correct the user name and the password in the Secret that the message names; they are read again by themselves. Of a Redis that lets in and forbids: give the user the rights that the message lists. Of monitoring: name an address that asks for none"
             }
             Self::TLSFailed => {
                 "name the authority that signed the server's certificate in tls.caSecretRef; the certificate must be for the address that is named"

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use chatbot_crds::config::{
     AdaptersConfig, Backbone, CacheConfig, ChannelConfig, GatewayConfig, KafkaConfig,
-    PlatformConfig, RedisConfig, WorkerConfig, WorkersConfig,
+    MountedSecret, PlatformConfig, RedisConfig, SaslConfig, WorkerConfig, WorkersConfig,
 };
-use chatbot_crds::spec::RedisMode;
+use chatbot_crds::spec::{RedisMode, SaslMechanism};
 use chatbot_e2e::command::wait_until;
 use chatbot_e2e::places::Places;
 use serde::Serialize;
@@ -52,6 +52,10 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub fn get(&self, path: &str) -> Result<String> {
         let url = format!("http://{}/{path}", self.admin);
         let mut curl = Command::new("curl");
@@ -73,8 +77,13 @@ impl Process {
         .unwrap();
     }
 
+    /// What it tells of itself.
+    pub fn told(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.get("state")?)?)
+    }
+
     pub fn state(&self) -> Value {
-        serde_json::from_str(&self.get("state").unwrap()).unwrap()
+        self.told().unwrap()
     }
 }
 
@@ -114,6 +123,20 @@ impl Service {
             },
             inference: inference.to_owned(),
         }
+    }
+
+    /// The same, with a Secret's folder to sign in at the broker with.
+    pub fn signing_in(mut self, directory: &Path) -> Self {
+        let secret = MountedSecret {
+            name: "kafka".to_owned(),
+            directory: directory.to_string_lossy().into_owned(),
+            key: None,
+        };
+        self.backbone.kafka.sasl = Some(SaslConfig {
+            mechanism: SaslMechanism::Plain,
+            secret,
+        });
+        self
     }
 
     /// A gateway with the web chat.

@@ -1,4 +1,5 @@
 //! An authority of a test's own, and what it has signed.
+#![allow(dead_code)] // each test program uses its part
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 

@@ -83,6 +83,14 @@ pub async fn becomes(connection: &Connection, reason: Reason) -> State {
     became.unwrap().unwrap().clone()
 }
 
+/// Milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
 /// Writes the files of a Secret, as they are mounted.
 pub fn secret(folder: &Path, keys: &[(&str, &str)]) {
     fs::create_dir_all(folder).unwrap();

@@ -76,7 +76,8 @@ impl Settings {
         7 * self.steps_of_a_day() + 3 * self.slots_of_an_hour() + 8
     }
 
-    pub(crate) fn check(&self) -> Result<(), InvalidSettings> {
+    /// Whether such a series can be forecast.
+    pub fn check(&self) -> Result<(), InvalidSettings> {
         if !(FINEST_STEP..=COARSEST_STEP).contains(&self.step) || !DAY.is_multiple_of(self.step) {
             return Err(InvalidSettings::Step(self.step));
         }

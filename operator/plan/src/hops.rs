@@ -36,6 +36,9 @@ pub struct Hops {
     /// Tokens that the instances hold; 0 in what an earlier release remembered.
     #[serde(default)]
     pub context_tokens: u32,
+    /// Where adapters and workers meet, as a hash; empty in what an earlier release remembered.
+    #[serde(default)]
+    pub meeting: String,
 }
 
 impl Hops {
@@ -52,6 +55,7 @@ impl Hops {
                 .flat_map(|channel| ports_called(&channel.platform))
                 .collect(),
             context_tokens: settings.inference.context_tokens,
+            meeting: meeting(settings),
         }
     }
 
@@ -89,6 +93,34 @@ pub fn have_larger_context(world: &World) -> bool {
     let wanted = world.settings.inference.context_tokens;
     let mut hops = world.memory.hops.iter();
     hops.any(|hops| hops.context_tokens > wanted)
+}
+
+/// Whether adapters or workers may be left that meet elsewhere than those that are asked for. Nobody knows it without the
+/// memory.
+#[must_use]
+pub fn may_meet_elsewhere(world: &World) -> bool {
+    let wanted = meeting(&world.settings);
+    let mut hops = world.memory.hops.iter();
+    hops.any(|hops| !hops.meeting.is_empty() && hops.meeting != wanted) || are_unknown(world)
+}
+
+/// Topics on a broker and keys in a store, by which adapters and workers know of each other.
+fn meeting(settings: &Settings) -> String {
+    // What begins with the resource's own name is the same for every resource.
+    let own = format!("{}.{}", settings.namespace, settings.name);
+    let topics = settings.kafka.as_ref().map(|kafka| {
+        let prefix = &kafka.topic_prefix;
+        (
+            &kafka.bootstrap_servers,
+            prefix.strip_prefix(&own).ok_or(prefix),
+        )
+    });
+    let keys = settings.redis.as_ref().map(|redis| {
+        let prefix = &redis.key_prefix;
+        let whose = prefix.strip_prefix(&own).ok_or(prefix);
+        (&redis.addresses, &redis.master_name, whose)
+    });
+    names::hash(&format!("{topics:?} {keys:?}"))
 }
 
 /// Whether an object that has to agree with pods stays as it is: there are pods of before, and nobody knows what they serve

@@ -35,6 +35,7 @@ mod run;
 pub mod schedule;
 pub mod signals;
 pub mod status;
+mod surplus;
 #[cfg(test)]
 mod tests;
 pub mod votes;
@@ -51,17 +52,15 @@ use facts::Facts;
 use hops::Hops;
 use manifest::{Manifest, Object};
 use memory::Memory;
-use proposal::{Action, Component, Condition, Plan, Proposal, Surplus, Verdict};
+use proposal::{Action, Component, Condition, Plan, Proposal, Verdict};
 use render::{Rendered, Rendering};
 use rollout::Rollout;
 use votes::Settled;
 use workload::Judged;
-use world::{ObjectKey, World};
+use world::World;
 
 /// The longest time between two looks at the world.
 const REST: SignedDuration = SignedDuration::from_secs(15);
-/// Configurations of edits that never worked that are kept, per component, beside the one that works.
-const KEPT_CONFIGS: usize = 8;
 
 /// What is to be done in a world.
 #[must_use]
@@ -116,13 +115,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         pods: &pods,
         settled: &settled,
     };
-    let mut objects: Vec<Rendered> = proposals
-        .iter()
-        .flat_map(|proposal| proposal.objects.iter().cloned())
-        .filter_map(|object| rendering.complete(object))
-        .filter(|object| run::is_wanted(world, object))
-        .collect();
-    let mut rollout = Rollout::of(&objects, &world.observed, world.memory.completed.as_ref());
+    let (mut objects, mut rollout) = roll_out(world, proposals, &rendering);
     if run::is_halted(world) {
         rollout.moving = run::running(world);
         rollout.overdue.clear();
@@ -157,7 +150,7 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
             }
         })
         .collect();
-    let prune = surplus(world, &objects, proposals, &rollout);
+    let prune = surplus::of(world, &objects, proposals, &rollout);
     objects
         .retain(|object| !rollout.holds_back(object) && !hops::holds_back(world, &rollout, object));
     let plan = Plan {
@@ -192,6 +185,35 @@ fn settle_and_render(world: &World, facts: &Facts, proposals: &[Proposal]) -> Pl
         }
     } else {
         plan
+    }
+}
+
+/// What is proposed in full, and how far it is rolled out.
+fn roll_out(
+    world: &World,
+    proposals: &[Proposal],
+    rendering: &Rendering<'_>,
+) -> (Vec<Rendered>, Rollout) {
+    let with = |keeping: &[Component]| {
+        let objects: Vec<Rendered> = proposals
+            .iter()
+            .flat_map(|proposal| proposal.objects.iter().cloned())
+            .map(|object| pod::kept_beside(keeping, object))
+            .filter_map(|object| rendering.complete(object))
+            .filter(|object| run::is_wanted(world, object))
+            .collect();
+        let completed = world.memory.completed.as_ref();
+        let mut rollout = Rollout::of(&objects, &world.observed, completed);
+        if hops::may_meet_elsewhere(world) && !run::is_halted(world) {
+            rollout.move_together(&objects, &world.observed);
+        }
+        (objects, rollout)
+    };
+    let (objects, rollout) = with(&[]);
+    if rollout.keeping.is_empty() {
+        (objects, rollout)
+    } else {
+        with(&rollout.keeping)
     }
 }
 
@@ -331,79 +353,6 @@ fn actions(
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect()
-}
-
-/// Children that nothing needs any more. A configuration is needed as long as a pod mounts it, or an old `ReplicaSet`
-/// may still make such a pod; the operator's own broker and store as long as pods may be left that talk to them.
-fn surplus(
-    world: &World,
-    objects: &[Rendered],
-    proposals: &[Proposal],
-    rollout: &Rollout,
-) -> Vec<Surplus> {
-    let planned: BTreeSet<&ObjectKey> = objects
-        .iter()
-        .map(|object| &object.key)
-        .chain(proposals.iter().flat_map(|proposal| &proposal.held))
-        .collect();
-    let mounted: BTreeSet<&str> = world
-        .observed
-        .pods
-        .iter()
-        .flat_map(|pod| pod.config_maps.iter().map(String::as_str))
-        .collect();
-    let too_many = too_many(world, &planned);
-    let is_planned = |name: &str| {
-        let mut planned = planned.iter();
-        planned.any(|key| key.kind == "Deployment" && key.name == name)
-    };
-    let outgoing: Vec<String> = [Component::Broker, Component::Store]
-        .map(|component| names::workload(&world.cluster, component))
-        .into_iter()
-        .filter(|name| !is_planned(name))
-        .collect();
-    let needed = |key: &ObjectKey| {
-        let is_config = key.kind == "ConfigMap";
-        let is_mounted = is_config && mounted.contains(key.name.as_str());
-        let may_be_mounted =
-            is_config && !rollout.is_complete() && !too_many.contains(key.name.as_str());
-        is_mounted || may_be_mounted || outgoing.contains(&key.name) && !rollout.is_over()
-    };
-    world
-        .observed
-        .children
-        .iter()
-        .filter(|(key, child)| child.owned && !planned.contains(key) && !needed(key))
-        .map(|(key, child)| Surplus {
-            key: key.clone(),
-            uid: child.uid.clone(),
-        })
-        .collect()
-}
-
-/// Configurations that no pod mounts and no old `ReplicaSet` can still ask for. A Deployment keeps the pods that work and
-/// tries the latest: of edits that never worked the last are kept, and so is the first, which is of what works.
-fn too_many<'a>(world: &'a World, planned: &BTreeSet<&ObjectKey>) -> BTreeSet<&'a str> {
-    let mut unplanned: Vec<_> = world
-        .observed
-        .children
-        .iter()
-        .filter(|(key, child)| key.kind == "ConfigMap" && child.owned && !planned.contains(key))
-        .map(|(key, child)| (child.created, key.name.as_str()))
-        .collect();
-    unplanned.sort_unstable();
-    let mut of_component: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (_, name) in unplanned {
-        let component = name
-            .rsplit_once('-')
-            .map_or(name, |(component, _)| component);
-        of_component.entry(component).or_default().push(name);
-    }
-    let surplus = |names: Vec<&'a str>| {
-        let last = names.len().saturating_sub(KEPT_CONFIGS);
-        names.into_iter().take(last).skip(1).collect::<Vec<_>>()
-    };
-    of_component.into_values().flat_map(surplus).collect()
 }
 
 /// The earliest that anybody asked for, never now or before: a wish that has passed is looked at in the next second.

@@ -131,6 +131,7 @@ mod tests {
                 elsewhere: false,
                 platforms: [443].into(),
                 context_tokens: 2048,
+                meeting: "d".to_owned(),
             }],
             ..Memory::default()
         };

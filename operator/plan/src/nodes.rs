@@ -1,5 +1,6 @@
 //! What each node is for, and whether inference instances may run on it.
 
+mod notice;
 mod room;
 mod uses;
 
@@ -11,8 +12,9 @@ use k8s_openapi::api::core::v1::Toleration;
 use crate::names;
 use crate::world::{NodeSeen, Taint};
 
+pub use notice::{UNTIMED, leaving, odd};
 pub use room::free;
-pub use uses::{NodeUse, admits, is_spot, is_warm, leaving, standby, uses};
+pub use uses::{NodeUse, admits, is_spot, is_warm, standby, uses};
 
 /// What makes a node a candidate for instances.
 #[derive(Clone, Copy, Debug)]

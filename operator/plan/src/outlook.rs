@@ -57,6 +57,11 @@ pub enum Blind {
     /// What an instance answers has not been seen.
     #[error("what one instance can answer has not been measured yet")]
     CapacityUnknown,
+    /// The grid cannot be used. What was learned on another one is kept.
+    #[error(
+        "prewarm.step: {0} s cannot be used; give a number of seconds from 60 to 21600 that divides a day, such as 600"
+    )]
+    UnusableStep(i64),
     /// What is asked lies beyond the forecast: it is not guessed at.
     #[error(
         "the forecast reaches {reach} minutes, {needed} are needed: a cold start and a checkpoint must lie within it; raise prewarm.leadTime to at least the cold start, or measure demand in longer steps"
@@ -82,20 +87,34 @@ impl Outlook {
             };
         }
         let asked = foresight.prewarm.clone().unwrap_or_default();
-        let learned = learn(world, &asked);
+        let settings = settings(&asked);
+        let learned = match &settings {
+            Ok(settings) => learn(world, &asked, settings.clone()),
+            Err(_) => world.memory.foresight.learned.clone(),
+        };
         let cold = learned
             .as_ref()
             .and_then(|learned| learned.cold_start_seconds);
         let cold = SignedDuration::from_secs(cold.unwrap_or_default().into());
         let lead = asked.lead_time.max(cold);
         Self {
-            known: learned
-                .as_ref()
-                .ok_or(Blind::Stale)
-                .and_then(|learned| known(world.now, learned, &asked)),
+            known: settings.and_then(|_| {
+                let learned = learned.as_ref().ok_or(Blind::Stale)?;
+                known(world.now, learned, &asked)
+            }),
             learned,
             lead,
         }
+    }
+
+    /// How far is forecast, if anything is.
+    #[must_use]
+    pub fn reach(&self) -> Option<SignedDuration> {
+        let forecast = &self.known.as_ref().ok()?.forecast;
+        let steps = i64::try_from(forecast.steps.len()).ok()?;
+        Some(SignedDuration::from_secs(
+            steps.saturating_mul(i64::from(forecast.step)),
+        ))
     }
 
     /// Instances for the highest demand of the percentile from now until `ahead` from now.
@@ -186,8 +205,7 @@ fn known(now: Timestamp, learned: &Learned, asked: &Prewarm) -> Result<Known, Bl
 }
 
 /// What is remembered, with what the newest step adds.
-fn learn(world: &World, asked: &Prewarm) -> Option<Learned> {
-    let settings = settings(asked)?;
+fn learn(world: &World, asked: &Prewarm, settings: Settings) -> Option<Learned> {
     let remembered = world.memory.foresight.learned.clone();
     let mut learned = match remembered {
         Some(learned) if *learned.forecaster.settings() == settings => learned,
@@ -247,15 +265,18 @@ fn observe(learned: &mut Learned, slot: Timestamp, per_second: f64) -> bool {
 }
 
 /// The series that is forecast.
-#[must_use]
-pub fn settings(asked: &Prewarm) -> Option<Settings> {
-    let step = u32::try_from(asked.step.as_secs())
-        .ok()
-        .filter(|step| *step > 0)?;
-    let reach = (asked.lead_time + LONGEST_CHECKPOINT).as_secs();
-    let horizon = reach.cast_unsigned().div_ceil(u64::from(step)).clamp(1, 48);
-    let settings = Settings::new(step, u16::try_from(horizon).ok()?);
-    Some(settings.in_zone(asked.zone.clone()))
+pub fn settings(asked: &Prewarm) -> Result<Settings, Blind> {
+    let unusable = Blind::UnusableStep(asked.step.as_secs());
+    let step = u32::try_from(asked.step.as_secs()).map_err(|_| unusable)?;
+    let a_day = SignedDuration::from_hours(24).as_secs();
+    let lead = asked.lead_time.max(SignedDuration::ZERO);
+    let reach = lead.saturating_add(LONGEST_CHECKPOINT).as_secs();
+    let reach = reach.min(a_day).cast_unsigned();
+    let horizon = reach.div_ceil(u64::from(step.max(1))).min(48);
+    let settings = Settings::new(step, u16::try_from(horizon).unwrap_or(48));
+    let settings = settings.in_zone(asked.zone.clone());
+    settings.check().map_err(|_| unusable)?;
+    Ok(settings)
 }
 
 /// Demand of one instance at full use: demand over instances over their use, smoothed. A step in which nothing can be

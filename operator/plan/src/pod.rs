@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::manifest::{Manifest, Object};
 use crate::names;
 use crate::proposal::Component;
 use crate::world::World;
@@ -237,6 +238,21 @@ pub fn rolling(max_surge: IntOrString, max_unavailable: IntOrString) -> Deployme
             max_unavailable: Some(max_unavailable),
         }),
     }
+}
+
+/// A Deployment of one of these components takes no pod of before away: it counts no new one as available, ever. It is
+/// changed back in time, and no pod is replaced by that.
+#[must_use]
+pub fn kept_beside(keeping: &[Component], mut object: Object) -> Object {
+    if let Manifest::Deployment(deployment) = &mut object.manifest
+        && object.component.is_some_and(|one| keeping.contains(&one))
+    {
+        let spec = deployment.spec.get_or_insert_default();
+        // The one must be less than the other, which so large means without end.
+        spec.min_ready_seconds = Some(i32::MAX - 1);
+        spec.progress_deadline_seconds = Some(i32::MAX);
+    }
+    object
 }
 
 /// The image of the pods.

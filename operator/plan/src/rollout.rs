@@ -23,6 +23,8 @@ pub struct Rollout {
     pub overdue: Vec<String>,
     /// Components whose Deployment stays as it is for now.
     pub waiting: Vec<Component>,
+    /// Components whose pods of before stay beside the new ones for now.
+    pub keeping: Vec<Component>,
 }
 
 /// The templates of a plan, by component.
@@ -53,6 +55,7 @@ impl Rollout {
             draining: Vec::new(),
             overdue: Vec::new(),
             waiting: Vec::new(),
+            keeping: Vec::new(),
         };
         for object in objects {
             let applied = carries_plan(object, observed);
@@ -107,6 +110,26 @@ impl Rollout {
             instances.any(|object| object.revision.is_some() && !carries_plan(object, observed));
         if is_to_change && self.moving.contains(&Component::Workers) {
             self.waiting.push(Component::Inference);
+        }
+    }
+
+    /// Adapters and workers that are to meet elsewhere: neither may leave before the other can follow. Workers of before
+    /// stay as long as adapters of before do, and adapters are replaced once a worker is where they go.
+    pub fn move_together(&mut self, objects: &[Rendered], observed: &Observed) {
+        let adapters = Component::Adapters;
+        if self.moving.contains(&adapters) || self.draining.contains(&adapters) {
+            self.keeping.push(Component::Workers);
+        }
+        let mut of_adapters = objects
+            .iter()
+            .filter(|object| object.component == Some(adapters) && object.revision.is_some());
+        let is_to_change = of_adapters.any(|object| !carries_plan(object, observed));
+        let planned = revision_of(objects, Component::Workers);
+        let mut workers = observed.pods_of(Component::Workers);
+        let is_followed = workers.any(|pod| pod.ready && Some(pod.revision.as_str()) == planned);
+        let has_something_to_lose = observed.pods_of(adapters).any(|pod| pod.ready);
+        if is_to_change && !is_followed && has_something_to_lose {
+            self.waiting.push(adapters);
         }
     }
 
@@ -232,105 +255,4 @@ pub fn remember(
 }
 
 #[cfg(test)]
-mod tests {
-    use chatbot_crds::{ConditionType, Reason};
-
-    use super::*;
-    use crate::example::{world, world_with};
-    use crate::plan;
-    use crate::status::find;
-    use crate::world::{Trouble, World};
-
-    /// Has a pod tell of broker and store.
-    fn tell(pod: &mut PodSeen, usable: bool) {
-        if let Signal::Known { value, .. } = &mut pod.state {
-            let states = [&mut value.broker, &mut value.store];
-            for state in states.into_iter().flatten() {
-                state.usable = Some(usable);
-            }
-        }
-    }
-
-    #[test]
-    fn instances_give_way_to_smaller_ones_when_the_workers_have_shown_that_their_prompt_fits() {
-        let sized = |tokens: u32| world_with(|yaml| format!("{yaml}    contextTokens: {tokens}\n"));
-        let before = sized(4096).settled();
-        let edited = |tokens: u32| {
-            let mut edited = sized(tokens);
-            edited.observed = before.observed.clone();
-            edited.memory = before.memory.clone();
-            edited
-        };
-        let replaced = |world: &World| {
-            let mut objects = plan(world).objects.into_iter();
-            objects.any(|object| {
-                object.key.kind == "Deployment" && object.key.name == "support-inference"
-            })
-        };
-        assert!(replaced(&edited(8192)), "what fitted fits");
-        let smaller = edited(2048);
-        assert!(!replaced(&smaller));
-        let told = find(&smaller.status(), ConditionType::InferenceReady).cloned();
-        assert!(told.unwrap().message.contains("see WorkersReady"));
-        let mut shown = smaller.passed();
-        let planned = plan(&shown).objects;
-        let workers = shown.observed.pods.iter_mut();
-        for pod in workers.filter(|pod| pod.component == Component::Workers) {
-            revision_of(&planned, Component::Workers)
-                .unwrap()
-                .clone_into(&mut pod.revision);
-        }
-        assert!(replaced(&shown), "the workers have begun");
-    }
-
-    #[test]
-    fn what_cannot_be_replaced_without_loss_is_replaced_last() {
-        let before = world().settled();
-        let mut edited =
-            world_with(|yaml| format!("{yaml}\n  podMetadata: {{ labels: {{ team: a }} }}\n"));
-        edited.observed = before.observed;
-        edited.memory = before.memory;
-        let replaced = |world: &World| {
-            let single = ["support-broker", "support-store"];
-            let objects = plan(world).objects.into_iter();
-            let deployments = objects.filter(|object| object.key.kind == "Deployment");
-            deployments
-                .filter(|object| single.contains(&object.key.name.as_str()))
-                .count()
-        };
-        assert_eq!(replaced(&edited), 0);
-        let told = |world: &World| {
-            let conditions = plan(world).conditions.into_iter();
-            let mut told = conditions.filter(|told| told.kind == ConditionType::MessagingReady);
-            told.next().unwrap().reason
-        };
-        assert_eq!(told(&edited), Reason::DevelopmentBroker, "it goes on");
-        let mut rolled = edited.clone().passed();
-        let plans = plan(&rolled);
-        for pod in &mut rolled.observed.pods {
-            if let Some(revision) = revision_of(&plans.objects, pod.component) {
-                pod.revision = revision.to_owned();
-            }
-        }
-        assert_eq!(replaced(&rolled), 2, "the others are rolled out");
-        // What is not ready for a moment is not lost.
-        let with = |change: fn(&mut PodSeen)| {
-            let mut world = edited.clone();
-            world.observed.pods.iter_mut().for_each(change);
-            replaced(&world)
-        };
-        assert_eq!(with(|pod| pod.ready = false), 0);
-        // What does not work has nothing to lose, and who waits for it would wait for ever.
-        let crash =
-            |pod: &mut PodSeen| pod.trouble = Some(Trouble::Crash("exit code 1".to_owned()));
-        assert_eq!(with(crash), 2);
-        assert_eq!(with(|pod| tell(pod, false)), 2);
-        assert_eq!(
-            with(|pod| tell(pod, pod.name.ends_with("-0"))),
-            0,
-            "one can use it"
-        );
-        edited.observed.pods.clear();
-        assert_eq!(replaced(&edited), 2);
-    }
-}
+mod tests;

@@ -21,8 +21,10 @@ const CHANGE: SignedDuration = SignedDuration::from_hours(3);
 const LOOKED_AT: usize = 400;
 /// Where that begins. Any year will do, as long as it is always the same one: what is valid today is valid tomorrow.
 const LOOKED_FROM: DateTime = DateTime::constant(2024, 1, 1, 0, 0, 0, 0);
-/// A clock that is corrected by more than this says nothing about what has been opened.
+/// What was opened is doubted when it lies further ahead than this: one of the two clocks is wrong.
 const TRUSTED: SignedDuration = SignedDuration::from_hours(1);
+/// How long it is doubted before it is given up: one look with a wrong clock teaches nothing.
+const DOUBTED: SignedDuration = SignedDuration::from_mins(10);
 
 /// A window that can be looked up.
 #[derive(Clone, Debug)]
@@ -49,6 +51,37 @@ pub struct Opened {
     pub open: Timestamp,
     /// Whether it has been closed. It is never opened again.
     pub closed: bool,
+    /// The opening before it: what counts when this one turns out to be another clock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Timestamp>,
+    /// The first of the looks by which it lies far ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted: Option<Timestamp>,
+}
+
+impl Opened {
+    /// What is remembered at a look. What lies far ahead is kept as it is, until another look says the same a while
+    /// after the first: then it was another clock that opened it.
+    fn at(&self, now: Timestamp) -> Option<Self> {
+        let is_ahead = self.open.duration_since(now) > TRUSTED;
+        let since = |doubted| now.duration_since(doubted);
+        let lasts =
+            |doubted: &Timestamp| (SignedDuration::ZERO..=TRUSTED).contains(&since(*doubted));
+        let doubted = self.doubted.filter(lasts);
+        if is_ahead && doubted.is_some_and(|doubted| since(doubted) >= DOUBTED) {
+            let before = Self {
+                open: self.before?,
+                closed: true,
+                before: None,
+                doubted: None,
+            };
+            return before.at(now);
+        }
+        Some(Self {
+            doubted: is_ahead.then(|| doubted.unwrap_or(now)),
+            ..self.clone()
+        })
+    }
 }
 
 /// Why a window cannot be used. Names the field, and what to do.
@@ -83,19 +116,37 @@ pub enum Unusable {
         zone: String,
     },
     /// The duration is out of range.
-    #[error("window {window:?}: duration must be between '5m' and '24h'")]
+    #[error("window {window:?}: duration {duration:#} must be between '5m' and '24h'")]
     Duration {
         /// The window.
         window: String,
+        /// What was given.
+        duration: SignedDuration,
     },
     /// It opens again before it has closed.
     #[error(
-        "window {window:?}: it opens again before it closes; give a shorter duration or a rarer schedule"
+        "window {window:?}: schedule {schedule:?} with duration {duration:#}: it opens again before it closes; give a shorter duration or a rarer schedule"
     )]
     Overlaps {
         /// The window.
         window: String,
+        /// What was given.
+        schedule: String,
+        /// What was given.
+        duration: SignedDuration,
     },
+}
+
+impl Unusable {
+    /// That a window opens again before it has closed.
+    #[must_use]
+    pub fn overlaps(window: &Window) -> Self {
+        Self::Overlaps {
+            window: window.name.clone(),
+            schedule: window.schedule.clone(),
+            duration: window.duration,
+        }
+    }
 }
 
 impl Schedule {
@@ -103,9 +154,7 @@ impl Schedule {
     pub fn of(window: &Window) -> Result<Self, Unusable> {
         let schedule = Self::read(window)?;
         if schedule.overlaps() {
-            return Err(Unusable::Overlaps {
-                window: window.name.clone(),
-            });
+            return Err(Unusable::overlaps(window));
         }
         Ok(schedule)
     }
@@ -134,7 +183,10 @@ impl Schedule {
                 zone: window.time_zone.clone(),
             })?;
         if window.duration < DURATIONS.0 || window.duration > DURATIONS.1 {
-            return Err(Unusable::Duration { window: name() });
+            return Err(Unusable::Duration {
+                window: name(),
+                duration: window.duration,
+            });
         }
         let schedule = Self {
             crontab,
@@ -158,6 +210,21 @@ impl Schedule {
             let last = last.replace(at);
             last.is_some_and(|last| at.duration_since(last) < self.duration)
         })
+    }
+
+    /// The same window by the times on the wall, as if no clock were ever changed.
+    #[must_use]
+    pub fn on_the_wall(&self) -> Self {
+        Self {
+            zone: TimeZone::UTC,
+            ..self.clone()
+        }
+    }
+
+    /// Whether its times are on the same wall as another's.
+    #[must_use]
+    pub fn shares_the_wall_of(&self, other: &Self) -> bool {
+        self.zone == other.zone
     }
 
     /// Openings that are looked at for an overlap with another window: always the same ones.
@@ -227,23 +294,23 @@ impl Schedule {
         now: Timestamp,
         opened: Option<&Opened>,
     ) -> (Option<Occurrence>, Option<Opened>) {
-        let latest = now.saturating_add(TRUSTED).unwrap_or(now);
-        let opened = opened.filter(|opened| opened.open <= latest);
-        if let Some(opened) = opened
-            && !opened.closed
-        {
-            let same = self.at(opened.open);
-            let same = same.filter(|occurrence| occurrence.open == opened.open);
+        let opened = opened.and_then(|opened| opened.at(now));
+        if let Some(opened) = opened.as_ref().filter(|opened| !opened.closed) {
+            let mut openings = self.around(opened.open);
+            let same = openings.find(|occurrence| occurrence.open == opened.open);
             // One that the schedule does not know any more has been edited away.
             if let Some(occurrence) = same.filter(|occurrence| now < occurrence.close) {
                 return (Some(occurrence), Some(opened.clone()));
             }
         }
+        let last = opened.as_ref().map(|opened| opened.open);
         match self.at(now) {
-            Some(new) if opened.is_none_or(|opened| new.open > opened.open) => {
+            Some(new) if last.is_none_or(|last| new.open > last) => {
                 let opened = Opened {
                     open: new.open,
                     closed: false,
+                    before: last,
+                    doubted: None,
                 };
                 (Some(new), Some(opened))
             }
@@ -251,7 +318,7 @@ impl Schedule {
                 None,
                 opened.map(|opened| Opened {
                     closed: true,
-                    ..opened.clone()
+                    ..opened
                 }),
             ),
         }

@@ -113,7 +113,13 @@ pub fn judge(
                 Reason::InsufficientReplicas
             };
             let message = format!("failed to create pods: {failure}");
-            return condition(Some(false), reason, with_remedy(&[message], reason));
+            let message = if failure.contains("must specify") {
+                // A quota counts what no pod may leave open then.
+                format!("{message}: {}", unstated(judged.component))
+            } else {
+                with_remedy(&[message], reason)
+            };
+            return condition(Some(false), reason, message);
         }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
@@ -130,6 +136,11 @@ pub fn judge(
     }
     if rollout.waiting.contains(&judged.component) {
         let message = "replaced once the workers of the new revision are ready: see WorkersReady";
+        return condition(Some(false), Reason::RollingOut, message.to_owned());
+    }
+    if rollout.keeping.contains(&judged.component) && enough {
+        let message =
+            "those of before stay until the adapters meet the new ones: see AdaptersReady";
         return condition(Some(false), Reason::RollingOut, message.to_owned());
     }
     if moving {
@@ -213,6 +224,18 @@ fn image_pull(pod: &PodSeen, message: &str) -> String {
     )
 }
 
+/// What to do about a quota on what a pod does not state.
+const fn unstated(component: Component) -> &'static str {
+    match component {
+        Component::Adapters => "set it in adapters.resources",
+        Component::Workers => "set it in workers.resources",
+        Component::Inference => "set it in inference.resources",
+        Component::Broker | Component::Store => {
+            "add a LimitRange with a default for it to the namespace"
+        }
+    }
+}
+
 /// What to do about a container that needs more memory than it may have.
 #[must_use]
 pub fn out_of_memory(pod: &PodSeen, limit: Option<&str>) -> String {
@@ -252,163 +275,4 @@ pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::example::{world, world_with};
-    use crate::status::find;
-    use crate::world::{EvictedPod, Signal};
-
-    #[test]
-    fn pods_that_nodes_throw_out_are_told_while_they_are_missed() {
-        let mut world = world().passed().rolled_out(2);
-        let instances = world.observed.pods.iter();
-        let mut instances = instances.filter(|pod| pod.component == Component::Inference);
-        let mut evicted = EvictedPod {
-            component: Component::Inference,
-            revision: instances.next().unwrap().revision.clone(),
-            message: "The node was low on resource: memory".to_owned(),
-            at: world.now,
-        };
-        world.observed.evicted.push(evicted.clone());
-        let reason = |world: &World| told(world, ConditionType::InferenceReady).0;
-        assert_eq!(reason(&world), "MinimumReplicasAvailable");
-        world
-            .observed
-            .pods
-            .retain(|pod| pod.component != Component::Inference);
-        assert_eq!(reason(&world), "Evicted");
-        let (_, message) = told(&world, ConditionType::InferenceReady);
-        assert!(message.contains("low on resource: memory") && message.contains("raise the limit"));
-        evicted.at = world.now - SignedDuration::from_mins(11);
-        world.observed.evicted = vec![evicted.clone()];
-        assert_eq!(reason(&world), "InsufficientReplicas", "long ago");
-        evicted.at = world.now;
-        evicted.revision = "before".to_owned();
-        world.observed.evicted = vec![evicted];
-        assert_eq!(reason(&world), "InsufficientReplicas", "of another plan");
-    }
-
-    /// A world whose instances are in this trouble.
-    fn troubled(trouble: &Trouble, last_words: Option<&str>) -> World {
-        let mut world = world().passed().rolled_out(2);
-        let instances = world.observed.pods.iter_mut();
-        for pod in instances.filter(|pod| pod.component == Component::Inference) {
-            pod.ready = false;
-            pod.state = Signal::Unknown(Reason::Pending);
-            pod.trouble = Some(trouble.clone());
-            pod.last_words = last_words.map(str::to_owned);
-        }
-        world
-    }
-
-    fn told(world: &World, kind: ConditionType) -> (String, String) {
-        let status = world.status();
-        let condition = find(&status, kind).unwrap();
-        (condition.reason.clone(), condition.message.clone())
-    }
-
-    #[test]
-    fn a_model_that_needs_more_memory_than_an_instance_has_is_told_with_what_decides_on_it() {
-        let trouble = Trouble::OutOfMemory(Some("460Mi".to_owned()));
-        let mut world = troubled(&trouble, Some("the last line of its log"));
-        for (kind, reason) in [
-            (ConditionType::ModelReady, "DoesNotFit"),
-            (ConditionType::InferenceReady, "CrashLooping"),
-            (ConditionType::Ready, "Stalled"),
-            (ConditionType::Stalled, "DoesNotFit"),
-        ] {
-            let (said, message) = told(&world, kind);
-            assert_eq!(said, reason, "{kind}");
-            for word in [
-                "460Mi",
-                "inference.nodeCapacity",
-                "inference.instancesPerNode",
-                "inference.contextTokens",
-                "inference.maxConcurrentRequests",
-            ] {
-                assert!(message.contains(word), "{kind}: {message}");
-            }
-        }
-        // The model fits when one instance serves it: the other one's end is its own affair.
-        let serving = world.instance();
-        let instances = world.observed.pods.iter_mut();
-        for pod in instances.filter(|pod| pod.name == serving.name) {
-            *pod = serving.clone();
-        }
-        assert_eq!(told(&world, ConditionType::ModelReady).0, "Published");
-        assert_eq!(
-            told(&world, ConditionType::InferenceReady).0,
-            "CrashLooping"
-        );
-    }
-
-    #[test]
-    fn a_deployment_that_somebody_paused_is_told_only_when_something_is_to_be_rolled_out() {
-        let pause = |mut world: World| {
-            for seen in world.observed.deployments.values_mut() {
-                seen.paused = true;
-                seen.progress = "DeploymentPaused".to_owned();
-            }
-            world
-        };
-        let still = pause(world().settled());
-        let (reason, message) = told(&still, ConditionType::Ready);
-        assert_eq!(reason, "AllReady", "{message}");
-        let mut edited = world_with(|yaml| yaml.replace("cpu: 8", "cpu: 4"));
-        edited.observed = still.observed.clone();
-        edited.memory = still.memory.clone();
-        let mut edited = edited.passed();
-        let inference = edited.observed.deployments.get_mut("support-inference");
-        inference.unwrap().updated = 0;
-        for (kind, reason) in [
-            (ConditionType::InferenceReady, "DeploymentPaused"),
-            (ConditionType::Stalled, "DeploymentPaused"),
-            (ConditionType::Ready, "Stalled"),
-            (ConditionType::AdaptersReady, "MinimumReplicasAvailable"),
-        ] {
-            let (said, message) = told(&edited, kind);
-            assert_eq!(said, reason, "{kind}: {message}");
-            let names = message.contains("kubectl rollout resume deployment/support-inference");
-            assert_eq!(names, kind != ConditionType::AdaptersReady, "{message}");
-        }
-    }
-
-    #[test]
-    fn what_keeps_pods_from_starting_is_told_with_what_to_do() {
-        for (trouble, words) in [
-            (
-                Trouble::ImagePull("image \"x:1\" cannot be pulled".to_owned()),
-                "x:1\" cannot be pulled: correct spec.image or inference.engine.image",
-            ),
-            (
-                Trouble::Unschedulable("0/3 nodes".to_owned()),
-                "0/3 nodes: free or add nodes",
-            ),
-            (
-                Trouble::Reference("secret \"s\" not found".to_owned()),
-                "not found: make the Secret",
-            ),
-        ] {
-            let (_, message) = told(&troubled(&trouble, None), ConditionType::InferenceReady);
-            assert!(message.contains(words), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_pod_that_stops_again_and_again_is_told_in_its_own_words() {
-        let trouble = Trouble::Crash("exit code 1".to_owned());
-        let taken = r#"{"reason":"Other","message":"the port is taken"}"#;
-        for (last_words, word) in [
-            (Some(taken), "the port is taken"),
-            (Some("first line\nits last line\n"), "its last line"),
-            (None, "exit code 1"),
-        ] {
-            let (reason, message) = told(
-                &troubled(&trouble, last_words),
-                ConditionType::InferenceReady,
-            );
-            assert_eq!(reason, "CrashLooping");
-            assert!(message.ends_with(word), "{message}");
-        }
-    }
-}
+mod tests;

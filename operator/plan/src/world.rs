@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::foresight::Foresight;
 use crate::http_route::RouteSeen;
 use crate::memory::Memory;
+use crate::names;
 use crate::proposal::Component;
 use crate::signals::Signals;
 
@@ -29,6 +30,25 @@ pub struct World {
     pub observed: Observed,
     /// What was remembered.
     pub memory: Memory,
+}
+
+impl World {
+    /// Instances that stand beside the autoscaled ones, always on on-demand nodes. An autoscaler has at least one, and
+    /// together they are never more than the ceiling.
+    #[must_use]
+    pub fn base(&self) -> u32 {
+        let spot = self.foresight.spot.as_ref();
+        let most = self.settings.inference.max_replicas.saturating_sub(1);
+        spot.map_or(0, |spot| spot.on_demand_replicas.min(most))
+    }
+
+    /// Instances that are wanted, the base included. Not known where their Deployment is not seen.
+    #[must_use]
+    pub fn wanted(&self) -> Option<u32> {
+        let name = names::workload(&self.cluster, Component::Inference);
+        let seen = self.observed.deployments.get(&name)?;
+        Some(seen.desired.saturating_add(self.base()))
+    }
 }
 
 /// Which resource.

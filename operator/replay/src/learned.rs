@@ -1,7 +1,7 @@
 //! What the planner knows from the days before the part that is played: it has been looking on. Left out: that it learns
 //! the capacity of an instance and its cold start by and by; it knows both.
 
-use chatbot_forecast::{Forecaster, Settings};
+use chatbot_forecast::Forecaster;
 use chatbot_plan::outlook;
 use chatbot_plan::recollection::Learned;
 use chatbot_plan::world::World;
@@ -13,9 +13,10 @@ use crate::scenario::Scenario;
 pub fn before(world: &mut World, scenario: &Scenario) {
     let Some(load) = &scenario.load else { return };
     let asked = scenario.foresight.prewarm.clone().unwrap_or_default();
-    let Some(mut forecaster) =
-        outlook::settings(&asked).and_then(|settings: Settings| Forecaster::new(settings).ok())
-    else {
+    let Ok(settings) = outlook::settings(&asked) else {
+        return;
+    };
+    let Ok(mut forecaster) = Forecaster::new(settings) else {
         return;
     };
     let past = load.trace.coarser(asked.step.as_secs());

@@ -95,11 +95,7 @@ impl<'a> Game<'a> {
             market.pass(&spots.trace, -1, start, &mut fleet);
         }
         let base = match scenario.policy {
-            Policy::Planner => scenario
-                .foresight
-                .spot
-                .as_ref()
-                .map_or(0, |spot| spot.on_demand_replicas),
+            Policy::Planner => world.base(),
             Policy::Foreseeing { .. } | Policy::Plain { .. } => 0,
         };
         if let Some(installed) = scenario.nodes {

@@ -3,8 +3,8 @@
 use std::io::stdout;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use chatbot_forecast::backtest::{Backtest, Quality, Slot, backtest};
+use anyhow::{Context, Result, anyhow, bail};
+use chatbot_forecast::backtest::{Backtest, NoBacktest, Quality, Slot, backtest};
 use chatbot_forecast::trace::Series;
 use chatbot_forecast::{QUANTILES, Settings, Skill};
 use clap::Args;
@@ -51,6 +51,7 @@ impl Forecast {
     pub fn run(&self) -> Result<()> {
         let task = self.task()?;
         let found = backtest(&task.series, &task.settings, task.test)
+            .map_err(|refused| refusal(refused, &task.settings))
             .with_context(|| format!("failed to forecast {}", self.source.trace.display()))?;
         say(stdout(), &told(&task, &found))?;
         let path = self.picture.clone();
@@ -82,6 +83,32 @@ impl Forecast {
             series,
             settings,
         })
+    }
+}
+
+/// A refusal in the words of the command.
+fn refusal(refused: NoBacktest, settings: &Settings) -> anyhow::Error {
+    let NoBacktest::TooShort {
+        test,
+        slots,
+        needed,
+    } = refused
+    else {
+        return refused.into();
+    };
+    let day = settings.steps_of_a_day();
+    let least = needed + day;
+    let step = duration(settings.step);
+    let days = test / day;
+    match slots.saturating_sub(needed) / day {
+        0 => anyhow!(
+            "--trace: {slots} steps of {step} are too few: the least is {least}, of which a day is forecast and {needed} \
+             steps are learned from; give a longer trace, or with --step the seconds of a step if {step} is not meant"
+        ),
+        most => anyhow!(
+            "--test-days {days}: {slots} steps of {step} are too few, since {needed} are learned from before; give at \
+             most --test-days {most}, or a longer trace"
+        ),
     }
 }
 
@@ -365,15 +392,4 @@ fn bars(found: &Backtest, step: u32) -> Panel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::steps;
-
-    #[test]
-    fn minutes_that_are_too_many_are_refused_and_never_wrap_around() {
-        assert_eq!(steps(30, 600).unwrap(), 3);
-        for minutes in [0, 481, 71_582_789, u32::MAX] {
-            let refused = steps(minutes, 600).unwrap_err().to_string();
-            assert!(refused.contains("give 1 to 48"), "{refused}");
-        }
-    }
-}
+mod tests;

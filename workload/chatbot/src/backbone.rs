@@ -1,8 +1,9 @@
 //! The broker and the store that a pod's configuration names: connected, and how they are told of.
 //!
 //! While one cannot be used, `/state` says why, and it is tried again. Secrets are files that Kubernetes replaces. The
-//! store's are read at every attempt to connect; when the broker's change, or its topics are gone or others than they
-//! were, the process ends in order, and the one that takes its place begins with what there is then.
+//! store's are read at every attempt to connect; when the broker's have changed and the broker takes them, or its topics are
+//! gone or others than they were, the process ends in order, and the one that takes its place begins with what there is
+//! then.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,20 +162,23 @@ impl Broker {
             {
                 return;
             }
-            if secrets(&self.config) != before {
-                info!(
-                    "the broker's Secrets have changed: this process ends, and the next one reads them"
-                );
-                shutdown.cancel();
-                return;
-            }
-            if log.hindrance().is_none() && well {
+            let is_renewed = secrets(&self.config) != before;
+            let forbidden = log.forbidden();
+            if !is_renewed && log.hindrance().is_none() && forbidden.is_none() && well {
                 continue;
             }
             let found = match self.options() {
                 Ok(options) => log.is_there(options).await.map_err(of_broker),
                 Err(missing) => Err(missing),
             };
+            // Until the new ones have been of use it goes on with what it signed in with.
+            if is_renewed && found.is_ok() {
+                info!(
+                    "the broker's Secrets have changed: this process ends, and the next one signs in with them"
+                );
+                shutdown.cancel();
+                return;
+            }
             if matches!(found, Ok(false)) {
                 warn!(
                     "the broker has lost its topics, with all that this process knows of them: it ends, and the next one \
@@ -183,8 +187,9 @@ impl Broker {
                 shutdown.cancel();
                 return;
             }
-            well = found.is_ok();
-            self.tell(found.err().unwrap_or_else(usable));
+            let state = found.err().or_else(|| forbidden.map(of_broker));
+            well = state.is_none();
+            self.tell(state.unwrap_or_else(usable));
         }
     }
 
@@ -423,5 +428,23 @@ mod tests {
         assert!(secrets(&kafka(folder.path())) == before);
         std::fs::write(folder.path().join("password"), "secret").unwrap();
         assert!(secrets(&kafka(folder.path())) != before);
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_ready_from_the_first_use_of_its_store_on() {
+        let of = |reason| redis::State {
+            reason,
+            message: "OOM command not allowed".to_owned(),
+        };
+        let states = watch::Sender::new(of(Reason::StoreRefusesWrites));
+        let telemetry = Telemetry::new();
+        let following = tokio::spawn(first_use(states.subscribe(), telemetry.part("store")));
+        tokio::task::yield_now().await;
+        let unready = telemetry.unready();
+        assert_eq!(unready.as_deref(), Some("store: OOM command not allowed"));
+        states.send_replace(of(Reason::StoreReady));
+        following.await.unwrap();
+        states.send_replace(of(Reason::StoreRefusesWrites));
+        assert_eq!(telemetry.unready(), None);
     }
 }

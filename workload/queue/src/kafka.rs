@@ -113,6 +113,13 @@ impl KafkaLog {
         self.told.take()
     }
 
+    /// A topic that the broker does not let be written, as its answer to the last record has shown: neither a connection
+    /// nor a look at the topics shows it.
+    #[must_use]
+    pub fn forbidden(&self) -> Option<Unusable> {
+        self.told.forbidden()
+    }
+
     fn name(&self, topic: Topic) -> Arc<str> {
         Arc::clone(match topic {
             Topic::Inbound => &self.inbound,

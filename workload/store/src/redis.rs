@@ -10,6 +10,8 @@
 //! | `<prefix>a:<key>` | string | an answer kept for those who ask the same, until it expires |
 //! | `<prefix>c:<code>` | string | a code to link accounts by: `<taken until> <message that took it, or -> <account>` |
 //! | `{<prefix><partition>}:t:<channel>:<user>` | hash | messages with which an account has tried codes |
+//! | `<prefix>look:<process>` | string | what the latest look has written, for 10 seconds |
+//! | `{<prefix>look}:<h or l>:<process>` | hash, list | what a look's script writes and deletes |
 //! | `<prefix>previews` | channel | previews of answers under way, JSON |
 //!
 //! An update of a partition is one script, which compares the position before it changes anything. So a flush, a
@@ -24,6 +26,7 @@ mod codes;
 mod connect;
 mod connection;
 mod keys;
+mod look;
 mod near;
 mod options;
 mod previews;

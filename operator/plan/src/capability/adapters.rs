@@ -227,7 +227,7 @@ mod tests {
         assert!(!is_planned(&edited));
         let edited = edited.passed();
         assert!(!is_planned(&edited) && crate::plan(&edited).prune.is_empty());
-        assert!(is_planned(&edited.rolled_out(2)));
+        assert!(is_planned(&edited.rolled_out(2).passed()));
     }
 
     #[test]

@@ -50,6 +50,14 @@ fn condition(world: &World) -> Condition {
         Some(AutoscalerSeen {
             active: Some(active),
             ..
+        }) if !active.status && active.reason == "AmbiguousSelector" => (
+            Some(false),
+            Reason::Contended,
+            format!("{}: delete all but {name}", active.message),
+        ),
+        Some(AutoscalerSeen {
+            active: Some(active),
+            ..
         }) if !active.status => (
             Some(false),
             Reason::MetricsUnavailable,
@@ -104,6 +112,11 @@ mod tests {
                 Some(seen(Some((false, "FailedGetResourceMetric")), None)),
                 Some(false),
                 Reason::MetricsUnavailable,
+            ),
+            (
+                Some(seen(Some((false, "AmbiguousSelector")), None)),
+                Some(false),
+                Reason::Contended,
             ),
             (
                 Some(seen(Some((true, "ValidMetricFound")), None)),

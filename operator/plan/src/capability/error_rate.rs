@@ -6,25 +6,27 @@ use jiff::SignedDuration;
 use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
 use crate::foresight::{ErrorRate, Mode};
-use crate::names;
 use crate::proposal::{Component, Proposal, Vote};
 use crate::recollection::{Note, Remedy};
-use crate::signals::{Errors, fresh};
+use crate::signals::{Errors, RevisionErrors, fresh};
 use crate::world::World;
 
 const NAME: &str = "error_rate";
 /// How long a count of errors is believed.
 const ERRORS_ARE_OLD: SignedDuration = SignedDuration::from_mins(2);
-/// The fewest requests from which something follows.
+/// The fewest requests from which something follows, of all and of the revision that is blamed.
 const ENOUGH: u64 = 100;
 /// The part of all failures, in percent, from which a cause explains them.
 const EXPLAINS: u64 = 60;
 /// How many times more often a bad revision fails than the others.
-const WORSE: u64 = 3;
+const WORSE: u128 = 3;
 /// One step: so many percent of the instances more.
 const STEP_PERCENT: u32 = 25;
 /// All steps together: at most so many times as many as before the first.
 const AT_MOST: u32 = 2;
+/// Steps count together until none was taken for so long: what was added has ended, the autoscaler has let go of it, and
+/// what is wanted is again what demand alone asks for.
+const TOGETHER: SignedDuration = SignedDuration::from_hours(1);
 /// The time between two steps: a cold start and what is needed to see its effect.
 const COOL_DOWN: SignedDuration = SignedDuration::from_mins(5);
 /// How long a step holds.
@@ -72,15 +74,10 @@ fn diagnose(errors: Option<&Errors>, asked: ErrorRate) -> Diagnosis {
     if errors.requests < ENOUGH {
         return Diagnosis::Blind("TooFewRequests");
     }
-    let own: u64 = errors
-        .by_revision
-        .values()
-        .map(|revision| revision.failed)
-        .sum();
-    let failed = errors
-        .overloaded
-        .saturating_add(errors.dependency)
-        .saturating_add(own);
+    let own = errors.by_revision.values().map(|revision| revision.failed);
+    let failed = own
+        .fold(errors.overloaded, u64::saturating_add)
+        .saturating_add(errors.dependency);
     let above = |failed: u64, requests: u64| {
         u128::from(failed) * 10_000
             > u128::from(requests) * u128::from(asked.threshold_basis_points)
@@ -96,17 +93,32 @@ fn diagnose(errors: Option<&Errors>, asked: ErrorRate) -> Diagnosis {
         return Diagnosis::Overload;
     }
     let bad = errors.by_revision.iter().find(|(name, revision)| {
-        let others = errors.by_revision.iter().filter(|(other, _)| other != name);
-        let (requests, failures) = others.fold((0, 0), |sum, (_, other)| {
-            (sum.0 + other.requests, sum.1 + other.failed)
-        });
+        let others = others(errors, name);
         // Compared crosswise, so that nothing is divided by zero; without others there is nobody to be worse than.
-        let worse = u128::from(revision.failed) * u128::from(requests.max(1))
-            >= u128::from(WORSE) * u128::from(failures) * u128::from(revision.requests);
-        explains(revision.failed) && worse && above(revision.failed, revision.requests)
+        let crosswise = |one: u64, other: u64| u128::from(one) * u128::from(other);
+        let worse = crosswise(revision.failed, others.requests.max(1))
+            >= crosswise(others.failed, revision.requests).saturating_mul(WORSE);
+        revision.requests >= ENOUGH
+            && explains(revision.failed)
+            && worse
+            && above(revision.failed, revision.requests)
     });
     bad.map_or(Diagnosis::Unknown, |(name, _)| {
         Diagnosis::Revision(name.clone())
+    })
+}
+
+/// What all revisions but one did.
+fn others(errors: &Errors, name: &str) -> RevisionErrors {
+    let others = errors
+        .by_revision
+        .iter()
+        .filter(|(other, _)| *other != name);
+    others.fold(RevisionErrors::default(), |sum, (_, other)| {
+        RevisionErrors {
+            requests: sum.requests.saturating_add(other.requests),
+            failed: sum.failed.saturating_add(other.failed),
+        }
     })
 }
 
@@ -131,7 +143,7 @@ fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut 
     // A refusal stays; the step that it was noted with does not.
     let held = before.and_then(|remedy| {
         let floor = remedy.floor.filter(|_| age(&remedy) < holds);
-        let stays = floor.is_some() || age(&remedy) < holds || remedy.refused_revision.is_some();
+        let stays = age(&remedy) < TOGETHER || remedy.refused_revision.is_some();
         stays.then_some(Remedy { floor, ..remedy })
     });
     let remedy = match diagnosis {
@@ -172,22 +184,25 @@ fn act(world: &World, diagnosis: &Diagnosis, good: Option<&str>, proposal: &mut 
 /// A step more, when the last one had its time; all together bounded by what there was before the first. Of instances
 /// whose number is not known there cannot be more: then what was asked for holds.
 fn step(world: &World, held: Option<Remedy>) -> Option<Remedy> {
-    let Some(current) = current(world) else {
+    let Some(current) = world.wanted() else {
         return held;
     };
-    let from = held
-        .as_ref()
-        .filter(|held| held.floor.is_some())
-        .map_or(current, |held| held.from);
     if let Some(held) = held.as_ref().filter(|held| held.floor.is_some())
         && world.now.duration_since(held.at) < COOL_DOWN
     {
         return Some(held.clone());
     }
-    let more = (current * STEP_PERCENT).div_ceil(100).max(1);
+    let counts = |held: &&Remedy| held.from > 0 && world.now.duration_since(held.at) < TOGETHER;
+    let from = held
+        .as_ref()
+        .filter(counts)
+        .map_or(current, |held| held.from);
+    let more = u64::from(current) * u64::from(STEP_PERCENT);
+    let more = u32::try_from(more.div_ceil(100)).unwrap_or(u32::MAX).max(1);
+    let most = from.max(1).saturating_mul(AT_MOST);
     Some(Remedy {
         at: world.now,
-        floor: Some((current + more).min(from.max(1) * AT_MOST)),
+        floor: Some(current.saturating_add(more).min(most)),
         from,
         refused_revision: held.and_then(|held| held.refused_revision),
     })
@@ -201,18 +216,6 @@ fn none(world: &World) -> Remedy {
         from: 0,
         refused_revision: None,
     }
-}
-
-/// Instances that are wanted, the base included. Not known where their Deployment is not seen.
-fn current(world: &World) -> Option<u32> {
-    let name = names::workload(&world.cluster, Component::Inference);
-    let base = world
-        .foresight
-        .spot
-        .as_ref()
-        .map_or(0, |spot| spot.on_demand_replicas);
-    let seen = world.observed.deployments.get(&name)?;
-    Some(seen.desired + base)
 }
 
 fn told(diagnosis: &Diagnosis, errors: Option<&Errors>) -> Finding {
@@ -229,10 +232,18 @@ fn told(diagnosis: &Diagnosis, errors: Option<&Errors>) -> Finding {
             "Overload",
             "requests are refused because every instance is busy".to_owned(),
         ),
-        Diagnosis::Revision(name) => (
-            "BadRevision",
-            format!("instances of revision {name} fail, others do not"),
-        ),
+        Diagnosis::Revision(name) => {
+            let alone = errors.is_some_and(|errors| others(errors, name).requests == 0);
+            let beside = if alone {
+                "no other one serves"
+            } else {
+                "others hardly do"
+            };
+            (
+                "BadRevision",
+                format!("instances of revision {name} fail, {beside}"),
+            )
+        }
         Diagnosis::Dependency => (
             "DependencyFailing",
             "what the product depends on fails: more instances would not help".to_owned(),

@@ -2,6 +2,7 @@
 //! it never lowers what the load itself asks for, and the ceiling wins over it.
 
 use chatbot_forecast::Skill;
+use jiff::SignedDuration;
 
 use crate::decision::Finding;
 use crate::facts::Facts;
@@ -13,6 +14,7 @@ use crate::recollection::{HeldFloor, Note};
 use crate::world::World;
 
 const NAME: &str = "prewarm";
+const TOO_SHORT: &str = "ForecastTooShort";
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let Some(prewarm) = &world.foresight.prewarm else {
@@ -37,13 +39,18 @@ fn forecast(world: &World, facts: &Facts, mode: Mode, proposal: &mut Proposal) {
         .floor
         .clone()
         .filter(|held| held.until > world.now && held.until <= latest(world, facts));
-    let (floor, finding) = match facts.outlook.replicas(facts.outlook.lead) {
+    // Beyond what is forecast load may be higher, and is never taken to be lower.
+    let lead = facts.outlook.lead;
+    let reach = facts.outlook.reach().unwrap_or(lead);
+    let (floor, finding) = match facts.outlook.replicas(lead.min(reach)) {
         Ok(replicas) => {
             let replicas = replicas.saturating_sub(at_hand(world, facts));
-            (
-                Some(asked(world, facts, held, replicas)),
-                judged(facts, replicas),
-            )
+            let finding = if lead > reach {
+                too_short(replicas, lead, reach)
+            } else {
+                judged(facts, replicas)
+            };
+            (Some(asked(world, facts, held, replicas)), finding)
         }
         Err(blind) => (held, blinded(blind)),
     };
@@ -133,9 +140,22 @@ fn blinded(blind: Blind) -> Finding {
         reason: match blind {
             Blind::CollectingHistory | Blind::CapacityUnknown => "CollectingHistory",
             Blind::Stale | Blind::NotAsked => "MetricsUnavailable",
-            Blind::TooShort { .. } => "ForecastTooShort",
+            Blind::UnusableStep(_) => "InvalidSpec",
+            Blind::TooShort { .. } => TOO_SHORT,
         },
         message: blind.to_string(),
+    }
+}
+
+fn too_short(replicas: u32, lead: SignedDuration, reach: SignedDuration) -> Finding {
+    Finding {
+        by: NAME,
+        reason: TOO_SHORT,
+        message: format!(
+            "{replicas} instances for what may come in {} minutes, as far as is forecast, though {} are needed: raise prewarm.leadTime to at least the cold start, or measure demand in longer steps",
+            reach.as_mins(),
+            lead.as_mins()
+        ),
     }
 }
 

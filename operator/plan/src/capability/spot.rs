@@ -13,7 +13,7 @@ use crate::decision::{Decision, Finding};
 use crate::facts::Facts;
 use crate::foresight::Spot;
 use crate::names;
-use crate::nodes::{NodeUse, free, is_spot, leaving};
+use crate::nodes::{NodeUse, UNTIMED, free, is_spot, leaving, odd};
 use crate::proposal::{Component, Proposal};
 use crate::recollection::{Move, Note};
 use crate::world::{NodeSeen, PodSeen, World};
@@ -31,7 +31,8 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     };
     let mut proposal = Proposal::default();
     proposal.findings.extend(no_label(spot));
-    let desired = desired(world, spot);
+    proposal.findings.extend(too_many(world, spot));
+    let desired = world.wanted().map(|wanted| wanted as usize);
     let (Some(nodes), Some(uses), Some(desired)) =
         (world.observed.nodes.known(), &facts.uses, desired)
     else {
@@ -60,20 +61,22 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
         missing(world, nodes),
         &mut proposal,
     );
-    let stand_ins = StandIns::of(world, spot, nodes);
+    let stand_ins = StandIns::of(world, nodes);
     proposal.decisions.push(Decision::SpotPlaceholders {
         nodes: stand_ins.nodes(world) + world.foresight.standby_nodes,
     });
-    let overdue = |deadline: &Timestamp| is_overdue(world.now, *deadline);
-    let quiet = doomed.values().all(overdue) && moving == 0;
+    let presses = |deadline: &Timestamp| presses(world.now, *deadline);
+    let quiet = !doomed.values().any(presses) && moving == 0;
     let returned = quiet
         .then(|| stand_ins.come_back(world, nodes, (spot, desired), &mut proposal))
         .flatten()
         .or_else(|| world.memory.foresight.returning.clone());
     proposal.notes.extend(returned.map(Note::Returning));
+    proposal.findings.push(judge(world, nodes, &doomed, moving));
+    let odd = nodes.iter().filter_map(|node| odd(world, node));
     proposal
         .findings
-        .push(judge(world, spot, nodes, &doomed, moving));
+        .extend(odd.map(|what| found("NoticeUnclear", what)));
     if hurries(world, &doomed) {
         proposal.wake_at = world.now.saturating_add(SignedDuration::from_secs(1)).ok();
     }
@@ -96,6 +99,21 @@ fn no_label(spot: &Spot) -> Option<Finding> {
             "InvalidSpec",
             "spot.nodeSelector: it is empty, which would name every node; give the labels that only spot nodes have, or \
              leave it out for the well-known ones, which are used until then",
+        )
+    })
+}
+
+/// The base is no way around the ceiling.
+fn too_many(world: &World, spot: &Spot) -> Option<Finding> {
+    let (asked, base) = (spot.on_demand_replicas, world.base());
+    let ceiling = world.settings.inference.max_replicas;
+    (asked > base).then(|| {
+        found(
+            "InvalidSpec",
+            format!(
+                "spot.onDemandReplicas: {asked} must be less than inference.autoscaling.maxReplicas ({ceiling}), since an \
+                 autoscaler has at least one; lower it or raise the ceiling; {base} is used until then"
+            ),
         )
     })
 }
@@ -237,13 +255,17 @@ fn is_overdue(now: Timestamp, deadline: Timestamp) -> bool {
     deadline.duration_since(now) < -OVERDUE
 }
 
+fn presses(now: Timestamp, deadline: Timestamp) -> bool {
+    deadline != UNTIMED && !is_overdue(now, deadline)
+}
+
 /// Whether an instance has to be gone by a deadline, or leaves of its own accord. What is overdue waits for its
 /// replacement, and a node without instances for its end: both are seen when they come.
 fn hurries(world: &World, doomed: &BTreeMap<&str, Timestamp>) -> bool {
     let mut instances = world.observed.pods_of(Component::Inference);
     instances.any(|pod| {
         let deadline = pod.node.as_deref().and_then(|node| doomed.get(node));
-        deadline.map_or(pod.leaving, |deadline| !is_overdue(world.now, *deadline))
+        deadline.map_or(pod.leaving, |deadline| presses(world.now, *deadline))
     })
 }
 
@@ -253,16 +275,8 @@ fn surge(spot: &Spot, desired: usize) -> usize {
     (desired * percent).div_ceil(100).max(1)
 }
 
-/// Instances that are wanted, the base included. Not known where their Deployment is not seen.
-fn desired(world: &World, spot: &Spot) -> Option<usize> {
-    let name = names::workload(&world.cluster, Component::Inference);
-    let seen = world.observed.deployments.get(&name)?;
-    Some((seen.desired + spot.on_demand_replicas) as usize)
-}
-
 fn judge(
     world: &World,
-    spot: &Spot,
     nodes: &[NodeSeen],
     doomed: &BTreeMap<&str, Timestamp>,
     moving: usize,
@@ -296,7 +310,7 @@ fn judge(
             "Migrating",
             format!("{moving} instances leave {}", nodes.join(", ")),
         )
-    } else if there == 0 && spot.on_demand_replicas as usize >= ready {
+    } else if there == 0 && world.base() as usize >= ready {
         found("NoSpotNodes", "there is no spot node")
     } else if there == 0 {
         found(

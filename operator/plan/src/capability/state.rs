@@ -117,20 +117,58 @@ fn server(world: &World) -> Server<'_> {
 mod tests {
     use super::*;
     use crate::example::{world, world_with};
+    use crate::world::Signal;
+
+    const NAMED: &str = "  state: { redis: { addresses: [\"redis:6379\"] } }\n";
+
+    fn told(world: &World) -> (Option<bool>, Reason, String) {
+        let conditions = crate::plan(world).conditions.into_iter();
+        let mut conditions = conditions.filter(|told| told.kind == ConditionType::StateReady);
+        let condition = conditions.next().unwrap();
+        (condition.status, condition.reason, condition.message)
+    }
+
+    #[test]
+    fn why_a_store_cannot_be_used_is_told_in_the_words_of_the_pods() {
+        for (usable, reason, condition) in [
+            (Some(true), "StoreReady", Reason::StoreReady),
+            (
+                Some(false),
+                "StoreRefusesWrites",
+                Reason::StoreRefusesWrites,
+            ),
+            (
+                Some(false),
+                "CredentialsRejected",
+                Reason::CredentialsRejected,
+            ),
+            (Some(false), "EvictionEnabled", Reason::EvictionEnabled),
+            (Some(false), "OfAnotherRelease", Reason::StoreUnreachable),
+            (Some(false), "BrokerUnreachable", Reason::StoreUnreachable),
+        ] {
+            let mut world = world_with(|yaml| yaml + NAMED).passed().rolled_out(2);
+            let mut pods = world.observed.pods.iter_mut();
+            let pod = pods.find(|pod| pod.component == Component::Workers);
+            let Some(Signal::Known { value, .. }) = pod.map(|pod| &mut pod.state) else {
+                panic!("no worker has told");
+            };
+            value.store = Some(BackboneState {
+                usable,
+                reason: reason.to_owned(),
+                message: "OOM command not allowed".to_owned(),
+            });
+            let (status, told, message) = told(&world);
+            assert_eq!((status, told), (usable, condition), "{reason}");
+            assert_eq!(message == "OOM command not allowed", usable == Some(false));
+        }
+    }
 
     #[test]
     fn a_store_for_development_is_run_where_none_is_named_and_says_that_it_is_one() {
-        let told = |world: &World| {
-            let conditions = crate::plan(world).conditions.into_iter();
-            let mut conditions = conditions.filter(|told| told.kind == ConditionType::StateReady);
-            conditions.next().unwrap().reason
-        };
         let world = world().passed().rolled_out(2);
-        assert_eq!(told(&world), Reason::DevelopmentStore);
-        let named =
-            world_with(|yaml| yaml + "  state: { redis: { addresses: [\"redis:6379\"] } }\n");
-        let named = named.passed().rolled_out(2);
-        assert_eq!(told(&named), Reason::StoreReady);
+        assert_eq!(told(&world).1, Reason::DevelopmentStore);
+        let named = world_with(|yaml| yaml + NAMED).passed().rolled_out(2);
+        assert_eq!(told(&named).1, Reason::StoreReady);
         let pods = crate::plan(&named).objects.into_iter();
         assert!(
             pods.into_iter()

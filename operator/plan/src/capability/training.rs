@@ -10,9 +10,8 @@ use jiff::SignedDuration;
 use crate::decision::{Decision, Finding};
 use crate::facts::{Facts, share};
 use crate::foresight::Training;
-use crate::names;
 use crate::nodes::{NodeUse, admits, free, leaving, standby};
-use crate::outlook::{LONGEST_CHECKPOINT, comes};
+use crate::outlook::{Blind, LONGEST_CHECKPOINT, comes};
 use crate::proposal::{Component, Proposal};
 use crate::signals::{JobSeen, jobs};
 use crate::world::{NodeSeen, World};
@@ -27,8 +26,12 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     };
     let mut proposal = Proposal::default();
     let open = windows::open(world, training, &mut proposal);
-    let room = match (open, room(world, facts, training)) {
-        (Ok(()), Ok(room)) => {
+    // What says that a window is not usable comes first: it is what a person can change.
+    let rooms = open.and_then(|()| rooms(world, facts, training));
+    let (room, kept) = match rooms {
+        Ok(Rooms {
+            expected: Ok(room), ..
+        }) => {
             proposal.findings.push(found(
                 "WindowOpen",
                 format!(
@@ -37,19 +40,28 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
                     room.memory_bytes >> 30
                 ),
             ));
-            room
+            (room, room)
         }
-        // What says that a window is not usable comes first: it is what a person can change.
-        (Err(finding), _) | (Ok(()), Err(finding)) => {
+        // No more is lent. What was lent is given back for what is seen to be wanted, not for want of a number.
+        Ok(Rooms {
+            seen,
+            expected: Err(blind),
+        }) => {
+            proposal.findings.push(unknown(format!(
+                "nothing more is lent: {blind}; jobs that run leave when instances want their room"
+            )));
+            (Room::default(), seen)
+        }
+        Err(finding) => {
             proposal.findings.push(finding);
-            Room::default()
+            (Room::default(), Room::default())
         }
     };
     proposal.decisions.push(Decision::Quota {
         cpu_milli: room.cpu_milli,
         memory_bytes: room.memory_bytes,
     });
-    give_back(world, facts, room, &mut proposal);
+    give_back(world, facts, kept, &mut proposal);
     proposal
 }
 
@@ -61,6 +73,10 @@ fn found(reason: &'static str, message: impl Into<String>) -> Finding {
     }
 }
 
+fn unknown(message: impl Into<String>) -> Finding {
+    found("MetricsUnavailable", message)
+}
+
 /// What can be lent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Room {
@@ -68,29 +84,29 @@ struct Room {
     memory_bytes: u64,
 }
 
+/// What nobody needs.
+struct Rooms {
+    /// By what is seen alone.
+    seen: Room,
+    /// By what is expected as well.
+    expected: Result<Room, Blind>,
+}
+
 /// The nodes' capacity without what production may need until training could be gone: the lead of the forecast and the
 /// time of a checkpoint.
-fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Finding> {
-    let unknown = |message: String| found("MetricsUnavailable", message);
+fn rooms(world: &World, facts: &Facts, training: &Training) -> Result<Rooms, Finding> {
     let uses = facts.uses.as_ref().ok_or_else(|| {
-        unknown(
-            "nothing is lent: the nodes are not known, or were last seen too long ago".to_owned(),
-        )
+        unknown("nothing is lent: the nodes are not known, or were last seen too long ago")
     })?;
     let capacity = facts
         .node_capacity
         .known()
-        .ok_or_else(|| unknown("nothing is lent: what a node has is not known".to_owned()))?;
+        .ok_or_else(|| unknown("nothing is lent: what a node has is not known"))?;
     let per_node = world.settings.inference.instances_per_node;
     let share = share(capacity, per_node);
     let ahead = facts.outlook.lead + checkpoint(world);
-    let expected = facts
-        .outlook
-        .replicas(ahead)
-        .map_err(|blind| unknown(format!("nothing is lent: {blind}")))?;
-    let reserved = reserved(world, expected, ahead).ok_or_else(|| {
-        unknown("nothing is lent: the instances' Deployment is not seen".to_owned())
-    })?;
+    let reserved = reserved(world, ahead)
+        .ok_or_else(|| unknown("nothing is lent: the instances' Deployment is not seen"))?;
     // A node that is about to go is nobody's, and one that takes no instances is no room for them.
     let nodes = world.observed.nodes.known().into_iter().flatten();
     let staying = nodes
@@ -99,25 +115,27 @@ fn room(world: &World, facts: &Facts, training: &Training) -> Result<Room, Findi
         .filter(|used| !matches!(used, NodeUse::Leaving { .. }))
         .count();
     let slots = u64::try_from(staying).unwrap_or(0) * u64::from(per_node);
-    // Beside what production may need as many nodes wait as beside what it has.
-    let waiting = standby(world, reserved);
-    let kept = u64::from(reserved) + u64::from(waiting) * u64::from(per_node);
-    let lendable = slots.saturating_sub(kept);
-    Ok(Room {
-        cpu_milli: training.cpu_milli.min(lendable * share.cpu_milli),
-        memory_bytes: training.memory_bytes.min(lendable * share.memory_bytes),
+    let without = |reserved: u32| {
+        // Beside what production may need as many nodes wait as beside what it has.
+        let waiting = standby(world, reserved);
+        let kept = u64::from(reserved) + u64::from(waiting) * u64::from(per_node);
+        let lendable = slots.saturating_sub(kept);
+        Room {
+            cpu_milli: training.cpu_milli.min(lendable * share.cpu_milli),
+            memory_bytes: training.memory_bytes.min(lendable * share.memory_bytes),
+        }
+    };
+    // Production never has more than its ceiling, whatever is forecast.
+    let expected = facts.outlook.replicas(ahead);
+    let expected = expected.map(|expected| expected.min(world.settings.inference.max_replicas));
+    Ok(Rooms {
+        seen: without(reserved),
+        expected: expected.map(|expected| without(reserved.max(expected))),
     })
 }
 
-/// Instances that production has, or may need: the most of all. Not known where their Deployment is not seen.
-fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> Option<u32> {
-    let name = names::workload(&world.cluster, Component::Inference);
-    let base = world
-        .foresight
-        .spot
-        .as_ref()
-        .map_or(0, |spot| spot.on_demand_replicas);
-    let wanted = world.observed.deployments.get(&name)?.desired + base;
+/// Instances that production has, or may need by what is known beforehand: the most of all. Not known where their Deployment is not seen.
+fn reserved(world: &World, ahead: SignedDuration) -> Option<u32> {
     // Pods that are being left stand beside their replacements.
     let there = world.observed.pods_of(Component::Inference).count();
     let events = world
@@ -136,13 +154,12 @@ fn reserved(world: &World, expected: u32, ahead: SignedDuration) -> Option<u32> 
         .iter()
         .filter_map(|remedy| remedy.floor);
     let inference = &world.settings.inference;
-    let most = [wanted, expected, inference.min_replicas]
+    let most = [world.wanted()?, inference.min_replicas]
         .into_iter()
         .chain(events)
         .chain(remedy)
         .max()
         .unwrap_or(0);
-    // Production never has more than its ceiling, whatever is forecast.
     let most = most.min(inference.max_replicas);
     Some(most.max(u32::try_from(there).unwrap_or(u32::MAX)))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Candidates;
+use super::{Candidates, leaving};
 use crate::names;
 use crate::proposal::Component;
 use crate::signals::{fresh, jobs};
@@ -12,8 +12,6 @@ use crate::world::{NodeSeen, World};
 
 /// The longest time a list of nodes is believed: they are watched, and a watch that says nothing for so long is cut.
 const NODES_ARE_OLD: SignedDuration = SignedDuration::from_mins(5);
-/// The longest notice that is believed; a deadline further away is another clock's, one so long past was left over.
-const LONGEST_NOTICE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Labels that say that a node can be taken back, and their values, as the platforms set them.
 const SPOT_LABELS: [(&str, &str); 4] = [
@@ -181,24 +179,6 @@ pub fn is_spot(world: &World, node: &NodeSeen) -> bool {
         Some(selector) => selector.iter().all(|(key, value)| has(key, value)),
         None => SPOT_LABELS.iter().any(|(key, value)| has(key, value)),
     }
-}
-
-/// When a node is taken, by the notice that its agent has written on it. A notice is for one identity: an annotation
-/// that names another was copied or left over. A deadline in the past is a node that may go at any moment, for a day.
-#[must_use]
-pub fn leaving(world: &World, node: &NodeSeen) -> Option<Timestamp> {
-    world.foresight.spot.as_ref()?;
-    let of = node.annotations.get(names::RECLAIM_UID_ANNOTATION);
-    if of.is_some_and(|uid| *uid != node.uid) {
-        return None;
-    }
-    let deadline: Timestamp = node
-        .annotations
-        .get(names::RECLAIM_ANNOTATION)?
-        .parse()
-        .ok()?;
-    let left = deadline.duration_since(world.now);
-    (left.abs() <= LONGEST_NOTICE).then_some(deadline)
 }
 
 /// Whether the node's agent has proven that the model is in its memory.

@@ -81,10 +81,25 @@ fn what_cannot_be_used_is_refused_and_says_why() {
         ("0 0 31 2 *", "Etc/UTC", 60, "never comes"),
         ("0 1 * * *", "Asia/Shangai", 60, "unknown time zone"),
         ("0 1 * * *", "", 60, "unknown time zone"),
-        ("0 1 * * *", "Etc/UTC", 0, "between '5m' and '24h'"),
+        (
+            "0 1 * * *",
+            "Etc/UTC",
+            0,
+            "0s must be between '5m' and '24h'",
+        ),
         ("0 1 * * *", "Etc/UTC", -60, "between '5m' and '24h'"),
-        ("0 1 * * *", "Etc/UTC", 25 * 60, "between '5m' and '24h'"),
-        ("0 * * * *", "Etc/UTC", 61, "opens again before it closes"),
+        (
+            "0 1 * * *",
+            "Etc/UTC",
+            25 * 60,
+            "25h must be between '5m' and '24h'",
+        ),
+        (
+            "0 * * * *",
+            "Etc/UTC",
+            61,
+            "\"0 * * * *\" with duration 1h 1m: it opens again before it closes",
+        ),
     ] {
         let refused = Schedule::of(&window(fields, zone, minutes)).unwrap_err();
         assert!(
@@ -117,11 +132,74 @@ fn an_open_window_stays_open_when_the_clock_goes_back_before_it() {
 }
 
 #[test]
-fn what_was_opened_by_a_clock_far_ahead_blocks_nothing() {
+fn one_look_with_a_clock_that_is_back_by_far_changes_nothing() {
+    let night = schedule("0 1 * * *", "Etc/UTC", 300);
+    let (_, opened) = night.look(at("2026-11-24T03:00:00Z"), None);
+    for wrong in [
+        "2026-11-23T23:59:00Z",
+        "2026-11-23T12:00:00Z",
+        "2026-11-23T03:00:00Z",
+        "1970-01-01T00:00:00Z",
+    ] {
+        let (open, kept) = night.look(at(wrong), opened.as_ref());
+        assert!(open.is_some(), "{wrong}");
+        let (again, kept) = night.look(at("2026-11-24T03:05:00Z"), kept.as_ref());
+        assert_eq!((again, &kept), (open, &opened), "{wrong}");
+        let (_, closed) = night.look(at("2026-11-24T06:00:00Z"), kept.as_ref());
+        let (wrongly, closed) = night.look(at(wrong), closed.as_ref());
+        let (later, _) = night.look(at("2026-11-24T05:55:00Z"), closed.as_ref());
+        assert_eq!((wrongly, later), (None, None), "closed once, {wrong}");
+    }
+}
+
+#[test]
+fn what_was_opened_by_a_clock_far_ahead_blocks_nothing_for_longer_than_it_is_doubted() {
     let night = schedule("0 1 * * *", "Etc/UTC", 60);
-    let (_, opened) = night.look(at("2036-11-24T01:30:00Z"), None);
-    let (open, _) = night.look(at("2026-11-24T01:30:00Z"), opened.as_ref());
-    assert!(open.is_some());
+    for last in [None, Some("2026-11-23T01:00:00Z")] {
+        let opened = last.map(|last| night.look(at(last), None).1.unwrap());
+        let (_, opened) = night.look(at("2036-11-24T01:30:00Z"), opened.as_ref());
+        let (_, opened) = night.look(at("2026-11-24T01:30:00Z"), opened.as_ref());
+        let (open, _) = night.look(at("2026-11-24T01:40:00Z"), opened.as_ref());
+        assert_eq!(open.map(|open| open.open), Some(at("2026-11-24T01:00:00Z")));
+    }
+}
+
+#[test]
+fn one_look_in_the_next_night_opens_this_one_no_second_time() {
+    let night = schedule("0 1 * * *", "Etc/UTC", 300);
+    let (mut opened, mut openings) = (None, Vec::new());
+    for now in [
+        "2026-11-24T03:00:00Z",
+        "2026-11-25T03:00:00Z",
+        "2026-11-24T03:05:00Z",
+        "2026-11-24T03:20:00Z",
+        "2026-11-25T01:00:00Z",
+    ] {
+        let (open, kept) = night.look(at(now), opened.as_ref());
+        openings.extend(open.map(|open| open.open));
+        opened = kept;
+    }
+    openings.dedup();
+    assert_eq!(
+        openings
+            .iter()
+            .filter(|open| **open == at("2026-11-24T01:00:00Z"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_day_that_meets_itself_in_the_short_night_goes_on() {
+    let day = schedule("0 0 * * *", "Europe/Berlin", 24 * 60);
+    let mut opened = None;
+    let mut now = at("2026-03-28T12:00:00Z");
+    while now < at("2026-03-30T12:00:00Z") {
+        let (open, kept) = day.look(now, opened.as_ref());
+        assert!(open.is_some(), "{now}");
+        opened = kept;
+        now = now.saturating_add(SignedDuration::from_mins(10)).unwrap();
+    }
 }
 
 #[test]

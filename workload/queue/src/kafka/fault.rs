@@ -1,5 +1,6 @@
 //! Why a broker cannot be used, in the words of a condition.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -105,17 +106,48 @@ pub(super) fn of_options(error: &KafkaError) -> Unusable {
 
 /// What the clients of a log were told last that hinders them. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Told(Arc<Mutex<Option<Unusable>>>);
+pub(super) struct Told {
+    last: Arc<Mutex<Option<Unusable>>>,
+    /// The topics that may not be written, as the last record for each has shown.
+    forbidden: Arc<Mutex<BTreeMap<String, Unusable>>>,
+}
 
 impl Told {
     /// The most telling since it was last asked for, and of those the first.
     pub(super) fn take(&self) -> Option<Unusable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Takes in what has become of a record.
+    pub(super) fn delivered(&self, topic: &str, error: Option<&KafkaError>) {
+        let mut forbidden = self
+            .forbidden
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = error else {
+            forbidden.remove(topic);
+            return;
+        };
+        if code(error).and_then(reason) == Some(Reason::TopicForbidden) {
+            let message = format!("topic {topic}: {error}: allow the user to write it");
+            let unusable = Unusable::new(Reason::TopicForbidden, message);
+            forbidden.insert(topic.to_owned(), unusable);
+        }
+    }
+
+    /// A topic that may not be written, until it has been.
+    pub(super) fn forbidden(&self) -> Option<Unusable> {
+        let forbidden = self.forbidden.lock();
+        let forbidden = forbidden.unwrap_or_else(PoisonError::into_inner);
+        forbidden.values().next().cloned()
     }
 
     /// That no connection lasts is what follows from a refusal, and does not take its place.
     fn note(&self, unusable: Unusable) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if told
             .as_ref()
             .is_none_or(|before| before.reason < unusable.reason)
@@ -176,5 +208,22 @@ mod tests {
         assert_eq!(unusable.reason, Reason::CredentialsRejected);
         assert_eq!(unusable.message, "wrong password");
         assert_eq!(told.take(), None);
+    }
+
+    #[test]
+    fn what_may_not_be_written_is_told_until_it_has_been() {
+        let told = Told::default();
+        let failed = |code| KafkaError::MessageProduction(code);
+        told.delivered("a", Some(&failed(RDKafkaErrorCode::MessageTimedOut)));
+        assert_eq!(told.forbidden(), None);
+        let refused = failed(RDKafkaErrorCode::TopicAuthorizationFailed);
+        told.delivered("a", Some(&refused));
+        told.delivered("b", None);
+        told.delivered("a", Some(&failed(RDKafkaErrorCode::MessageTimedOut)));
+        let unusable = told.forbidden().unwrap();
+        assert_eq!(unusable.reason, Reason::TopicForbidden);
+        assert!(unusable.message.starts_with("topic a: "), "{unusable}");
+        told.delivered("a", None);
+        assert_eq!(told.forbidden(), None);
     }
 }

@@ -143,6 +143,11 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Pending>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, pending: Box<Pending>) {
+        let (topic, error) = match result {
+            Ok(message) => (message.topic(), None),
+            Err((error, message)) => (message.topic(), Some(error)),
+        };
+        self.0.delivered(topic, error);
         let result = match result {
             Ok(message) => Ok(u64::try_from(message.offset()).ok()),
             Err((error, _)) => Err(failed(error)),

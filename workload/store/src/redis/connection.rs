@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::connect::{self, Wire};
 use super::keys::Keys;
+use super::look::Look;
 use super::options::{Invalid, Options};
 use super::script::Script;
 use super::state::{Reason, State};
@@ -43,8 +44,9 @@ pub(crate) struct Shared {
     look: Notify,
 }
 
-/// Looks in a row that fail before a Cluster's connection is made anew: it mends itself, but not for ever.
-const CLUSTER_PATIENCE: u32 = 10;
+/// Looks in a row that fail before a connection is made anew that may mend itself: a Cluster's, or one whose user may be
+/// given more rights.
+const PATIENCE: u32 = 10;
 /// Looks between two questions whether keys are evicted.
 const EVICTION_EVERY: u32 = 30;
 
@@ -116,7 +118,7 @@ impl Connection {
     }
 }
 
-fn is_no_script(error: &RedisError) -> bool {
+pub(crate) fn is_no_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
@@ -229,11 +231,13 @@ async fn watch_over(shared: &Shared, wire: &Wire) -> State {
     let check = options.timeouts.check;
     let mut ready = State::ready(options);
     let mut failed = 0;
-    for look in 0_u32.. {
-        match timeout(check, wire.check()).await {
-            Ok(Ok(())) => {
+    let look = Look::new(&shared.keys);
+    for looks in 0_u32.. {
+        let looked = timeout(check, look.at(wire, options)).await;
+        match looked.unwrap_or_else(|_| Err(State::silent(options, check))) {
+            Ok(()) => {
                 failed = 0;
-                if look % EVICTION_EVERY == 0 {
+                if looks % EVICTION_EVERY == 0 {
                     let asked = timeout(check, wire.eviction()).await.ok().flatten();
                     ready = asked.map_or_else(
                         || State::ready(options),
@@ -242,13 +246,16 @@ async fn watch_over(shared: &Shared, wire: &Wire) -> State {
                 }
                 shared.tell(ready.clone());
             }
-            outcome => {
-                let state = match outcome {
-                    Ok(Err(error)) => State::of(&error, options),
-                    _ => State::silent(options, check),
-                };
+            Err(state) => {
                 failed += 1;
-                if failed == CLUSTER_PATIENCE || matches!(wire, Wire::One(_)) {
+                let is_over = match state.reason {
+                    // What is there can still be read.
+                    Reason::StoreRefusesWrites => is_replica(wire, check).await,
+                    // The Secret may name another user meanwhile: it is read when connecting.
+                    Reason::CredentialsRejected => failed == PATIENCE,
+                    _ => failed == PATIENCE || matches!(wire, Wire::One(_)),
+                };
+                if is_over {
                     return state;
                 }
                 shared.tell(state);
@@ -258,7 +265,7 @@ async fn watch_over(shared: &Shared, wire: &Wire) -> State {
             () = tokio::time::sleep(check) => {}
             () = shared.look.notified() => {
                 // A master that became a replica still answers: who it is, is asked when connecting.
-                if matches!(wire, Wire::One(_)) && is_replica(wire, check).await {
+                if is_replica(wire, check).await {
                     return State::replica(options);
                 }
                 // Not more often than this, whatever fails.
@@ -269,7 +276,11 @@ async fn watch_over(shared: &Shared, wire: &Wire) -> State {
     State::pending(options)
 }
 
+/// Whether the one server is a replica; a Cluster's connection finds the masters by itself.
 async fn is_replica(wire: &Wire, patience: Duration) -> bool {
+    if matches!(wire, Wire::Many(_)) {
+        return false;
+    }
     let (role, mut wire) = (::redis::cmd("ROLE"), wire.clone());
     let asked = timeout(patience, role.query_async::<Vec<::redis::Value>>(&mut wire)).await;
     matches!(asked, Ok(Ok(role)) if connect::is_replica(&role))

@@ -48,6 +48,21 @@ impl Keys {
         format!("{}a:{key}", self.0)
     }
 
+    /// What a look writes and reads by itself.
+    pub(crate) fn look(&self, whose: &str) -> String {
+        format!("{}look:{whose}", self.0)
+    }
+
+    /// What a look's script writes and reads, in one slot, which is no partition's.
+    pub(crate) fn look_in_script(&self, kind: &str, whose: &str) -> String {
+        format!("{{{}look}}:{kind}:{whose}", self.0)
+    }
+
+    /// What a user with an ACL must be allowed to touch, as an ACL rule.
+    pub(crate) fn rights(prefix: &str) -> String {
+        format!("~{prefix}* ~{{{prefix}* &{prefix}previews")
+    }
+
     /// The channel of previews.
     pub(crate) fn previews(&self) -> String {
         format!("{}previews", self.0)

@@ -24,6 +24,8 @@ pub(crate) static CLOSE: Script = Script::new(include_str!("close.lua"));
 pub(crate) static OFFER: Script = Script::new(include_str!("offer.lua"));
 /// A code is taken.
 pub(crate) static TAKE: Script = Script::new(include_str!("take.lua"));
+/// The look's own.
+pub(crate) static LOOK: Script = Script::new(include_str!("look.lua"));
 /// A code is tried.
 pub(crate) static ATTEMPT: Script = Script::new(include_str!("attempt.lua"));
 

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use ::redis::{ErrorKind, RedisError};
 
+use super::COMMANDS;
+use super::keys::Keys;
 use super::options::{Mode, Options};
 
 /// Why the store can or cannot be used: reasons of the condition `StateReady`.
@@ -17,6 +19,8 @@ pub enum Reason {
     EvictionEnabled,
     /// It does not answer, or not as a master does.
     StoreUnreachable,
+    /// It answers, and refuses every write: it is full, cannot save, or is a replica.
+    StoreRefusesWrites,
     /// It refuses the user or the password, or forbids the user something that is needed.
     CredentialsRejected,
     /// No TLS connection comes about.
@@ -34,6 +38,7 @@ impl Reason {
             Self::StoreReady => "StoreReady",
             Self::EvictionEnabled => "EvictionEnabled",
             Self::StoreUnreachable => "StoreUnreachable",
+            Self::StoreRefusesWrites => "StoreRefusesWrites",
             Self::CredentialsRejected => "CredentialsRejected",
             Self::TLSFailed => "TLSFailed",
             Self::SecretMissing => "SecretMissing",
@@ -46,6 +51,9 @@ impl Reason {
         matches!(self, Self::StoreReady | Self::EvictionEnabled)
     }
 }
+
+/// What to do about a replica.
+const OF_A_REPLICA: &str = "name its master, or use mode Sentinel";
 
 /// How the store is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,10 +122,19 @@ impl State {
     }
 
     pub(crate) fn replica(options: &Options) -> Self {
-        Self::unreachable(
-            options,
-            "it is a read-only replica, name its master or use mode Sentinel",
-        )
+        Self::refuses(options, "it is a read-only replica", OF_A_REPLICA)
+    }
+
+    /// Nothing can be written: why, and what to do.
+    pub(crate) fn refuses(options: &Options, why: &str, remedy: &str) -> Self {
+        let message = format!(
+            "Redis at {} refuses to be written to: {why}: {remedy}",
+            options.shown()
+        );
+        Self {
+            reason: Reason::StoreRefusesWrites,
+            message,
+        }
     }
 
     fn unreachable(options: &Options, why: &str) -> Self {
@@ -142,10 +159,23 @@ impl State {
     /// What an error says of the store.
     pub(crate) fn of(error: &RedisError, options: &Options) -> Self {
         let (at, text) = (options.shown(), error.to_string());
+        if is_about_rights(error) {
+            let rights = Keys::rights(&options.key_prefix);
+            let message = format!(
+                "Redis at {at} forbids the user what is needed: {}: give it the rights: ACL SETUSER NAME {rights} \
+                 {COMMANDS}",
+                words(error)
+            );
+            return Self {
+                reason: Reason::CredentialsRejected,
+                message,
+            };
+        }
+        if let Some(remedy) = of_a_refused_write(error) {
+            return Self::refuses(options, &words(error), remedy);
+        }
         if is_about_credentials(error) {
-            let remedy = if error.code() == Some("NOPERM") {
-                "allow the user what chatbot_store::redis::COMMANDS lists, on keys and channels with the prefix"
-            } else if options.credentials.is_none() {
+            let remedy = if options.credentials.is_none() {
                 "name a Secret with the password in spec.state.redis.secretRef"
             } else {
                 "correct username and password in the Secret of spec.state.redis.secretRef"
@@ -177,12 +207,55 @@ impl State {
 }
 
 fn is_about_credentials(error: &RedisError) -> bool {
-    // The client wraps what the first node of a Cluster said.
-    let wrapped = |code: &str| error.detail().is_some_and(|detail| detail.contains(code));
     error.kind() == ErrorKind::AuthenticationFailed
-        || ["WRONGPASS", "NOAUTH", "NOPERM"]
-            .into_iter()
-            .any(|code| error.code() == Some(code) || wrapped(code))
+        || has_said(error, "WRONGPASS")
+        || has_said(error, "NOAUTH")
+}
+
+/// Of what a script does, servers say it in words.
+fn is_about_rights(error: &RedisError) -> bool {
+    [
+        "NOPERM",
+        "ACL failure in script",
+        "The user executing the script can't",
+    ]
+    .into_iter()
+    .any(|words| has_said(error, words))
+}
+
+/// What to do when a write is refused that would be taken at another time or place.
+fn of_a_refused_write(error: &RedisError) -> Option<&'static str> {
+    let known = [
+        (
+            "OOM",
+            "raise its maxmemory, or keep what else is there elsewhere",
+        ),
+        (
+            "MISCONF",
+            "let it save to its disk again, its log says why it could not",
+        ),
+        (
+            "NOREPLICAS",
+            "bring back its replicas, or lower its min-replicas-to-write",
+        ),
+        ("READONLY", OF_A_REPLICA),
+    ];
+    let mut known = known.into_iter();
+    known.find_map(|(code, remedy)| (error.code() == Some(code)).then_some(remedy))
+}
+
+/// Whether this is the code of an error, or in its text: the client wraps what the first node of a Cluster said.
+fn has_said(error: &RedisError, words: &str) -> bool {
+    let text = error.detail();
+    error.code() == Some(words) || text.is_some_and(|text| text.contains(words))
+}
+
+/// What the server said, as it said it.
+fn words(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
 }
 
 /// The client tells failures of TLS from other failures of a connection by their text alone.
@@ -205,6 +278,7 @@ fn is_about_tls(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::redis::Tls;
+    use ::redis::make_extension_error;
 
     fn error(kind: ErrorKind, text: &'static str) -> RedisError {
         RedisError::from((kind, text))
@@ -229,6 +303,47 @@ mod tests {
         assert_eq!(State::of(&alert, &options).reason, Reason::TLSFailed);
         let name = error(ErrorKind::Io, "failed to lookup address information");
         assert_eq!(State::of(&name, &options).reason, Reason::StoreUnreachable);
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_told_in_its_words_with_what_to_do() {
+        let options = Options::standalone("redis:6379", "p:");
+        let of_server = |code: &str, detail: &str| {
+            State::of(
+                &make_extension_error(code.into(), Some(detail.into())),
+                &options,
+            )
+        };
+        for (code, detail, remedy) in [
+            ("OOM", "command not allowed", "raise its maxmemory"),
+            ("MISCONF", "unable to persist on disk", "let it save"),
+            ("NOREPLICAS", "Not enough good replicas", "bring back"),
+        ] {
+            let state = of_server(code, detail);
+            assert_eq!(state.reason, Reason::StoreRefusesWrites);
+            assert!(
+                state
+                    .message
+                    .contains(&format!("{code} {detail}: {remedy}"))
+            );
+        }
+        let rights = "ACL SETUSER NAME ~p:* ~{p:* &p:previews +role";
+        for (code, detail) in [
+            ("NOPERM", "No permissions to access a key"),
+            ("ERR", "ACL failure in script: no permissions to run 'hset'"),
+            (
+                "ERR",
+                "@user_script: The user executing the script can't run this",
+            ),
+        ] {
+            let state = of_server(code, detail);
+            assert_eq!(state.reason, Reason::CredentialsRejected);
+            let says = |part: &str| state.message.contains(part);
+            assert!(
+                says(&format!("{code} {detail}")) && says(rights),
+                "{state:?}"
+            );
+        }
     }
 
     #[test]

@@ -216,3 +216,96 @@ fn of_instances_that_are_not_seen_there_are_no_more() {
     world.observed.deployments.clear();
     assert_eq!(proposed(&world).1, None);
 }
+
+#[test]
+fn overload_that_comes_and_goes_is_bounded_by_what_demand_asked_for() {
+    // An autoscaler that never goes below what it was told, and an overload of one minute in sixteen.
+    let mut world = world_of(10);
+    for minute in 0..240 {
+        world = failing(
+            later(world, 1),
+            if minute % 16 == 0 { 50 } else { 0 },
+            0,
+            0,
+            0,
+        );
+        let desired = world.wanted().unwrap();
+        let floor = proposed(&world).1.unwrap_or(0);
+        world = wanting(remembered(world), desired.max(floor));
+    }
+    assert_eq!(world.wanted(), Some(20));
+    let quiet = failing(later(world, 61), 50, 0, 0, 0);
+    assert_eq!(
+        proposed(&quiet).1,
+        Some(25),
+        "counted anew after an hour without a step"
+    );
+}
+
+/// The world with what each revision did: requests and failures.
+fn of_revisions(revisions: &[(&str, u64, u64)]) -> World {
+    let mut world = world_of(8);
+    world.memory.foresight.good_revision = Some("old".to_owned());
+    let of = |(name, requests, failed): &(&str, u64, u64)| {
+        let revision = RevisionErrors {
+            requests: *requests,
+            failed: *failed,
+        };
+        ((*name).to_owned(), revision)
+    };
+    let by_revision = revisions.iter().map(of).collect();
+    let errors = Errors {
+        requests: 1000,
+        by_revision,
+        ..Errors::default()
+    };
+    world.observed.signals.errors = Signal::Known {
+        value: errors,
+        at: world.now,
+    };
+    world
+}
+
+#[test]
+fn a_revision_is_blamed_for_enough_requests_only() {
+    for (requests, failed, expected) in [
+        (2, 2, "BelowThreshold"),
+        (20, 20, "CauseUnknown"),
+        (99, 99, "CauseUnknown"),
+        (100, 100, "BadRevision"),
+    ] {
+        let world = of_revisions(&[("new", requests, failed), ("old", 1000 - requests, 0)]);
+        let (reason, _, decisions) = proposed(&world);
+        assert_eq!(reason, expected, "{failed} of {requests}");
+        assert_eq!(decisions.is_empty(), expected != "BadRevision");
+    }
+}
+
+#[test]
+fn a_revision_that_serves_alone_is_compared_with_nobody() {
+    let told = |revisions: &[(&str, u64, u64)]| {
+        let world = of_revisions(revisions);
+        propose(&world, &Facts::of(&world))
+            .findings
+            .remove(0)
+            .message
+    };
+    let alone = told(&[("new", 1000, 500)]);
+    assert!(alone.contains("no other one serves"), "{alone}");
+    let beside = told(&[("new", 500, 500), ("old", 500, 1)]);
+    assert!(beside.contains("others hardly do"), "{beside}");
+}
+
+#[test]
+fn counters_at_their_end_are_added_up_to_their_end() {
+    let most = u64::MAX;
+    let mut world = of_revisions(&[
+        ("new", most, most),
+        ("old", most, most),
+        ("third", most, most),
+    ]);
+    if let Signal::Known { value, .. } = &mut world.observed.signals.errors {
+        (value.overloaded, value.dependency) = (most, most);
+    }
+    proposed(&wanting(world, u32::MAX));
+}

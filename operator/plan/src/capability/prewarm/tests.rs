@@ -176,6 +176,69 @@ fn a_cold_start_longer_than_the_lead_is_the_lead() {
     );
 }
 
+/// After a while of a steady load, with such a cold start measured.
+fn starting_in(minutes: i64, lead: i64) -> World {
+    let asked = Prewarm {
+        lead_time: SignedDuration::from_mins(lead),
+        ..Prewarm::default()
+    };
+    let mut world = asking(asked);
+    world.observed.signals.starts = Signal::Known {
+        value: Starts {
+            cold: SignedDuration::from_mins(minutes),
+            warm: SignedDuration::from_secs(20),
+        },
+        at: world
+            .now
+            .saturating_add(SignedDuration::from_hours(66))
+            .unwrap(),
+    };
+    seen(world, |_| 35.0, 400)
+}
+
+#[test]
+fn a_cold_start_beyond_the_forecast_has_the_floor_of_its_farthest_step() {
+    for (lead, within, beyond) in [(30, 59, 61), (5, 36, 300)] {
+        let (within, beyond) = (starting_in(within, lead), starting_in(beyond, lead));
+        assert!(floor(&within).is_some_and(|floor| floor >= 4));
+        assert_eq!(floor(&beyond), floor(&within), "lead {lead}");
+        let told = propose(&beyond, &Facts::of(&beyond)).findings.remove(0);
+        assert_eq!(told.reason, "ForecastTooShort");
+        assert!(
+            told.message.contains("raise prewarm.leadTime"),
+            "{}",
+            told.message
+        );
+    }
+}
+
+#[test]
+fn a_step_that_cannot_be_used_is_named_and_what_was_learned_is_kept() {
+    let world = seen(asking(Prewarm::default()), |_| 20.0, 400);
+    for seconds in [420, 0, -600, 30, 7 * 3600, i64::MAX] {
+        let mut asked = world.clone();
+        asked.foresight.prewarm.as_mut().unwrap().step = SignedDuration::from_secs(seconds);
+        let told = propose(&asked, &Facts::of(&asked)).findings.remove(0);
+        assert_eq!(told.reason, "InvalidSpec");
+        let named = format!("prewarm.step: {seconds} s");
+        assert!(told.message.contains(&named), "{}", told.message);
+        assert!(told.message.contains("such as 600"), "{}", told.message);
+        let mut back = remembered(asked);
+        back.foresight = world.foresight.clone();
+        assert_eq!(floor(&back), floor(&world), "{seconds}");
+    }
+}
+
+#[test]
+fn a_long_lead_on_a_coarse_grid_is_cut_to_a_day() {
+    let asked = Prewarm {
+        step: SignedDuration::from_hours(6),
+        lead_time: SignedDuration::from_hours(24),
+        ..Prewarm::default()
+    };
+    assert_eq!(crate::outlook::settings(&asked).map(|it| it.horizon), Ok(4));
+}
+
 fn sale(schedule: &str) -> Prewarm {
     Prewarm {
         mode: Mode::Off,

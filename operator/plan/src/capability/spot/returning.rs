@@ -31,7 +31,7 @@ pub(super) struct StandIns<'a> {
 }
 
 impl<'a> StandIns<'a> {
-    pub(super) fn of(world: &'a World, spot: &Spot, nodes: &'a [NodeSeen]) -> Self {
+    pub(super) fn of(world: &'a World, nodes: &'a [NodeSeen]) -> Self {
         let mut by_node: BTreeMap<&str, Vec<&PodSeen>> = BTreeMap::new();
         for pod in world.observed.pods_of(Component::Inference) {
             let node = nodes
@@ -48,7 +48,7 @@ impl<'a> StandIns<'a> {
         pods.sort_by_key(|of_one| (of_one.len(), of_one.first().map(|pod| pod.name.as_str())));
         let all: usize = pods.iter().map(Vec::len).sum();
         Self {
-            more: all.saturating_sub(spot.on_demand_replicas as usize),
+            more: all.saturating_sub(world.base() as usize),
             pods,
         }
     }

@@ -1,4 +1,5 @@
 mod standby;
+mod unseen;
 mod windows;
 
 use super::*;
@@ -292,24 +293,6 @@ fn where_an_instance_waits_for_room_nothing_is_waited_for() {
         *at = at.saturating_sub(SignedDuration::from_mins(6)).unwrap();
     }
     assert!(!stopped(&old), "nobody knows what is free");
-}
-
-#[test]
-fn jobs_that_were_last_seen_long_ago_are_left_alone() {
-    let world = wanted(idle(&[]), 30);
-    let mut world = with_jobs(world.clone(), vec![job(&world, "only", 30, 50)]);
-    if let Signal::Known { at, .. } = &mut world.observed.signals.jobs {
-        *at = world
-            .now
-            .saturating_sub(SignedDuration::from_mins(6))
-            .unwrap();
-    }
-    assert!(
-        proposed(&world)
-            .decisions
-            .iter()
-            .all(|decision| matches!(decision, Decision::Quota { .. }))
-    );
 }
 
 #[test]

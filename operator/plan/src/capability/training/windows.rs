@@ -10,11 +10,11 @@ use crate::foresight::{Training, Window};
 use crate::names;
 use crate::proposal::Proposal;
 use crate::recollection::{Checked, Note};
-use crate::schedule::{Schedule, Unusable};
+use crate::schedule::{Occurrence, Schedule, Unusable};
 use crate::world::World;
 
 /// By which rules windows are checked: what was found by others is found anew.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 /// Whether lending is asked for now. Without windows it always is.
 pub(super) fn open(
@@ -42,12 +42,12 @@ pub(super) fn open(
     }
     let checked = checked(world, training, &schedules);
     proposal.notes.push(Note::Checked(checked.clone()));
-    for window in &checked.overlapping {
-        let window = window.clone();
-        proposal
-            .findings
-            .push(refused(&Unusable::Overlaps { window }));
-    }
+    let overlapping = |name: &str| checked.overlapping.iter().any(|it| it == name);
+    let windows = training.windows.iter();
+    let refusals = windows.filter(|window| overlapping(&window.name));
+    proposal
+        .findings
+        .extend(refusals.map(|window| refused(&Unusable::overlaps(window))));
     if let Some((one, other)) = &checked.clash {
         return Err(found(
             "OverlappingWindows",
@@ -56,7 +56,7 @@ pub(super) fn open(
             ),
         ));
     }
-    schedules.retain(|(name, _)| !checked.overlapping.iter().any(|it| it == name));
+    schedules.retain(|(name, _)| !overlapping(name));
     let mut open = false;
     for (name, schedule) in &schedules {
         let key = format!("{NAME}/{name}");
@@ -106,8 +106,9 @@ fn given_twice(windows: &[Window]) -> Option<&str> {
     names.find(|name| !seen.insert(*name))
 }
 
-/// Two windows that are open at the same time. Openings of the rarer one are followed, always the same ones: the answer
-/// does not depend on when it is asked.
+/// Two windows that are open at the same time. Those of one zone are compared by its wall, on which one may begin as
+/// the other ends: in a night that is an hour shorter both are open for that hour, which is one open window. Openings of
+/// the rarer one are followed, always the same ones: the answer does not depend on when it is asked.
 fn clash<'a>(schedules: &[(&'a str, &Schedule)]) -> Option<(&'a str, &'a str)> {
     if schedules.len() < 2 {
         return None;
@@ -124,8 +125,15 @@ fn clash<'a>(schedules: &[(&'a str, &Schedule)]) -> Option<(&'a str, &'a str)> {
     });
     pairs
         .into_iter()
-        .find(|((_, _, openings), (_, other, _))| {
-            openings.iter().any(|opening| other.meets(opening))
+        .find(|((_, rarer, openings), (_, other, _))| {
+            let meet = |openings: &[Occurrence], other: &Schedule| {
+                openings.iter().any(|opening| other.meets(opening))
+            };
+            if rarer.shares_the_wall_of(other) {
+                meet(&rarer.on_the_wall().looked_at(), &other.on_the_wall())
+            } else {
+                meet(openings, other)
+            }
         })
         .map(|((one, ..), (other, ..))| (*one, *other))
 }

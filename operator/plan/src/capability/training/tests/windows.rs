@@ -33,8 +33,27 @@ fn windows_are_followed_once_and_again_when_they_change() {
         assert!(
             findings[0]
                 .message
-                .contains("\"a\": it opens again before it closes")
+                .contains("\"a\": schedule \"0 * * * *\" with duration 1h 1m: it opens again")
         );
         assert_eq!(reason(&world), "WindowOpen", "the other one stays");
     }
+}
+
+#[test]
+fn windows_may_touch_where_clocks_are_changed() {
+    let in_zones = |zones: [&str; 2], second: &str| {
+        let mut world = idle(&[("a", "0 1 * * *", 120), ("b", second, 120)]);
+        let windows = &mut world.foresight.training.as_mut().unwrap().windows;
+        for (window, zone) in windows.iter_mut().zip(zones) {
+            window.time_zone = zone.to_owned();
+        }
+        // The night in Berlin after whose 01:59 comes 03:00: both are open.
+        world.now = "2026-03-29T01:30:00Z".parse().unwrap();
+        reason(&world)
+    };
+    let berlin = ["Europe/Berlin"; 2];
+    assert_ne!(in_zones(berlin, "0 3 * * *"), "OverlappingWindows");
+    assert_eq!(in_zones(berlin, "59 2 * * *"), "OverlappingWindows");
+    let zones = ["Europe/Berlin", "Etc/UTC"];
+    assert_eq!(in_zones(zones, "0 1 * * *"), "OverlappingWindows");
 }
