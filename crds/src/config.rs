@@ -170,6 +170,9 @@ pub struct State {
     pub store: Option<BackboneState>,
     /// Why the model refuses the system prompt that is asked for, in its words; absent while it does not.
     pub system_prompt_refused: Option<String>,
+    /// Why the server of an instance, which is not the built-in one, answers no question, in its words; absent before it
+    /// was asked, and once it has answered.
+    pub engine_refused: Option<String>,
     /// The last synthetic conversation; absent before the first has ended.
     pub probe: Option<ProbeState>,
     /// The model that an inference instance serves.

@@ -49,6 +49,8 @@ pub(crate) const LIMIT_KEYS: &str = "keys must be 'cpu', 'memory', 'ephemeral-st
                                      'nvidia.com/gpu', of which there are whole numbers only; a device has at most \
                                      244 characters before the '/', 63 after it";
 pub(crate) const QUANTITIES: &str = "every value must be a quantity from 0 to 1P";
+pub(crate) const REQUEST_OF_CPU: &str = "`cpu` must be greater than 0: the autoscaler measures what is used by what is \
+                                         requested";
 pub(crate) const LIMITS_ABOVE_0: &str = "`cpu`, `memory` and `ephemeral-storage` must be greater than 0: Kubernetes \
                                          takes a limit of 0 for none";
 pub(crate) const LIMIT_OF_MEMORY: &str = "`memory` must be at least 1Mi, since no container starts with less: 'Mi' are \

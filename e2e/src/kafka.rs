@@ -154,6 +154,23 @@ impl Broker {
         self.run(options)
     }
 
+    /// Lets a user do these things (`Read`, `Write`, …) with the topic of a name; of one that ends in `*`, with all that
+    /// begin with what stands before it.
+    pub fn allow(&self, user: &str, operations: &[&str], names: &str) -> Result<()> {
+        let (name, pattern) = match names.strip_suffix('*') {
+            Some(prefix) => (prefix, "prefixed"),
+            None => (names, "literal"),
+        };
+        let class = "org.apache.kafka.tools.AclCommand";
+        let mut allow = self.distribution.java(&["-XX:TieredStopAtLevel=1"], class);
+        allow
+            .args(["--bootstrap-server", &self.address(), "--add"])
+            .args(["--allow-principal", &format!("User:{user}")])
+            .args(["--topic", name, "--resource-pattern-type", pattern])
+            .args(operations.iter().flat_map(|one| ["--operation", one]));
+        command::output(&mut allow).map(drop)
+    }
+
     fn run(&mut self, options: &[&str]) -> Result<()> {
         let mut java = self.distribution.java(options, "kafka.Kafka");
         java.arg(self.properties());

@@ -21,15 +21,15 @@ metadata: { name: engine }
 stringData: { token: not a word }
 ";
 
-/// What a server of somebody else's needs, in its own words.
-fn foreign(image: &str) -> Value {
+/// What a server of somebody else's needs, in its own words, and the name by which it knows the model.
+fn foreign(image: &str, name: &str) -> Value {
     json!({ "spec": { "inference": {
         "engine": {
             "image": image,
             "args": [
                 "-listen=:8080",
                 "-model=$(MODEL_PATH)",
-                "-served-model-name=$(MODEL_NAME)",
+                format!("-served-model-name={name}"),
                 "-max-model-len=$(CONTEXT_TOKENS)",
             ],
             "env": [
@@ -51,6 +51,44 @@ fn told(resource: &Resource, kind: &str, accept: impl Fn(&Condition) -> bool) {
     .unwrap();
 }
 
+/// A server that knows the model by another name lists its models and refuses every question: those of before go on.
+fn under_another_name(resource: &Resource, image: &str, conversation: &mut Conversation) {
+    let before = resource.pods("inference").unwrap();
+    let mut edit = foreign(image, "somebody-else");
+    edit["spec"]["inference"]["rollout"] = json!({ "maxSurge": 1, "maxUnavailable": 0 });
+    resource.edit(&edit).unwrap();
+    let refusal = format!("there is no model \"{NAME}\"");
+    let words = [
+        image,
+        &refusal,
+        "go on",
+        "inference.engine.args",
+        "MODEL_NAME",
+    ];
+    let refused = ["InferenceReady", "False", "EngineRefused"];
+    resource.wait_told(refused, &words).unwrap();
+    told(resource, "ModelReady", |model| model.reason == "Pending");
+    let answering = ["Available", "True", "Answering"];
+    resource.wait_told(answering, &[]).unwrap();
+    let id = conversation.ask("Are you still there?").unwrap();
+    let reply = conversation.answer(&id, PATIENCE).unwrap();
+    assert!(reply.answer.starts_with("Ahoy"), "{reply:?}");
+
+    resource.edit(&foreign(image, "$(MODEL_NAME)")).unwrap();
+    resource.wait_ready(2 * PATIENCE).unwrap();
+    let after = resource.pods("inference").unwrap();
+    for pod in before.iter().filter(|pod| !pod.leaving) {
+        let stayed = after
+            .iter()
+            .any(|left| left.uid == pod.uid && !left.leaving);
+        assert!(
+            stayed,
+            "{} was replaced by one that answers nobody",
+            pod.name
+        );
+    }
+}
+
 /// Only with `cargo e2e test --all`.
 mod long {
     use super::*;
@@ -62,7 +100,7 @@ mod long {
         let image = engine::image(&space.cluster.places).unwrap();
         space.cluster.import(std::slice::from_ref(&image)).unwrap();
         space.apply(GREETING).unwrap();
-        let resource = Resource::apply(space, &foreign(&image.name)).unwrap();
+        let resource = Resource::apply(space, &foreign(&image.name, "$(MODEL_NAME)")).unwrap();
 
         // Its Secret is named and is not there.
         told(&resource, "InferenceReady", |condition| {
@@ -95,6 +133,8 @@ mod long {
             "nothing is known of its model"
         );
 
+        under_another_name(&resource, &image.name, &mut conversation);
+
         // The built-in server takes its place again, and talks in its own way.
         let back = json!({ "spec": { "inference": { "engine": null } } });
         resource.edit(&back).unwrap();
@@ -102,6 +142,8 @@ mod long {
             model.status == "True" && model.message.contains("Q8_0")
         });
         resource.wait_ready(2 * PATIENCE).unwrap();
+        // Somebody new asks: with the talk of before in its context, a small model goes on in its manner.
+        let mut conversation = Conversation::new(entrance.address(), CHANNEL).unwrap();
         let id = conversation.ask("And now?").unwrap();
         let reply = conversation.answer(&id, PATIENCE).unwrap();
         assert!(!reply.answer.starts_with("Ahoy"), "{reply:?}");

@@ -308,6 +308,44 @@ fn a_watch_that_is_cut_or_too_old_misses_nothing() {
     operator.check().unwrap();
 }
 
+/// The memory is written first, so a watch that lags tells of what follows from it and not of the memory itself: taken for
+/// lost, it would be written anew, with less in it.
+#[test]
+#[ignore = "needs the programs of Kubernetes"]
+fn what_is_remembered_is_known_although_no_watch_tells_of_it() {
+    let installed = Installed::new(SEED).unwrap();
+    let mut operator = installed.operator(NEVER).unwrap();
+    let (_, at_first, _) = good_day(&installed);
+    let proxy = &installed.proxy;
+    let silent = first(1000, Verb::Watch, "", Fault::Event(Event::Drop)).of("configmaps");
+    proxy.set(vec![silent]);
+    let resource = installed.resource("forgetful").unwrap();
+    // Other configurations are out of sight as well, which is told: it is not a status of a good day.
+    let children = |what: &str| {
+        wait_until(what, SOON, || {
+            let found = state(&resource)?;
+            Ok(found["children"] == at_first["children"])
+        })
+        .unwrap();
+    };
+    children("a memory out of sight");
+    let remembered = || resource.child("configmap", "chat-memory");
+    let before = remembered().unwrap();
+    assert!(before["data"]["memory.json"].is_string(), "{before}");
+    resource
+        .space
+        .kubectl(&["label", "configmap", "chat-memory", "chatbot.dev/cluster-"])
+        .unwrap();
+    resource
+        .space
+        .kubectl(&["delete", "service", "chat-adapters"])
+        .unwrap();
+    children("a memory without its label");
+    assert_eq!(remembered().unwrap()["data"], before["data"]);
+    assert!(proxy.applied().iter().all(|times| *times > 0));
+    operator.check().unwrap();
+}
+
 #[test]
 #[ignore = "needs the programs of Kubernetes"]
 fn a_list_of_yesterday_makes_nobody_go_back_to_yesterday() {

@@ -192,6 +192,65 @@ fn secured(broker: &Broker, prefix: &str, mechanism: Mechanism, user: (&str, &st
     }
 }
 
+/// Who may read every topic signs in, and is told from one who may write them by the broker's answer to a record alone.
+async fn may_read_and_not_write(broker: &Broker, [owner, guest]: [(&str, &str); 2]) {
+    let t0 = std::time::Instant::now();
+    eprintln!("STEP 1 {:?}", t0.elapsed());
+    let prefix = "looked-at";
+    eprintln!("STEP 2 {:?}", t0.elapsed());
+    let as_user = |user| secured(broker, prefix, Mechanism::Plain, user);
+    eprintln!("STEP 3 {:?}", t0.elapsed());
+    drop(connect(as_user(owner)).await);
+    eprintln!("STEP 4 {:?}", t0.elapsed());
+    let may = ["Read", "Describe", "DescribeConfigs"];
+    eprintln!("STEP 5 {:?}", t0.elapsed());
+    broker.allow(guest.0, &may, &format!("{prefix}*")).unwrap();
+    eprintln!("STEP 6 {:?}", t0.elapsed());
+    let log = connect(as_user(guest)).await;
+    eprintln!("STEP 7 {:?}", t0.elapsed());
+    assert_eq!(log.forbidden(), None);
+    eprintln!("STEP 8 {:?}", t0.elapsed());
+    let write = |topic| log.append(topic, 0, b"a question".to_vec());
+    eprintln!("STEP 9 {:?}", t0.elapsed());
+    let told = |topic| {
+        let forbidden = log.forbidden().unwrap();
+        assert_eq!(forbidden.reason, Reason::TopicForbidden);
+        let topic = as_user(guest).topic(topic);
+        assert!(forbidden.message.contains(&topic), "{forbidden}");
+        topic
+    };
+    eprintln!("STEP 10 {:?}", t0.elapsed());
+
+    // Who may write nothing at all is refused before the first record.
+    write(Topic::Inbound).await.unwrap_err();
+    eprintln!("STEP 11 {:?}", t0.elapsed());
+    let inbound = told(Topic::Inbound);
+    eprintln!("STEP 12 {:?}", t0.elapsed());
+    broker.allow(guest.0, &["Write"], &inbound).unwrap();
+    eprintln!("STEP 13 {:?}", t0.elapsed());
+    let written = async {
+        while write(Topic::Inbound).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    eprintln!("STEP 14 {:?}", t0.elapsed());
+    within("the right is given", written).await;
+    eprintln!("STEP 15 {:?}", t0.elapsed());
+    assert_eq!(log.forbidden(), None);
+    eprintln!("STEP 16 {:?}", t0.elapsed());
+
+    let refused = write(Topic::Response).await.unwrap_err();
+    eprintln!("STEP 17 {:?}", t0.elapsed());
+    assert!(matches!(refused, Error::Refused { .. }), "{refused:?}");
+    eprintln!("STEP 18 {:?}", t0.elapsed());
+    told(Topic::Response);
+    eprintln!("STEP 19 {:?}", t0.elapsed());
+    write(Topic::Inbound).await.unwrap();
+    eprintln!("STEP 20 {:?}", t0.elapsed());
+    told(Topic::Response);
+    eprintln!("STEP 21 {:?}", t0.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a broker: cargo e2e test"]
 async fn a_secured_broker_is_used_with_the_right_credentials_and_refuses_others_by_name() {
@@ -236,6 +295,7 @@ async fn a_secured_broker_is_used_with_the_right_credentials_and_refuses_others_
         let member = log.join("group", Topic::Inbound).await.unwrap();
         chatbot_queue_contract::suggested(&mut member.suggested(), 1).await;
     }
+    may_read_and_not_write(&broker, users).await;
     let stranger = certificates::Certificates::new();
     let over_plain = Options {
         bootstrap_servers: vec![broker.address()],

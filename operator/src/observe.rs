@@ -14,7 +14,7 @@ use chatbot_plan::world::{
     ClaimSeen, EvictedPod, Identity, Leaving, ObjectKey, Observed, PodSeen, PrometheusSeen, Signal,
     World,
 };
-use chatbot_plan::{http_route, names, status};
+use chatbot_plan::{http_route, status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::DynamicObject;
@@ -57,7 +57,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
     }
     context.desk(&cluster.uid, |desk| desk.generation = cluster.generation);
     let settings = settings(resource, &cluster, context).await?;
-    let (children, hidden) = children::shown(&cluster, context);
+    let (children, hidden) = children::seen(&cluster, context).await?;
     let (status, version) = last_status(resource, &cluster, context).await?;
     let now = Timestamp::now();
     let seen = |kind: &'static str| {
@@ -74,7 +74,7 @@ pub async fn observe(resource: &Guarded, context: &Context) -> Result<Sight, Err
         prometheus(settings.as_ref().ok(), context),
         nodes::nodes(settings.as_ref().ok(), &memory, &status, context, now),
         claim(&cluster, settings.as_ref().ok(), &status, context, now),
-        system_prompt(&cluster, settings.as_ref().ok(), &status, context, now),
+        system_prompt(&cluster, settings.as_ref().ok(), context, now),
     );
     let mut forbidden = Vec::new();
     let observed = Observed {
@@ -230,10 +230,7 @@ pub(crate) async fn last_status(
 
 /// What was remembered. What cannot be read is not known; it is said once per look, since it should never be.
 fn memory(cluster: &Identity, children: &BTreeMap<ObjectKey, Arc<DynamicObject>>) -> Memory {
-    let key = ObjectKey {
-        kind: "ConfigMap",
-        name: names::memory(cluster),
-    };
+    let key = children::memory_key(cluster);
     let text = children
         .get(&key)
         .filter(|object| project::is_ours(object.as_ref(), cluster))
@@ -325,23 +322,18 @@ async fn claim(
     Ok(Signal::Known { value, at: now })
 }
 
-/// The ConfigMap with the system prompt; not asked for while the workers work, since they have read it.
+/// The keys of the ConfigMap with the system prompt, if it is there.
 async fn system_prompt(
     cluster: &Identity,
     settings: Option<&Settings>,
-    status: &ChatBotClusterStatus,
     context: &Context,
     now: Timestamp,
 ) -> Result<Signal<Option<BTreeSet<String>>>, Error> {
-    let unknown = Signal::Unknown(Reason::Pending);
     let Some(SystemPrompt::ConfigMap(reference)) =
         settings.and_then(|settings| settings.conversation.system_prompt.as_ref())
     else {
-        return Ok(unknown);
+        return Ok(Signal::Unknown(Reason::Pending));
     };
-    if is_true(status, ConditionType::WorkersReady, cluster) {
-        return Ok(unknown);
-    }
     let name = &reference.name;
     let found = Api::<ConfigMap>::namespaced(context.client.clone(), &cluster.namespace)
         .get_opt(name)

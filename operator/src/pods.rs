@@ -100,7 +100,7 @@ pub fn in_trouble_since(pod: &Pod) -> Option<Timestamp> {
     Some(since?.0)
 }
 
-/// Where a pod reports; a server that is not the product's own has no such port.
+/// Where a pod reports; a broker or store has no such port.
 fn address(pod: &Pod) -> Option<String> {
     let mut containers = pod.spec.as_ref()?.containers.iter();
     let reports = containers.any(|container| {

@@ -2,6 +2,7 @@
 
 use super::text::{is_env_name, is_image, is_key, is_object_name, is_text};
 use super::{Broken, CONFIG_MAP_KEY, IMAGE, OBJECT_NAME, TEXT};
+use crate::config::ADMIN_PORT;
 use crate::config::engine::GIVEN;
 use crate::spec::{Engine, EnvVar, Rollout};
 
@@ -12,6 +13,8 @@ pub(crate) const ENV_NAME: &str =
     "must be a variable's name: letters, digits and '_', and no digit at first";
 pub(crate) const ENV_GIVEN: &str = "may not be MODEL_PATH, MODEL_NAME, CONTEXT_TOKENS, MAX_CONCURRENT_REQUESTS or THREADS: \
                                     the operator gives those";
+pub(crate) const PORT_TAKEN: &str =
+    "may not be 9090: there the pod tells about itself; let the server listen on another port";
 pub(crate) const ONE_VALUE: &str = "`value` and `valueFrom` may not be set together";
 pub(crate) const ONE_ENV_SOURCE: &str =
     "exactly one of `secretKeyRef` and `configMapKeyRef` must be set";
@@ -38,6 +41,9 @@ impl Broken {
     pub(super) fn engine(&mut self, path: &str, engine: &Engine) {
         let image = &engine.image;
         self.unless(is_image(image), &format!("{path}.image"), image, IMAGE);
+        let free = engine.port != i32::from(ADMIN_PORT);
+        let port = engine.port.to_string();
+        self.unless(free, &format!("{path}.port"), &port, PORT_TAKEN);
         for (index, argument) in engine.args.iter().enumerate() {
             let path = format!("{path}.args[{index}]");
             self.unless(is_text(argument), &path, "", TEXT);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::text::{is_device, is_label_value, is_qualified_name};
 use super::{
     Broken, LABEL_VALUE, LIMIT_KEYS, LIMIT_OF_MEMORY, LIMITS_ABOVE_0, QUANTITIES, REQUEST_KEYS,
-    TAINT_KEY, TOLERATION_OPERATOR, TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
+    REQUEST_OF_CPU, TAINT_KEY, TOLERATION_OPERATOR, TOLERATION_SECONDS, WITHIN_LIMITS, with_values,
 };
 use crate::spec::{Resources, Toleration, TolerationEffect, TolerationOperator};
 
@@ -63,8 +63,11 @@ impl Broken {
                 let path = format!("{path}.{key}");
                 let value = quantity.as_str();
                 self.unless(quantity.is_within_bounds(), &path, value, QUANTITIES);
-                let none = field == "limits" && !key.contains('/') && quantity.nano() == Some(0);
-                self.unless(!none, &path, value, LIMITS_ABOVE_0);
+                let none = quantity.nano() == Some(0) && !key.contains('/');
+                let no_cpu = none && field == "requests" && key == "cpu";
+                self.unless(!no_cpu, &path, value, REQUEST_OF_CPU);
+                let no_limit = none && field == "limits";
+                self.unless(!no_limit, &path, value, LIMITS_ABOVE_0);
                 let too_little = (1..MEBIBYTE_IN_NANO).contains(&quantity.nano().unwrap_or(0));
                 let is_memory = field == "limits" && key == "memory";
                 self.unless(!(is_memory && too_little), &path, value, LIMIT_OF_MEMORY);

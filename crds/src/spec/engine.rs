@@ -8,9 +8,10 @@ use crate::rules::engine as rules;
 
 /// A server of `OpenAI`'s API, run instead of the built-in one. It is given, in the environment, `MODEL_PATH` (the
 /// model's file), `MODEL_NAME` (the name that requests carry), `CONTEXT_TOKENS`, `MAX_CONCURRENT_REQUESTS` and `THREADS`;
-/// `args` and `env` may name them, as in `--model=$(MODEL_PATH)`. It is ready when `GET /v1/models` succeeds, and is
-/// asked at `POST /v1/chat/completions`, streaming, without a key. It runs without root, its root file system is
-/// read-only, `HOME` is `/tmp`.
+/// `args` and `env` may name them, as in `--model=$(MODEL_PATH)`. It is asked at `POST /v1/chat/completions`, streaming,
+/// without a key. It is ready when `GET /v1/models` succeeds and it has answered one short question: until then it gets
+/// no traffic, and the instances of before go on; `InferenceReady` has the words of one that refuses. It runs without
+/// root, its root file system is read-only, `HOME` is `/tmp`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Engine {
@@ -30,9 +31,10 @@ pub struct Engine {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
-    /// Port that the server listens on.
+    /// Port that the server listens on. On 9090 it may not listen at all: there its pod tells about itself.
     #[serde(default = "port")]
     #[schemars(range(min = 1, max = 65535))]
+    #[x_kube(validation = Rule::new("self != 9090").message(rules::PORT_TAKEN))]
     pub port: i32,
 }
 

@@ -15,7 +15,8 @@ pub struct Inference {
     /// The model.
     pub model: Model,
 
-    /// Another inference server than the built-in one. Absent: the built-in one.
+    /// Another inference server than the built-in one. Absent: the built-in one. An instance of it gets traffic once it has
+    /// answered one short question, asked as all are: streaming, for the model `MODEL_NAME`, without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
 

@@ -214,10 +214,17 @@ pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn requests(_: &mut SchemaGenerator) -> Schema {
-    quantities(vec![rule(
-        "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",
-        rules::REQUEST_KEYS,
-    )])
+    quantities(vec![
+        rule(
+            "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])",
+            rules::REQUEST_KEYS,
+        ),
+        rule(
+            "self.all(k, k != 'cpu' || !isQuantity(string(self[k])) || \
+             quantity(string(self[k])).compareTo(quantity('0')) != 0)",
+            rules::REQUEST_OF_CPU,
+        ),
+    ])
 }
 
 pub(super) fn limits(_: &mut SchemaGenerator) -> Schema {

@@ -169,6 +169,8 @@ names! {
         SystemPromptMissing,
         /// The model refuses every message with the system prompt.
         SystemPromptRefused,
+        /// A server that is not the built-in one answers, and refuses every question.
+        EngineRefused,
         /// The Secret with the certificate, or a key of it, is not there.
         TLSSecretMissing,
         /// The Secret with the certificate holds none that can be used.

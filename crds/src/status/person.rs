@@ -40,6 +40,7 @@ impl Reason {
             Self::Unschedulable
             | Self::Evicted
             | Self::SystemPromptRefused
+            | Self::EngineRefused
             | Self::InsufficientReplicas
             | Self::RouteNotAccepted
             | Self::BrokerUnreachable

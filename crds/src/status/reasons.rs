@@ -128,7 +128,7 @@ impl ConditionType {
                 R::DoesNotFit,
                 R::StoreUnbound,
             ],
-            Self::InferenceReady => &[R::ModelNotReady, R::Halted],
+            Self::InferenceReady => &[R::ModelNotReady, R::EngineRefused, R::Halted],
             Self::ScalingActive => &[
                 R::WithinBounds,
                 R::LimitedByMaximum,

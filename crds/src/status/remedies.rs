@@ -105,6 +105,9 @@ impl Reason {
             Self::SystemPromptRefused => {
                 "shorten conversation.systemPrompt, or raise inference.contextTokens"
             }
+            Self::EngineRefused => {
+                "correct inference.engine.args or env: requests carry the model's name that MODEL_NAME has, as in --served-model-name=$(MODEL_NAME), and no key, so none may be asked for"
+            }
             Self::Evicted => {
                 "raise the limit that the message names, or free or add nodes: kubectl describe pod"
             }

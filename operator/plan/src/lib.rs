@@ -10,6 +10,7 @@ pub mod capability;
 pub mod claim;
 pub mod decision;
 mod development;
+mod examined;
 #[cfg(test)]
 mod example;
 pub mod facts;

@@ -48,8 +48,10 @@ pub const SCRAPE_ANNOTATION: &str = "prometheus.io/scrape";
 /// The port at which it is.
 pub const SCRAPE_PORT_ANNOTATION: &str = "prometheus.io/port";
 
-/// The container that runs the product's own image, in every pod.
+/// The container that does a pod's work: of the product's own image, unless another engine is named.
 pub const CONTAINER: &str = "chatbot";
+/// The container beside another engine that asks it.
+pub const EXAMINER: &str = "examiner";
 /// What the port is called at which a pod tells about itself.
 pub const ADMIN_PORT_NAME: &str = "admin";
 /// Where the configuration is mounted; the folder of [`chatbot_crds::config::CONFIG_FILE`].

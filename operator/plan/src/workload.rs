@@ -4,6 +4,7 @@ use chatbot_crds::config::Termination;
 use chatbot_crds::{ConditionType, Reason};
 use jiff::SignedDuration;
 
+use crate::examined;
 use crate::names;
 use crate::proposal::{Component, Condition, Hindrance};
 use crate::render::Rendered;
@@ -103,23 +104,11 @@ pub fn judge(
     }
     if !enough {
         if let Some(failure) = &deployment.failure {
-            let reason = if failure.contains("exceeded quota") {
-                Reason::QuotaExceeded
-            } else if failure.contains("is forbidden") {
-                Reason::PodsForbidden
-            } else if failure.contains("is invalid") {
-                Reason::ObjectInvalid
-            } else {
-                Reason::InsufficientReplicas
-            };
-            let message = format!("failed to create pods: {failure}");
-            let message = if failure.contains("must specify") {
-                // A quota counts what no pod may leave open then.
-                format!("{message}: {}", unstated(judged.component))
-            } else {
-                with_remedy(&[message], reason)
-            };
+            let (reason, message) = not_made(judged.component, failure);
             return condition(Some(false), reason, message);
+        }
+        if let Some(message) = examined::refusal(judged.component, world, &pods) {
+            return condition(Some(false), Reason::EngineRefused, message);
         }
         if let Some((pod, trouble)) = worst(&pods) {
             let (reason, message) = explain(judged.kind, pod, trouble);
@@ -152,6 +141,27 @@ pub fn judge(
     }
     let message = format!("{ready} of at least {} ready", counted(judged.minimum));
     condition(Some(false), Reason::InsufficientReplicas, message)
+}
+
+/// Why no pods are made, in the ReplicaSet controller's words, and what to do.
+fn not_made(component: Component, failure: &str) -> (Reason, String) {
+    let reason = if failure.contains("exceeded quota") {
+        Reason::QuotaExceeded
+    } else if failure.contains("is forbidden") {
+        Reason::PodsForbidden
+    } else if failure.contains("is invalid") {
+        Reason::ObjectInvalid
+    } else {
+        Reason::InsufficientReplicas
+    };
+    let message = format!("failed to create pods: {failure}");
+    let message = if failure.contains("must specify") {
+        // A quota counts what no pod may leave open then.
+        format!("{message}: {}", unstated(component))
+    } else {
+        with_remedy(&[message], reason)
+    };
+    (reason, message)
 }
 
 fn counted(pods: u32) -> String {
@@ -197,10 +207,10 @@ fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, St
                 (Reason::ModelNotReady, message)
             }
             Some((_, message)) => (Reason::CrashLooping, format!("pod {}: {message}", pod.name)),
-            None => (
-                Reason::CrashLooping,
-                format!("pod {} stops again and again: {reason}", pod.name),
-            ),
+            None => {
+                let message = format!("stops again and again: {reason}");
+                remedied(Reason::CrashLooping, pod, &message)
+            }
         },
     }
 }
@@ -269,8 +279,11 @@ pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
     }
     match serde_json::from_str::<Termination>(text) {
         Ok(termination) => Some((termination.reason.parse().ok(), termination.message)),
-        // The last lines of its log, then: the last one says most.
-        Err(_) => text.lines().last().map(|line| (None, line.to_owned())),
+        // The last lines of its log, then: the last one says most, and hardly what to do.
+        Err(_) => text.lines().last().map(|line| {
+            let reason = Reason::CrashLooping;
+            (None, with_remedy(&[line.to_owned()], reason))
+        }),
     }
 }
 

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use crate::fleet::Fleet;
 use crate::trace::SpotTrace;
 
+/// How likely a step brings a node more or less for no reason: one every half hour.
+const DRIFT: f64 = 1.0 / 180.0;
+
 /// The state of a market.
 #[derive(Clone, Debug)]
 pub struct Market {
@@ -125,46 +128,124 @@ impl Market {
 /// it within minutes and last about an hour, more or less often. Seeded; ten-second grid.
 #[must_use]
 pub fn zones(seed: u64, zones: usize, level: u32, hours: i64, outages_a_day: f64) -> SpotTrace {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut trace = SpotTrace {
-        changes: BTreeMap::new(),
-        zones: (0..zones).map(|zone| format!("zone-{zone}")).collect(),
+    let made = Made {
+        level,
+        outages_a_day,
     };
-    for zone in 0..zones {
-        let (mut count, mut outage) = (level, 0_i64);
-        trace.changes.entry(0).or_default().push((zone, count));
-        for at in (1..hours * 360).map(|step| step * 10) {
-            // Outages begin as a Poisson process, 20 to 100 minutes long.
-            if outage < at && random.f64() < outages_a_day / 8640.0 {
-                outage = at + random.i64(1200..6000);
-            }
-            let aim = if outage > at { level / 5 } else { level };
-            // A pull of 1 in 20 a step in an outage, 1 in 120 outside, and a node more or less every half hour.
-            let pull = if outage > at { 0.05 } else { 1.0 / 120.0 };
-            let mut next = count;
-            for _ in 0..count.abs_diff(aim) {
-                if random.f64() < pull {
-                    next = if aim > count {
+    made.zones(seed, zones, hours).0
+}
+
+/// How zones are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Made {
+    /// The level that they hover at.
+    pub level: u32,
+    /// Outages of a zone.
+    pub outages_a_day: f64,
+}
+
+/// An outage that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The zone.
+    pub zone: usize,
+    /// When it begins.
+    pub from: i64,
+    /// When it is over.
+    pub until: i64,
+}
+
+impl Made {
+    /// Zones, and their outages.
+    #[must_use]
+    pub fn zones(&self, seed: u64, zones: usize, hours: i64) -> (SpotTrace, Vec<Outage>) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut trace = SpotTrace {
+            changes: BTreeMap::new(),
+            zones: (0..zones).map(|zone| format!("zone-{zone}")).collect(),
+        };
+        let mut outages = Vec::new();
+        for zone in 0..zones {
+            let (mut count, mut outage) = (self.level, 0_i64);
+            trace.changes.entry(0).or_default().push((zone, count));
+            for at in (1..hours * 360).map(|step| step * 10) {
+                // Outages begin as a Poisson process, 20 to 100 minutes long.
+                if outage < at && random.f64() < self.begins() {
+                    outage = at + random.i64(1200..6000);
+                    outages.push(Outage {
+                        zone,
+                        from: at,
+                        until: outage,
+                    });
+                }
+                let (aim, pull) = self.pulled(outage > at);
+                let mut next = count;
+                for _ in 0..count.abs_diff(aim) {
+                    if random.f64() < pull {
+                        next = if aim > count {
+                            next + 1
+                        } else {
+                            next.saturating_sub(1)
+                        };
+                    }
+                }
+                if random.f64() < DRIFT {
+                    next = if random.bool() {
                         next + 1
                     } else {
                         next.saturating_sub(1)
                     };
                 }
-            }
-            if random.f64() < 1.0 / 180.0 {
-                next = if random.bool() {
-                    next + 1
-                } else {
-                    next.saturating_sub(1)
-                };
-            }
-            if next != count {
-                count = next;
-                trace.changes.entry(at).or_default().push((zone, count));
+                if next != count {
+                    count = next;
+                    trace.changes.entry(at).or_default().push((zone, count));
+                }
             }
         }
+        (trace, outages)
     }
-    trace
+
+    /// What a zone with so many nodes, in an outage or not, has a step later, and how likely that is. No outage ends.
+    #[must_use]
+    pub fn next(&self, count: u32, outage: bool) -> Vec<(u32, bool, f64)> {
+        let begins = if outage { 1.0 } else { self.begins() };
+        let mut all = Vec::new();
+        for (outage, chance) in [(true, begins), (false, 1.0 - begins)] {
+            if chance <= 0.0 {
+                continue;
+            }
+            let (aim, pull) = self.pulled(outage);
+            let mut chance = chance * (1.0 - pull).powf(f64::from(count.abs_diff(aim)));
+            for moved in 0..=count.abs_diff(aim) {
+                let next = if aim > count {
+                    count + moved
+                } else {
+                    count - moved
+                };
+                all.push((next, outage, chance * (1.0 - DRIFT)));
+                all.push((next + 1, outage, chance * DRIFT / 2.0));
+                all.push((next.saturating_sub(1), outage, chance * DRIFT / 2.0));
+                let left = f64::from(count.abs_diff(aim) - moved);
+                chance *= left / f64::from(moved + 1) * pull / (1.0 - pull);
+            }
+        }
+        all
+    }
+
+    /// How likely it is that an outage begins in a step.
+    fn begins(&self) -> f64 {
+        self.outages_a_day / 8640.0
+    }
+
+    /// The level that a zone is pulled to, and how likely each node is to come or go in a step: 1 in 20 in an outage,
+    /// 1 in 120 outside.
+    fn pulled(&self, outage: bool) -> (u32, f64) {
+        if outage {
+            (self.level / 5, 0.05)
+        } else {
+            (self.level, 1.0 / 120.0)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +270,33 @@ mod tests {
             .collect();
         assert_eq!(taken, [130; 4]);
         assert_eq!(market.reclaims, 4);
+    }
+
+    #[test]
+    fn what_a_zone_has_a_step_later_is_as_likely_as_it_is_said() {
+        let made = Made {
+            level: 16,
+            outages_a_day: 6.0,
+        };
+        for (count, outage, mean) in [
+            // Pulled to 16, or to 3; an outage begins once in 1,440 steps.
+            (
+                20,
+                false,
+                20.0 - 4.0 / 120.0 - (17.0 * 0.05 - 4.0 / 120.0) / 1440.0,
+            ),
+            (10, true, 10.0 - 7.0 * 0.05),
+            (1, true, 1.0 + 2.0 * 0.05),
+        ] {
+            let odds = made.next(count, outage);
+            let all: f64 = odds.iter().map(|(_, _, chance)| chance).sum();
+            let is: f64 = odds
+                .iter()
+                .map(|(next, _, chance)| f64::from(*next) * chance)
+                .sum();
+            assert!((all - 1.0).abs() < 1e-9, "{all}");
+            assert!((is - mean).abs() < 1e-9, "{is} {mean}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chatbot_plan::kinds::{KINDS, Kind};
+use chatbot_plan::names;
 use chatbot_plan::world::{Child, Identity, ObjectKey};
 use kube::api::DynamicObject;
 use kube::{Api, ResourceExt};
@@ -13,11 +14,60 @@ use crate::error::Error;
 use crate::project;
 use crate::watch::api_resource;
 
-/// The children that the caches show, and the names of those that they no longer show.
-pub(super) fn shown(
+/// Children, by kind and name.
+pub(super) type Children = BTreeMap<ObjectKey, Arc<DynamicObject>>;
+
+/// The children that are seen, and the names of those that the caches no longer show.
+///
+/// The memory is looked for by its name where the caches do not show it: they may not have it yet, or somebody has taken
+/// its label. Taken for absent it would be written anew, and what it says would be lost.
+pub(super) async fn seen(
     cluster: &Identity,
     context: &Context,
-) -> (BTreeMap<ObjectKey, Arc<DynamicObject>>, Vec<ObjectKey>) {
+) -> Result<(Children, Vec<ObjectKey>), Error> {
+    let (mut children, mut hidden) = shown(cluster, context);
+    let memory = memory_key(cluster);
+    if !children.contains_key(&memory)
+        && let Some(found) = by_name(&memory, cluster, context).await?
+    {
+        hidden.retain(|key| *key != memory);
+        children.insert(memory, Arc::new(found));
+    }
+    Ok((children, hidden))
+}
+
+/// Where the memory is.
+pub(super) fn memory_key(cluster: &Identity) -> ObjectKey {
+    ObjectKey {
+        kind: "ConfigMap",
+        name: names::memory(cluster),
+    }
+}
+
+/// One of ours, as the API server has it.
+async fn by_name(
+    key: &ObjectKey,
+    cluster: &Identity,
+    context: &Context,
+) -> Result<Option<DynamicObject>, Error> {
+    let Some(api) = api(key, cluster, context) else {
+        return Ok(None);
+    };
+    let found = match api.get_opt(&key.name).await {
+        // It cannot be written either, which is told then.
+        Err(kube::Error::Api(status)) if status.code == 403 => None,
+        found => found.map_err(|source| unread(key, source))?,
+    };
+    Ok(found
+        .filter(|found| project::is_ours(found, cluster))
+        .map(|mut found| {
+            project::shrink(key.kind, &mut found);
+            found
+        }))
+}
+
+/// The children that the caches show, and the names of those that they no longer show.
+fn shown(cluster: &Identity, context: &Context) -> (Children, Vec<ObjectKey>) {
     let cached = |kind: &'static Kind| {
         let objects = context
             .caches
@@ -53,22 +103,13 @@ pub(super) async fn strays(
 ) -> Result<Vec<(ObjectKey, Child)>, Error> {
     let mut strays = Vec::new();
     for key in hidden {
-        let Some(kind) = KINDS.iter().find(|kind| kind.kind == key.kind) else {
+        let Some(api) = api(&key, cluster, context) else {
             continue;
         };
-        let api: Api<DynamicObject> = Api::namespaced_with(
-            context.client.clone(),
-            &cluster.namespace,
-            &api_resource(kind),
-        );
         let found = match api.get_metadata_opt(&key.name).await {
-            Ok(found) => found,
             // What may not be read is looked for again.
             Err(kube::Error::Api(status)) if status.code == 403 => continue,
-            Err(source) => {
-                let what = format!("{} {}", key.kind, key.name);
-                return Err(Error::Observe { what, source });
-            }
+            found => found.map_err(|source| unread(&key, source))?,
         };
         match found.filter(|found| project::is_owned(found, &cluster.uid)) {
             Some(found) => strays.push((key, project::child(&found, &cluster.uid))),
@@ -76,4 +117,16 @@ pub(super) async fn strays(
         }
     }
     Ok(strays)
+}
+
+fn api(key: &ObjectKey, cluster: &Identity, context: &Context) -> Option<Api<DynamicObject>> {
+    let kind = KINDS.iter().find(|kind| kind.kind == key.kind)?;
+    let client = context.client.clone();
+    let resource = api_resource(kind);
+    Some(Api::namespaced_with(client, &cluster.namespace, &resource))
+}
+
+fn unread(key: &ObjectKey, source: kube::Error) -> Error {
+    let what = format!("{} {}", key.kind, key.name);
+    Error::Observe { what, source }
 }

@@ -6,6 +6,7 @@
 mod backbone;
 mod dead_letters;
 mod delivery;
+mod examine;
 mod gateway;
 mod hub;
 mod inference;
@@ -63,6 +64,14 @@ enum Command {
     Worker {
         #[command(flatten)]
         pod: Pod,
+    },
+    /// Ask the inference server beside it until it has answered once, and be ready from then on
+    Examine {
+        #[command(flatten)]
+        pod: Pod,
+        /// Port of the server
+        #[arg(long, default_value_t = INFERENCE_PORT)]
+        port: u16,
     },
     /// List, show or replay what could not be delivered or answered
     DeadLetters(dead_letters::DeadLetters),
@@ -195,6 +204,9 @@ fn serve(command: Command) -> Result<()> {
                 gateway::gateway(&pod.config, entrance, pod.admin_port).await
             }
             Command::Worker { pod } => worker::worker(&pod.config, pod.admin_port).await,
+            Command::Examine { pod, port } => {
+                examine::examine(&pod.config, port, pod.admin_port).await
+            }
             Command::Run(options) => run::run(options).await,
             Command::DeadLetters(options) => dead_letters::dead_letters(options).await,
             _ => Ok(()),

@@ -238,7 +238,7 @@ async fn ask_until_settled(
                     .min(shared.limits.retry_after_cap);
                 backoff.next().max(asked)
             }
-            Err(failure @ Failure::Away(_)) => {
+            Err(failure @ (Failure::Unusable(_) | Failure::Away(_))) => {
                 info!("asking again: {failure}");
                 backoff.next()
             }
@@ -263,8 +263,8 @@ async fn ask(
         shared.metrics.took(Phase::Place, waiting.elapsed());
         (Some(place), shared.config.max_answer_tokens)
     };
-    let mut show = Show::new(shared, message);
-    let asking = shared.inference.ask(entries, max_tokens, trace, &mut show);
+    let show = Some(Show::new(shared, message));
+    let asking = shared.inference.ask(entries, max_tokens, trace, show);
     let began = Instant::now();
     let answer = asking.await;
     if !message.synthetic {

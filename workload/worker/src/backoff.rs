@@ -1,7 +1,9 @@
 //! How long to wait before asking again.
 
+use std::fmt::Display;
 use std::time::Duration;
 
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::Limits;
@@ -10,6 +12,7 @@ use crate::Limits;
 pub(crate) struct Backoff {
     next: Duration,
     cap: Duration,
+    tried: bool,
 }
 
 impl Backoff {
@@ -17,11 +20,24 @@ impl Backoff {
         Self {
             next: limits.retry_first,
             cap: limits.retry_cap,
+            tried: false,
         }
+    }
+
+    /// Tells of a failure, and how long to wait. In the log a warning comes once until something works again: every
+    /// partition fails for as long as a broker or a store is away, and the status tells that meanwhile.
+    pub(crate) fn failed(&mut self, partition: u32, failure: &dyn Display) -> Duration {
+        if self.tried {
+            debug!(partition, "{failure}, trying again");
+        } else {
+            warn!(partition, "{failure}, trying again");
+        }
+        self.next()
     }
 
     /// Between half and the whole of a span that doubles each time.
     pub(crate) fn next(&mut self) -> Duration {
+        self.tried = true;
         let span = self.next;
         self.next = (span * 2).min(self.cap);
         let share = f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX);

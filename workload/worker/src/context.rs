@@ -12,6 +12,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// What a user says.
+    pub(crate) fn question(content: &str) -> Self {
+        Self::new("user", content)
+    }
+
     fn new(role: &'static str, content: &str) -> Self {
         Self {
             role,
@@ -88,7 +93,7 @@ pub(crate) fn entries(
     if !system_prompt.is_empty() {
         entries.push(Entry::new("system", system_prompt));
     }
-    let question = Entry::new("user", question);
+    let question = Entry::question(question);
     let fixed: usize = entries.iter().chain([&question]).map(Entry::tokens).sum();
     let budget = config
         .context_tokens
@@ -99,7 +104,7 @@ pub(crate) fn entries(
     let mut history = Vec::new();
     for turn in turns.iter().rev().filter(|turn| !turn.fallback).take(limit) {
         let answer = Entry::new("assistant", &turn.answer);
-        let asked = Entry::new("user", &turn.question);
+        let asked = Entry::question(&turn.question);
         let needed = answer.tokens() + asked.tokens();
         if needed > left {
             break;

@@ -25,7 +25,11 @@ pub(crate) enum Failure {
     /// Every place is taken; another instance may be free.
     #[error("inference is busy")]
     Busy { retry_after: Option<Duration> },
-    /// It could not be reached, broke off, or is not set up; says nothing about the request.
+    /// It answers, and not with an answer: credentials, a model or a path that is not there, another protocol. A matter of
+    /// set-up: to be mended, then answered.
+    #[error("{0}")]
+    Unusable(String),
+    /// It could not be reached, or broke off; says nothing about the request.
     #[error("{0}")]
     Away(String),
 }
@@ -78,6 +82,17 @@ const LONGEST_REASON: usize = 2_000;
 
 impl Inference {
     pub(crate) fn new(config: &WorkerConfig, limits: &Limits) -> Result<Self, reqwest::Error> {
+        let (url, model) = (&config.inference_url, &config.model);
+        Self::at(url, model, config.temperature, limits)
+    }
+
+    /// The API at a base URL.
+    pub(crate) fn at(
+        url: &str,
+        model: &str,
+        temperature: f64,
+        limits: &Limits,
+    ) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .no_proxy()
             .pool_max_idle_per_host(0)
@@ -91,12 +106,9 @@ impl Inference {
             .build()?;
         Ok(Self {
             client,
-            url: format!(
-                "{}/v1/chat/completions",
-                config.inference_url.trim_end_matches('/')
-            ),
-            model: config.model.clone(),
-            temperature: config.temperature,
+            url: format!("{}/v1/chat/completions", url.trim_end_matches('/')),
+            model: model.to_owned(),
+            temperature,
             first_token: limits.first_token,
             between_tokens: limits.between_tokens,
         })
@@ -155,13 +167,13 @@ impl Inference {
         accepted(response).await
     }
 
-    /// Asks, and shows the answer as it grows.
+    /// Asks, and shows the answer as it grows, where it is to be shown.
     pub(crate) async fn ask(
         &self,
         messages: &[Entry],
         max_tokens: u32,
         trace: Trace,
-        show: &mut Show<'_>,
+        mut show: Option<Show<'_>>,
     ) -> Result<String, Failure> {
         let asked_at = Instant::now();
         let mut response = self.open(messages, max_tokens, trace).await?;
@@ -177,12 +189,12 @@ impl Inference {
             };
             let bytes = match timeout_at(grown_at + patience, response.chunk()).await {
                 Ok(Ok(Some(bytes))) => bytes,
-                Ok(Ok(None)) => return Err(Failure::Away("the answer broke off".to_owned())),
+                Ok(Ok(None)) => return Err(Failure::Unusable("the answer broke off".to_owned())),
                 Ok(Err(error)) => return Err(away(&error)),
                 Err(_) => return Err(silent(patience)),
             };
             let before = answer.len();
-            let too_long = |_| Failure::Away("the answer is no event stream".to_owned());
+            let too_long = |_| Failure::Unusable("the answer is no event stream".to_owned());
             for event in events.push(&bytes).map_err(too_long)? {
                 if take(&event, &mut answer)? {
                     return Ok(answer);
@@ -193,7 +205,9 @@ impl Inference {
             }
             if answer.len() > before {
                 grown_at = Instant::now();
-                show.grown(&answer).await;
+                if let Some(show) = &mut show {
+                    show.grown(&answer).await;
+                }
             }
         }
     }
@@ -205,13 +219,13 @@ fn take(event: &str, answer: &mut String) -> Result<bool, Failure> {
         return Ok(true);
     }
     let chunk: Chunk = serde_json::from_str(event).map_err(|error| {
-        Failure::Away(format!(
+        Failure::Unusable(format!(
             "failed to read a piece of the answer: {}",
             fault(&error)
         ))
     })?;
     if let Some(error) = chunk.error {
-        return Err(Failure::Away(format!("inference failed: {error}")));
+        return Err(Failure::Unusable(format!("inference failed: {error}")));
     }
     let Some(choice) = chunk.choices.into_iter().next() else {
         return Ok(false);
@@ -242,13 +256,13 @@ async fn accepted(response: Response) -> Result<Response, Failure> {
     }
     if !status.is_success() {
         let reason = format!("{status}: {}", words(&reason(response).await));
-        // Other client errors (credentials, a model or path that is not there) are a matter of set-up: to be mended,
-        // then answered.
         return Err(match status {
             StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => Failure::Refused(reason),
-            _ => Failure::Away(format!("inference said {reason}")),
+            // So says a server that starts or ends.
+            StatusCode::SERVICE_UNAVAILABLE => Failure::Away(format!("inference said {reason}")),
+            _ => Failure::Unusable(format!("inference said {reason}")),
         });
     }
     let kind = response.headers().get(CONTENT_TYPE);
@@ -256,7 +270,7 @@ async fn accepted(response: Response) -> Result<Response, Failure> {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     if !kind.starts_with("text/event-stream") {
-        return Err(Failure::Away(format!(
+        return Err(Failure::Unusable(format!(
             "inference answered with {kind:?} instead of an event stream"
         )));
     }

@@ -6,7 +6,7 @@ use chatbot_message::{Message, Trace};
 use chatbot_queue::dead_letter::DeadLetter;
 use chatbot_queue::{Error, Log, Offset, Record, Records, Topic};
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::error;
 use uuid::Uuid;
 
 use crate::Shared;
@@ -50,8 +50,7 @@ pub(crate) async fn read(
             Ok(true) => backoff = Backoff::new(&shared.limits),
             Ok(false) => return,
             Err(error) => {
-                warn!(partition, "{error}, trying again");
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.failed(partition, &error)).await;
             }
         }
     }

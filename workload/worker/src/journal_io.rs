@@ -50,8 +50,7 @@ pub(crate) async fn tail(
                 }
             }
             Err(error) => {
-                warn!(partition, "{error}, trying again");
-                sleep(backoff.next()).await;
+                sleep(backoff.failed(partition, &error)).await;
             }
         }
     }
@@ -97,8 +96,7 @@ async fn append(shared: &Shared, partition: u32, entry: &Entry, trace: Trace) ->
         match journal::append_traced(log, partition, entry, Some(trace)).await {
             Ok(_) => return Ok(()),
             Err(error @ Error::Refused { .. }) => {
-                warn!(partition, "{error}, trying again");
-                sleep(backoff.next()).await;
+                sleep(backoff.failed(partition, &error)).await;
             }
             Err(error) => return Err(error),
         }

@@ -13,6 +13,7 @@ mod context;
 mod delivered;
 mod effects;
 mod epoch;
+pub mod examine;
 mod handle;
 mod inference;
 mod intake;

@@ -144,7 +144,7 @@ impl Trial {
                     return self.told(too_long);
                 }
                 Ok(Err(Failure::Refused(words))) => return self.told(Some(words)),
-                Ok(Err(Failure::Busy { .. } | Failure::Away(_))) => {}
+                Ok(Err(Failure::Busy { .. } | Failure::Unusable(_) | Failure::Away(_))) => {}
                 Err(_) => return Verdict::Unsaid,
             }
             let pause: Duration = backoff.next();

@@ -5,7 +5,6 @@ use chatbot_queue::Topic;
 use chatbot_queue::journal::{Checkpoint, Entry, Fold, Reader, Step};
 use chatbot_store::{Applied, Route, Turn, Update};
 use tokio::sync::{Notify, watch};
-use tracing::warn;
 
 use crate::Shared;
 use crate::backoff::Backoff;
@@ -42,8 +41,8 @@ pub(crate) async fn keep(shared: &Shared, partition: u32, link: &Link) {
     let mut backoff = Backoff::new(&shared.limits);
     loop {
         let Err(error) = follow(shared, partition, link, &mut backoff).await;
-        warn!(partition, "{error:#}, trying again");
-        tokio::time::sleep(backoff.next()).await;
+        let pause = backoff.failed(partition, &format_args!("{error:#}"));
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chatbot_crds::config::{BackboneState, DEVELOPMENT_BROKER_PORT, State};
-use chatbot_crds::settings::Resources;
+use chatbot_crds::settings::{Kafka, Resources};
 use chatbot_crds::spec::Quantity;
 use chatbot_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, Volume};
@@ -16,6 +16,7 @@ use crate::names;
 use crate::object::named;
 use crate::pod::mount;
 use crate::proposal::{Component, Condition, Proposal, Verdict};
+use crate::status::with_remedy;
 use crate::world::World;
 
 /// Where Apache's image has Java and Kafka.
@@ -66,13 +67,16 @@ fn condition(world: &World, facts: &Facts) -> Condition {
             Reason::BrokerReady,
             "broker and topics can be used".to_owned(),
         ),
-        Found::Unusable(reason, message) => (
-            Some(false),
-            reason
+        Found::Unusable(reason, message) => {
+            let reason = reason
                 .filter(|reason| ConditionType::MessagingReady.reasons().contains(reason))
-                .unwrap_or(Reason::BrokerUnreachable),
-            message,
-        ),
+                .unwrap_or(Reason::BrokerUnreachable);
+            let message = match &world.settings.kafka {
+                Some(kafka) => helped(reason, message, kafka),
+                None => message,
+            };
+            (Some(false), reason, message)
+        }
         Found::Unknown => (
             None,
             Reason::Pending,
@@ -84,6 +88,21 @@ fn condition(world: &World, facts: &Facts) -> Condition {
         status,
         reason,
         message,
+    }
+}
+
+/// What a client library says has no remedy in it.
+fn helped(reason: Reason, message: String, kafka: &Kafka) -> String {
+    match (reason, &kafka.sasl) {
+        (Reason::CredentialsRejected, Some((_, secret))) => format!(
+            "{message}: correct the user name and the password in Secret {secret:?}, which messaging.kafka.sasl names, \
+             or let the broker know them"
+        ),
+        (Reason::CredentialsRejected, None) => {
+            format!("{message}: the broker asks who signs in: set messaging.kafka.sasl")
+        }
+        (Reason::TLSFailed | Reason::BrokerUnreachable, _) => with_remedy(&[message], reason),
+        _ => message,
     }
 }
 
@@ -249,16 +268,33 @@ mod tests {
     fn the_worst_that_a_pod_tells_of_the_broker_is_told() {
         let named = || world_with(|yaml| yaml + NAMED).passed().rolled_out(2);
         let failing = reported(named(), 1, Some(false), "CredentialsRejected");
+        let (status, reason, message) = told(&failing);
+        assert_eq!((status, reason), (Some(false), Reason::CredentialsRejected));
         assert_eq!(
-            told(&failing),
-            (
-                Some(false),
-                Reason::CredentialsRejected,
-                "told by CredentialsRejected".to_owned()
-            )
+            message,
+            "told by CredentialsRejected: the broker asks who signs in: set messaging.kafka.sasl"
         );
         let other_release = reported(named(), 1, Some(false), "OfAnotherRelease");
         assert_eq!(told(&other_release).1, Reason::BrokerUnreachable);
+    }
+
+    #[test]
+    fn a_refusal_names_the_secret_that_is_to_be_corrected() {
+        let named = world_with(|yaml| {
+            format!(
+                "{yaml}  messaging: {{ kafka: {{ bootstrapServers: [\"kafka:9092\"], \
+                 sasl: {{ mechanism: SCRAM-SHA-512, secretRef: {{ name: of-kafka }} }} }} }}\n"
+            )
+        });
+        let failing = reported(
+            named.passed().rolled_out(2),
+            1,
+            Some(false),
+            "CredentialsRejected",
+        );
+        let (_, _, message) = told(&failing);
+        let remedy = "correct the user name and the password in Secret \"of-kafka\"";
+        assert!(message.contains(remedy), "{message}");
     }
 
     #[test]

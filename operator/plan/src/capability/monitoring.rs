@@ -176,7 +176,7 @@ mod tests {
         });
         assert!(annotated(&own).is_empty());
         let engine = world_with(|yaml| yaml + "    engine: { image: \"server:1\" }\n");
-        assert_eq!(Vec::from_iter(annotated(&engine)), ["adapters", "workers"]);
+        assert_eq!(Vec::from_iter(annotated(&engine)), all);
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! - users, an Ingress' or a Gateway's proxy → the adapters' chat port: from anywhere;
 //! - workers → inference API: egress of the one, ingress of the other;
 //! - adapters and workers → broker and store: to the operator's own for development, or to whatever address is named;
-//! - operator → `/state` of adapters, workers and inference: by its namespace and labels;
+//! - operator → `/state` of adapters, workers and inference, another engine's with them: by its namespace and labels;
 //! - the Prometheus that is named → metrics of adapters and workers: by its namespace;
 //! - any pod of the cluster → metrics of inference, which hold nothing of anybody;
 //! - adapters and workers → DNS; adapters → platforms, where a channel's platform is called;
 //! - kubelet → probes, volumes, logs, port-forward: a node always reaches its own pods, or reaches them from inside;
-//! - the adapters' synthetic conversation: inside the pod.
+//! - the adapters' synthetic conversation, and the question to another engine: inside the pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -22,6 +22,11 @@ use crate::world::World;
 
 pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
     let autoscaling = &world.settings.workers.autoscaling;
+    let missing = missing_prompt(world);
+    let impaired = missing
+        .as_ref()
+        .map(goes_on)
+        .or_else(|| refused_prompt(world, facts));
     Proposal {
         votes: vec![asked_for(Component::Workers, autoscaling)],
         pods: BTreeMap::from([(Component::Workers, pod(world, facts))]),
@@ -41,10 +46,10 @@ pub(super) fn propose(world: &World, facts: &Facts) -> Proposal {
             kind: ConditionType::WorkersReady,
             component: Component::Workers,
             minimum: autoscaling.min_replicas,
-            hindrance: missing_prompt(world),
+            hindrance: missing,
         }),
-        impairments: refused_prompt(world, facts)
-            .map(|refused| (Component::Workers, refused))
+        impairments: impaired
+            .map(|impaired| (Component::Workers, impaired))
             .into_iter()
             .collect(),
         ..Proposal::default()
@@ -115,6 +120,15 @@ fn missing_prompt(world: &World) -> Option<Hindrance> {
         reason: Reason::SystemPromptMissing,
         message,
     })
+}
+
+/// A worker that runs has read it, and the next one cannot begin.
+fn goes_on(missing: &Hindrance) -> Hindrance {
+    let message = &missing.message;
+    Hindrance {
+        reason: missing.reason,
+        message: format!("{message}; the workers that run go on with what they have read"),
+    }
 }
 
 /// A worker says so of the prompt that is asked for, whether it waits with it or goes on with the one before.
@@ -246,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_that_is_not_there_is_named_as_long_as_it_keeps_the_pod_from_starting() {
+    fn a_prompt_that_is_not_there_is_named_whether_or_not_workers_go_on_with_what_they_have_read() {
         let named = world_with(|yaml| {
             format!(
                 "{yaml}\n  conversation: {{ systemPromptFrom: {{ configMapKeyRef: {{ name: persona, key: prompt.md }} }} }}\n"
@@ -280,6 +294,12 @@ mod tests {
             message.contains("configMapKeyRef.key") && message.contains("\"prompt.md\""),
             "{message}"
         );
+        let (reason, message) = told(&named, None, true);
+        assert_eq!(reason, Reason::SystemPromptMissing);
+        assert!(
+            message.ends_with("go on with what they have read"),
+            "{message}"
+        );
         for (world, keys, ready, reason) in [
             (
                 &named,
@@ -287,7 +307,12 @@ mod tests {
                 false,
                 Reason::InsufficientReplicas,
             ),
-            (&named, None, true, Reason::MinimumReplicasAvailable),
+            (
+                &named,
+                Some(&["prompt.md"][..]),
+                true,
+                Reason::MinimumReplicasAvailable,
+            ),
             (&world(), None, false, Reason::InsufficientReplicas),
         ] {
             assert_eq!(told(world, keys, ready).0, reason);

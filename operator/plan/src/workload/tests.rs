@@ -162,16 +162,20 @@ fn what_keeps_pods_from_starting_is_told_with_what_to_do() {
 fn a_pod_that_stops_again_and_again_is_told_in_its_own_words() {
     let trouble = Trouble::Crash("exit code 1".to_owned());
     let taken = r#"{"reason":"Other","message":"the port is taken"}"#;
-    for (last_words, word) in [
-        (Some(taken), "the port is taken"),
-        (Some("first line\nits last line\n"), "its last line"),
-        (None, "exit code 1"),
+    let log = "see the log of the last run: kubectl logs --previous";
+    for (last_words, words) in [
+        (Some(taken), "the port is taken".to_owned()),
+        (
+            Some("first line\nits last line\n"),
+            format!("its last line: {log}"),
+        ),
+        (None, format!("exit code 1: {log}")),
     ] {
         let (reason, message) = told(
             &troubled(&trouble, last_words),
             ConditionType::InferenceReady,
         );
         assert_eq!(reason, "CrashLooping");
-        assert!(message.ends_with(word), "{message}");
+        assert!(message.ends_with(&words), "{message}");
     }
 }

@@ -8,24 +8,29 @@
 //!
 //! Where an instance needs longer to start than a notice lasts, nobody who does not know the future can both pay next to
 //! nothing for standby and lose nothing: a node that is taken is missing for the difference unless another waits. What
-//! waiting nodes cost and buy is shown beside, and so is a reference, the best constant number in hindsight
-//! ([`blind`]).
+//! waiting nodes cost and buy is shown beside, and so are a reference, the best constant number in hindsight
+//! ([`blind`]), and two bounds for the number that waits: for who follows the notices alone ([`following`]), and in zones
+//! of our own for who knows everything but the dice ([`chances`]).
 //! `--standby` asks for another number than four, which is the least even one with everything ready for 99.9 % of the
 //! time in calm zones of another seed (11).
 
 mod blind;
+mod chances;
+mod following;
+mod waiting;
 
 use chatbot_plan::foresight::{Foresight, Spot};
 use serde_json::{Map, Value};
 
 use super::{Report, Row, object};
 use crate::fleet::{SLOTS, Times, count};
-use crate::market::zones;
+use crate::market::{Made, Outage, zones};
 use crate::play;
 use crate::scenario::{Lending, Outcome, Policy, Scenario, Spots};
 use crate::sight::Unusable;
 use crate::trace::SpotTrace;
 use blind::Blind;
+use waiting::Waiting;
 
 /// Prices of spot capacity, as parts of the on-demand price.
 const RATIOS: [f64; 3] = [0.25, 0.33, 0.5];
@@ -34,7 +39,7 @@ const SAVED: f64 = 40.0;
 /// Seconds between a notice and the end: Alibaba and others, Azure and Google, AWS.
 const NOTICES: [i64; 3] = [15, 30, 120];
 /// Standby nodes that are shown beside those asked for: what each costs and buys.
-const BESIDE: [u32; 4] = [0, 2, 4, 6];
+const BESIDE: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 8];
 /// The most nodes of a service: a resource has at most 1,000 instances, four to a node.
 pub const LARGEST: u32 = 250;
 /// Reclaims of each notice.
@@ -49,6 +54,8 @@ pub struct Case {
     pub trace: SpotTrace,
     /// Nodes that the service needs.
     pub nodes: u32,
+    /// How the market was made, and its outages, where it is one of our own.
+    pub made: Option<(Made, Vec<Outage>)>,
 }
 
 impl Case {
@@ -59,6 +66,7 @@ impl Case {
             name: name.to_owned(),
             nodes: (trace.most() / 2).clamp(1, LARGEST),
             trace,
+            made: None,
         }
     }
 }
@@ -66,14 +74,22 @@ impl Case {
 /// Seeded zones: calm, and with many outages.
 #[must_use]
 pub fn seeded(seed: u64) -> Vec<Case> {
-    let case = |name: &str, trace| Case {
-        name: name.to_owned(),
-        trace,
-        nodes: 24,
+    let case = |name: &str, seed: u64, outages_a_day| {
+        let made = Made {
+            level: 16,
+            outages_a_day,
+        };
+        let (trace, outages) = made.zones(seed, 3, 7 * 24);
+        Case {
+            name: name.to_owned(),
+            trace,
+            nodes: 24,
+            made: Some((made, outages)),
+        }
     };
     vec![
-        case("zones-calm", zones(seed, 3, 16, 7 * 24, 1.0)),
-        case("zones-stormy", zones(seed + 1, 3, 16, 7 * 24, 6.0)),
+        case("zones-calm", seed, 1.0),
+        case("zones-stormy", seed + 1, 6.0),
     ]
 }
 
@@ -106,6 +122,7 @@ pub fn run(cases: &[Case], asked: &Asked) -> Result<Report, Unusable> {
                 ),
             ],
             blind: Blind::of(case, 120, asked),
+            waiting: Waiting::of(case, 120, asked.seed),
         };
         for standby in BESIDE
             .into_iter()
@@ -205,6 +222,7 @@ pub fn bound(case: &Case, ratio: f64) -> f64 {
 struct Others {
     played: Vec<(String, Outcome)>,
     blind: Blind,
+    waiting: Waiting,
 }
 
 impl Others {
@@ -226,12 +244,20 @@ fn compare(case: &Case, ours: &Outcome, others: &Others, report: &mut Report) ->
             .blind
             .cost(ratio)
             .map_or(f64::NAN, |cost| 100.0 * cost);
+        let with = |waiting: f64| least + 100.0 * ratio * waiting / f64::from(case.nodes);
+        let following = with(others.waiting.following);
+        let knowing = others.waiting.knowing.map_or(f64::NAN, with);
         let row = Row::new(
             format!("{name}: cost at a price of {ratio}"),
             "% of on-demand",
             cost(ours),
         )
         .peer("bound", least)
+        .peer("bound for who follows the notices, 99.9 % ready", following)
+        .peer(
+            "bound for who knows all but the dice, 99.9 % ready",
+            knowing,
+        )
         .peer(
             "reference, no bound: best constant number in hindsight, 99.9 % ready",
             blind,
@@ -246,6 +272,8 @@ fn compare(case: &Case, ours: &Outcome, others: &Others, report: &mut Report) ->
         let figure = object(vec![
             ("cost", cost(ours)),
             ("cost_bound", least),
+            ("cost_bound_following_notices", following),
+            ("cost_bound_knowing_chances", knowing),
             ("cost_best_constant_in_hindsight", blind),
             ("ready_share", ours.ready_share()),
             ("floor_breaches", ours.floor_breaches.into()),
@@ -283,6 +311,7 @@ fn reclaims(notice: i64, asked: &Asked, report: &mut Report) -> Result<(), Unusa
             name: String::new(),
             trace: zones(asked.seed + 100 + round, 3, 16, 72, 12.0),
             nodes: 24,
+            made: None,
         };
         let asked = Asked {
             seed: asked.seed + round,
@@ -342,6 +371,7 @@ mod tests {
         let others = Others {
             played: Vec::new(),
             blind: Blind::of(&case, 120, &asked),
+            waiting: Waiting::of(&case, 120, asked.seed),
         };
         let ours = play(&planned(&case, 120, &asked)).unwrap();
         let figures = compare(&case, &ours, &others, &mut Report::default());
@@ -355,6 +385,8 @@ mod tests {
             "cost",
             "cost_best_constant_in_hindsight",
             "cost_bound",
+            "cost_bound_following_notices",
+            "cost_bound_knowing_chances",
             "floor_breaches",
             "ready_share",
         ];

@@ -72,7 +72,7 @@ impl Appender {
             }));
         }
         if let Err((error, _)) = producer.send(record) {
-            self.renew_if_fatal(&producer);
+            self.renew_if_fatal(&producer, topic);
             // It was not even put into the client's queue.
             return Err(Error::Refused {
                 reason: error.to_string(),
@@ -84,7 +84,7 @@ impl Appender {
             })
         });
         if result.is_err() {
-            self.renew_if_fatal(&producer);
+            self.renew_if_fatal(&producer, topic);
         }
         result
     }
@@ -94,11 +94,13 @@ impl Appender {
     }
 
     /// After such an error nothing is sent any more; the next one begins with a new identity, and what it writes twice
-    /// is told apart by its content.
-    fn renew_if_fatal(&self, failed: &Arc<ThreadedProducer<Deliveries>>) {
+    /// is told apart by its content. A user who may write nothing gets no identity, and no record gets an answer.
+    fn renew_if_fatal(&self, failed: &Arc<ThreadedProducer<Deliveries>>, topic: &str) {
         let Some((code, message)) = failed.client().fatal_error() else {
             return;
         };
+        self.told
+            .delivered(topic, Some(&KafkaError::MessageProduction(code)));
         let mut current = self
             .producer
             .write()

@@ -7,6 +7,7 @@ mod aged;
 mod answers;
 mod bench;
 mod cached;
+mod examined;
 mod faults;
 mod kills;
 mod linked;

@@ -25,6 +25,10 @@ pub enum Behaviour {
     Busy,
     Unavailable,
     Refuse,
+    /// It knows no model of that name.
+    Unknown,
+    /// An error where the answer's first piece would be.
+    Fail,
     /// Some of the answer, then the connection breaks.
     CutOff,
     /// Some of the answer, then the stream ends as if it were complete.
@@ -113,6 +117,15 @@ async fn complete(
         }
         Some(Behaviour::Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Some(Behaviour::Refuse) => (StatusCode::BAD_REQUEST, "too long for me").into_response(),
+        Some(Behaviour::Unknown) => {
+            let error = json!({ "error": { "message": "there is no such model" } });
+            (StatusCode::NOT_FOUND, Json(error)).into_response()
+        }
+        Some(Behaviour::Fail) => {
+            let error = json!({ "error": "out of order" });
+            let event = Bytes::from(format!("data: {error}\n\n"));
+            events(stream::once(async { Ok(event) }).boxed())
+        }
         Some(Behaviour::CutOff) => {
             // Not before the pieces have left.
             let broken = stream::once(async {

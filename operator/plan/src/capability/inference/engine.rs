@@ -1,16 +1,22 @@
 //! Another server of `OpenAI`'s API in the place of the built-in one.
 //!
-//! Whether it works is asked at `GET /v1/models`: of the paths in use it is the only one that the API itself has, so
+//! Whether it is up is asked at `GET /v1/models`: of the paths in use it is the only one that the API itself has, so
 //! every server has it; `/health` is a habit of some. It is alive as long as it takes connections: one that computes an
-//! answer in its only thread is busy, not dead.
+//! answer in its only thread is busy, not dead. Whether it answers is asked by a container beside it, once.
 
-use chatbot_crds::config::InferenceConfig;
+use std::collections::BTreeMap;
+
 use chatbot_crds::config::engine::environment;
-use chatbot_crds::settings::Engine;
+use chatbot_crds::config::{ADMIN_PORT, CONFIG_FILE, InferenceConfig};
+use chatbot_crds::settings::{Engine, Resources};
+use chatbot_crds::spec::Quantity;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, TCPSocketAction,
+    Container, EnvVar, HTTPGetAction, PodSpec, Probe, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::names;
+use crate::pod::{container_port, mount};
 
 const MODELS: &str = "/v1/models";
 /// Where a program without a home of its own keeps what it must; the root file system is read-only.
@@ -24,25 +30,44 @@ const ALIVE: (i32, i32) = (10, 3);
 /// Seconds that an answer may take: such a server may be busy.
 const PATIENCE_SECONDS: i32 = 5;
 
-/// Puts the engine into the pod of the built-in server. The configuration stays among the pod's volumes, by which it is
-/// known what a pod was made from; the server gets the same values in its environment.
+/// What the container beside it needs: CPU and memory requested, and the most memory.
+const EXAMINER: [&str; 3] = ["5m", "16Mi", "32Mi"];
+
+/// Puts the engine into the pod of the built-in server, whose container then examines it. The configuration stays among
+/// the pod's volumes, by which it is known what a pod was made from; the server gets the same values in its environment.
 pub(super) fn put_in(pod: &mut PodSpec, engine: &Engine, port: &str, config: &InferenceConfig) {
     let Some(container) = pod.containers.first_mut() else {
         return;
     };
+    let examiner = examiner(container.clone(), engine);
     container.image = Some(engine.image.clone());
     container.args = (!engine.args.is_empty()).then(|| engine.args.clone());
     container.env = Some(variables(engine, config));
-    container.ports = Some(vec![ContainerPort {
-        name: Some(port.to_owned()),
-        container_port: i32::from(engine.port),
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
-    }]);
+    container.ports = Some(vec![container_port(port, engine.port)]);
     if let Some(mounts) = &mut container.volume_mounts {
         mounts.retain(|mount| mount.name != "config");
     }
     probes(container, port);
+    pod.containers.push(examiner);
+}
+
+/// The pod is not ready before this container is, which asks the engine as workers do until it has answered once.
+fn examiner(built_in: Container, engine: &Engine) -> Container {
+    let port = engine.port.to_string();
+    let args = ["examine", "--config", CONFIG_FILE, "--port", &port];
+    let [cpu, request, limit] = EXAMINER.map(Quantity::from);
+    let resources = Resources {
+        requests: BTreeMap::from([("cpu".to_owned(), cpu), ("memory".to_owned(), request)]),
+        limits: BTreeMap::from([("memory".to_owned(), limit)]),
+    };
+    Container {
+        name: names::EXAMINER.to_owned(),
+        args: Some(args.map(str::to_owned).to_vec()),
+        ports: Some(vec![container_port(names::ADMIN_PORT_NAME, ADMIN_PORT)]),
+        resources: resources.requirements(),
+        volume_mounts: Some(vec![mount("config", names::CONFIG_DIRECTORY, true)]),
+        ..built_in
+    }
 }
 
 /// What is given comes first, so that what the user adds may name it.
@@ -108,13 +133,20 @@ mod tests {
     }
 
     fn container(world: &World) -> Value {
+        containers(world)[0].clone()
+    }
+
+    fn containers(world: &World) -> Vec<Value> {
         let plan = crate::plan(world);
         let mut deployments = plan
             .objects
             .iter()
             .filter(|object| object.key.kind == "Deployment");
         let found = deployments.find(|object| object.component == Some(Component::Inference));
-        found.unwrap().manifest["spec"]["template"]["spec"]["containers"][0].clone()
+        found.unwrap().manifest["spec"]["template"]["spec"]["containers"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     #[test]
@@ -165,6 +197,46 @@ mod tests {
     }
 
     #[test]
+    fn the_container_beside_it_asks_it_and_is_as_confined_as_the_built_in_server() {
+        let beside = containers(&engine())[1].clone();
+        let args = [
+            "examine",
+            "--config",
+            "/config/config.yaml",
+            "--port",
+            "9000",
+        ];
+        assert_eq!(beside["args"], json!(args));
+        let resources = json!({
+            "requests": { "cpu": "5m", "memory": "16Mi" }, "limits": { "memory": "32Mi" },
+        });
+        assert_eq!(beside["resources"], resources);
+        let port = json!([{ "name": "admin", "containerPort": 9090, "protocol": "TCP" }]);
+        assert_eq!(beside["ports"], port);
+        let mounts = json!([{ "name": "config", "mountPath": "/config", "readOnly": true }]);
+        assert_eq!(beside["volumeMounts"], mounts);
+        let built_in = container(&world());
+        for same in [
+            "image",
+            "imagePullPolicy",
+            "startupProbe",
+            "readinessProbe",
+            "livenessProbe",
+            "lifecycle",
+            "securityContext",
+            "terminationMessagePolicy",
+        ] {
+            assert!(!beside[same].is_null(), "{same}");
+            assert_eq!(beside[same], built_in[same], "{same}");
+        }
+        assert_eq!(
+            container(&engine())["resources"],
+            built_in["resources"],
+            "an instance keeps its share"
+        );
+    }
+
+    #[test]
     fn a_home_of_the_user_s_own_is_kept() {
         let world = world_with(|yaml| {
             format!("{yaml}    engine: {{ image: 'a', env: [{{ name: HOME, value: /home }}] }}\n")
@@ -199,6 +271,7 @@ mod tests {
 
     #[test]
     fn without_an_engine_the_built_in_server_is_run() {
+        assert_eq!(containers(&world()).len(), 1);
         let container = container(&world());
         assert_eq!(container["image"], "chatbot:1");
         assert_eq!(container["args"][0], "inference");

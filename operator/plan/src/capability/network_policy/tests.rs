@@ -219,6 +219,18 @@ fn another_engine_is_reached_at_its_own_port() {
     assert!(!lets_in(&world, inference, &part(workers), INFERENCE_PORT));
 }
 
+#[test]
+fn beside_another_engine_only_its_port_and_the_one_that_tells_of_it_are_reached() {
+    let world = world_with(|yaml| format!("{yaml}    engine: {{ image: e, port: 9000 }}\n"));
+    let inference = Component::Inference;
+    assert!(lets_in(&world, inference, &operator_pod(), ADMIN_PORT));
+    for peer in [&operator_pod(), &Peer::Outside] {
+        assert!(!lets_in(&world, inference, peer, 9000));
+        assert!(!lets_out(&world, inference, peer, ("TCP", HTTPS_PORT)));
+    }
+    assert!(!lets_in(&world, inference, &Peer::Outside, ADMIN_PORT));
+}
+
 fn pruned(world: &World) -> Vec<&'static str> {
     let plan = crate::plan(world);
     plan.prune.iter().map(|surplus| surplus.key.kind).collect()

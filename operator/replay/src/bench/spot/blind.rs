@@ -11,6 +11,7 @@ use crate::fleet::{Fleet, Times, count};
 use crate::market::Market;
 
 use super::{Asked, Case};
+use crate::trace::SpotTrace;
 
 /// Seconds of one step.
 const TICK: i64 = 10;
@@ -37,8 +38,17 @@ impl Blind {
     #[must_use]
     pub fn of(case: &Case, notice: i64, asked: &Asked) -> Self {
         let pairs = (0..=MOST.0).flat_map(|any| (0..=MOST.1).map(move |spot| (any, spot)));
-        let kept = pairs.map(|pair| (keeping(case, notice, asked.seed, pair), case.nodes));
-        Self(kept.collect())
+        let play = |pair| {
+            keeping(
+                &case.trace,
+                case.nodes,
+                notice,
+                asked.seed,
+                pair,
+                |_, _, _| (),
+            )
+        };
+        Self(pairs.map(|pair| (play(pair), case.nodes)).collect())
     }
 
     /// The least cost; nothing when no pair has enough nodes for long enough.
@@ -57,18 +67,52 @@ impl Blind {
     }
 }
 
-fn keeping(case: &Case, notice: i64, seed: u64, (any, more): (u32, u32)) -> Kept {
+/// What is seen at one moment by somebody with as many nodes as are needed, of which none waits.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When.
+    pub now: i64,
+    /// Nodes that got a notice then.
+    pub taken: u32,
+    /// Nodes that stay beyond those that are needed, while one takes another's place.
+    pub spare: u32,
+}
+
+/// Every moment of a market.
+pub fn moments(trace: &SpotTrace, nodes: u32, notice: i64, seed: u64) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    let see = |now, taken, fleet: &Fleet| {
+        moments.push(Moment {
+            now,
+            taken,
+            spare: staying(fleet, |_| true).saturating_sub(nodes),
+        });
+    };
+    keeping(trace, nodes, notice, seed, (0, 0), see);
+    moments
+}
+
+fn keeping(
+    trace: &SpotTrace,
+    nodes: u32,
+    notice: i64,
+    seed: u64,
+    (any, more): (u32, u32),
+    mut see: impl FnMut(i64, u32, &Fleet),
+) -> Kept {
     let mut fleet = Fleet::new(Times::default());
-    let mut market = Market::new(&case.trace, notice, seed);
-    let needed = case.nodes + any;
+    let mut market = Market::new(trace, notice, seed);
+    let needed = nodes + any;
     let mut kept = Kept {
         spot: 0,
         on_demand: 0,
         short: 0,
         seconds: 0,
     };
-    for now in (0..case.trace.length()).step_by(10) {
-        market.pass(&case.trace, now - TICK, now, &mut fleet);
+    for now in (0..trace.length()).step_by(10) {
+        let before = market.reclaims;
+        market.pass(trace, now - TICK, now, &mut fleet);
+        let taken = market.reclaims - before;
         fleet
             .nodes
             .retain(|_, node| node.deadline.is_none_or(|deadline| deadline > now));
@@ -93,8 +137,9 @@ fn keeping(case: &Case, notice: i64, seed: u64, (any, more): (u32, u32)) -> Kept
                 .map(|(id, _)| *id);
             id.and_then(|id| fleet.nodes.remove(&id));
         }
+        see(now, taken, &fleet);
         let there = fleet.nodes.values().filter(|node| node.warm_at <= now);
-        if count(there.count()) < case.nodes {
+        if count(there.count()) < nodes {
             kept.short += TICK;
         }
         let (spot, on_demand) = fleet.held();
@@ -117,7 +162,6 @@ fn staying(fleet: &Fleet, kind: impl Fn(Option<usize>) -> bool) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::SpotTrace;
 
     const ASKED: Asked = Asked {
         seed: 1,
@@ -130,6 +174,7 @@ mod tests {
             name: String::new(),
             trace: SpotTrace::parse(trace).unwrap(),
             nodes: 4,
+            made: None,
         };
         Blind::of(&case, 120, &ASKED).cost(0.25).unwrap()
     }
