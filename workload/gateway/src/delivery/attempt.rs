@@ -134,7 +134,9 @@ impl Sender<'_> {
             let scope = match &verdict {
                 Verdict::Refused { reason } => {
                     channel.standing.unhindered();
-                    if let Some(other) = self.instead(part, &request, answered.as_ref()) {
+                    if let (Cow::Borrowed(own), Some(answered)) = (&request, &answered)
+                        && let Some(other) = self.instead(part, own, answered)
+                    {
                         debug!(channel = channel.name, "sent in another way: {reason}");
                         request = Cow::Owned(other);
                         continue;
@@ -208,15 +210,7 @@ impl Sender<'_> {
     }
 
     /// What is sent in place of a part's own request, once, after the platform has refused that one.
-    fn instead(
-        &self,
-        part: &Part<'_>,
-        refused: &Cow<'_, Request>,
-        answered: Option<&Answered>,
-    ) -> Option<Request> {
-        let (Cow::Borrowed(refused), Some(answered)) = (refused, answered) else {
-            return None;
-        };
+    fn instead(&self, part: &Part<'_>, refused: &Request, answered: &Answered) -> Option<Request> {
         let origin = &part.waiting.reply.origin;
         let adapter = &self.running.adapter;
         adapter.instead(origin, refused, &answered.response())
