@@ -15,8 +15,8 @@ use crate::{Limits, Rate, Request, Response, Scope, Verdict, json};
 const LONGEST: usize = 2_000;
 /// Before an interaction is answered again that was not acknowledged yet.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
-/// Codes of a message that refers to another one without the permission to read the history.
-const NO_HISTORY: [i64; 2] = [160_002, 160_009];
+/// The code of a message that refers to another one without the permission to read the history.
+const NO_HISTORY: i64 = 160_002;
 /// Direct messages, messages of guilds, and their text (docs.discord.com/developers/events/gateway#gateway-intents).
 const INTENTS: u32 = (1 << 9) | (1 << 12) | (1 << 15);
 
@@ -126,7 +126,7 @@ impl Discord {
 
 /// The same without a reference to what it answers, where that is what the bot lacks a permission for.
 pub(super) fn without_reference(refused: &Request, response: &Response) -> Option<Request> {
-    json::number(&response.json(), "/code").filter(|code| NO_HISTORY.contains(code))?;
+    json::number(&response.json(), "/code").filter(|code| *code == NO_HISTORY)?;
     let mut body = refused.json();
     body.as_object_mut()?.remove("message_reference")?;
     Some(refused.carrying(&body))
