@@ -69,6 +69,13 @@ pub trait ProtocolAdapter: Send + Sync {
         Verdict::of_status(response)
     }
 
+    /// Another request for the same part of a reply to `origin`, where the platform has refused one for good as it was, and
+    /// says or lets see how it takes the part. It is asked for once, and keeps the key. What was refused had no effect: after
+    /// a crash in between both are sent again.
+    fn instead(&self, _origin: &str, _refused: &Request, _response: &Response) -> Option<Request> {
+        None
+    }
+
     /// The chat within an origin: what stays in order, and what the rate per chat is counted by.
     fn chat<'o>(&self, origin: &'o str) -> &'o str {
         origin

@@ -16,7 +16,8 @@
 //! # Out
 //! `POST /channels/<id>/messages`, at most 2000 characters, mentioning nobody. `nonce` (25 characters) with `enforce_nonce` is an
 //! idempotency key, "checked for uniqueness in the past few minutes": the message that was made with it is returned.
-//! 429 carries `retry_after` in seconds with decimals, and `global`.
+//! 429 carries `retry_after` in seconds with decimals, and `global`. In a guild an answer refers to its question, unless the
+//! bot lacks the permission to read the history there.
 
 mod gateway;
 mod interaction;
@@ -169,6 +170,10 @@ impl ProtocolAdapter for Discord {
 
     fn classify(&self, response: &Response) -> Verdict {
         send::classify(response)
+    }
+
+    fn instead(&self, _origin: &str, refused: &Request, response: &Response) -> Option<Request> {
+        send::without_reference(refused, response)
     }
 
     fn chat<'o>(&self, origin: &'o str) -> &'o str {

@@ -74,6 +74,19 @@ impl Request {
         }
     }
 
+    /// The JSON that it carries.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The same with other JSON.
+    pub(crate) fn carrying(&self, body: &Value) -> Self {
+        Self {
+            body: body.to_string().into_bytes(),
+            ..self.clone()
+        }
+    }
+
     /// With a secret in `Authorization`, behind a scheme such as `Bearer`. A secret that no header can hold is left out,
     /// and the platform says so.
     pub(crate) fn authorized(mut self, scheme: &str, secret: &str) -> Self {

@@ -15,7 +15,9 @@
 //!
 //! # Out
 //! `chat.postMessage`. Slack cuts a text after 40,000 characters and advises 4,000, which is what a part has. `&`, `<` and
-//! `>` are escaped, so that an answer can mention nobody. There is no idempotency key.
+//! `>` are escaped, so that an answer can mention nobody. There is no idempotency key. A slash command is answered at the
+//! address that came with it, which takes five messages within 30 minutes: a longer answer has longer parts, and what is
+//! refused there goes to the channel, where the bot may have to be a member.
 
 mod mrkdwn;
 mod send;
@@ -55,7 +57,7 @@ pub const PLATFORM: Platform = Platform {
 };
 
 const LARGEST: usize = 1 << 20;
-/// The longest text that a message holds.
+/// The longest text that a message holds, either way.
 const LONGEST: usize = 40_000;
 /// How far a timestamp may be off, milliseconds.
 const TOLERANCE: i64 = 5 * 60 * 1_000;
@@ -151,6 +153,10 @@ impl ProtocolAdapter for Slack {
 
     fn classify(&self, response: &Response) -> Verdict {
         send::classify(response)
+    }
+
+    fn instead(&self, origin: &str, refused: &Request, _response: &Response) -> Option<Request> {
+        self.in_channel(origin, refused)
     }
 
     fn chat<'o>(&self, origin: &'o str) -> &'o str {

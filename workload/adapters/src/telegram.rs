@@ -12,7 +12,8 @@
 //!
 //! # Out
 //! `sendMessage`, at most 4096 characters, without markup: what a model writes need not be valid in any. There is no
-//! idempotency key. 429 carries `parameters.retry_after`.
+//! idempotency key. 429 carries `parameters.retry_after`. A group that has become a supergroup has another id, which the
+//! refusal names in `parameters.migrate_to_chat_id`: the reply goes there.
 
 mod send;
 
@@ -132,6 +133,10 @@ impl ProtocolAdapter for Telegram {
 
     fn classify(&self, response: &Response) -> Verdict {
         send::classify(response)
+    }
+
+    fn instead(&self, _origin: &str, refused: &Request, response: &Response) -> Option<Request> {
+        send::moved(refused, response)
     }
 
     fn chat<'o>(&self, origin: &'o str) -> &'o str {

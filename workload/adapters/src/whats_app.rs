@@ -54,8 +54,10 @@ pub const PLATFORM: Platform = Platform {
 
 /// The largest webhook that Meta sends: 3 MB.
 const LARGEST: usize = 3 << 20;
-/// The longest text of a message, either way.
+/// The longest text of a message of the business.
 const LONGEST: usize = 4_096;
+/// The longest text of a user's message, as their app has it; Meta names no bound for what it delivers.
+const LONGEST_READ: usize = 65_536;
 const SIGNATURE: &str = "x-hub-signature-256";
 
 struct WhatsApp {
@@ -295,7 +297,12 @@ fn is_for(message: &Value, text: &str, me: &str) -> bool {
 
 /// Text and attachments; nothing when it is known to ask nothing.
 fn content_of(message: &Value, kind: &str) -> Result<Option<(String, Vec<Attachment>)>, Refusal> {
-    let text = |pointer: &str| bounded(json::text(message, pointer).unwrap_or_default(), LONGEST);
+    let text = |pointer: &str| {
+        bounded(
+            json::text(message, pointer).unwrap_or_default(),
+            LONGEST_READ,
+        )
+    };
     let only = |text: String| Ok(Some((text, Vec::new())));
     match kind {
         "text" => only(text("/text/body")?),

@@ -16,7 +16,7 @@ use chatbot_message::Account;
 use chatbot_queue::{Commit, Error, Member, Suggested, Topic};
 use http::HeaderMap;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
@@ -253,6 +253,7 @@ impl<'a> Holding<'a> {
         let headers = HeaderMap::new();
         let limits = &gateway.limits;
         let mut backoff = Backoff::new(limits.retry_first, limits.retry_cap);
+        let came = Instant::now();
         loop {
             let delivery = Delivery {
                 via,
@@ -264,7 +265,8 @@ impl<'a> Holding<'a> {
                 Ok(mut received) => {
                     let requests = std::mem::take(&mut received.requests);
                     if !requests.is_empty() {
-                        webhook::follow_up(gateway, channel, Arc::clone(running), requests);
+                        let running = Arc::clone(running);
+                        webhook::follow_up(gateway, channel, running, requests, came);
                     }
                     return Some(received);
                 }

@@ -2,17 +2,20 @@
 //! and tell the platform what it returns.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
-use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request, Transport};
+use chatbot_adapters::{Answer, Delivery, Event, Refusal, Request, Transport, Verdict};
 use chatbot_message::{Account, Message, TRACEPARENT, Trace};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
 
-use crate::Gateway;
+use crate::backoff::Backoff;
 use crate::channel::{Channel, Running};
 use crate::intake::{Accepted, Rejected};
 use crate::metrics::Phase;
+use crate::{Gateway, Limits};
 
 /// A delivery of which the log has every message.
 #[derive(Debug)]
@@ -105,23 +108,61 @@ pub(crate) fn trace_of(headers: &HeaderMap) -> Option<Trace> {
 }
 
 impl Running {
-    /// Makes the requests that follow a delivery. They are of no consequence for its messages, and are not repeated.
-    pub(crate) async fn follow_up(&self, channel: &str, requests: Vec<Request>) {
-        for request in requests {
-            let asked = self
-                .client
-                .ask(request, |response| match self.adapter.classify(response) {
-                    chatbot_adapters::Verdict::Accepted { .. } => Ok(()),
-                    verdict => Err(verdict),
-                })
-                .await;
-            if let Err(verdict) = asked {
-                tracing::debug!(
+    /// Makes the requests that follow a delivery which came at `came`: its acknowledgement, where that is no answer. They are
+    /// of no consequence for its messages, so that they are tried as long as the platform waits for them, and no longer.
+    pub(crate) async fn follow_up(
+        &self,
+        limits: &Limits,
+        channel: &str,
+        requests: Vec<Request>,
+        came: Instant,
+    ) {
+        let patience = self.adapter.limits().acknowledgement;
+        let patience = patience.unwrap_or(limits.send);
+        let acknowledging = requests.into_iter().map(|request| async move {
+            let backoff = Backoff::new(limits.retry_first, limits.retry_cap);
+            let told = self.acknowledge(request, came, patience, backoff).await;
+            if let Err(verdict) = told {
+                warn!(
                     channel,
                     ?verdict,
                     "the platform did not take an acknowledgement"
                 );
             }
+        });
+        futures::future::join_all(acknowledging).await;
+    }
+
+    /// Acknowledges, again if it is not known to have been heard: twice is once to whoever waits for it.
+    async fn acknowledge(
+        &self,
+        request: Request,
+        came: Instant,
+        patience: Duration,
+        mut backoff: Backoff,
+    ) -> Result<(), Verdict> {
+        loop {
+            let asked = self.client.ask(request.clone(), |response| {
+                match self.adapter.classify(response) {
+                    Verdict::Accepted { .. } => Ok(()),
+                    verdict => Err(verdict),
+                }
+            });
+            // One that is not answered leaves time for another.
+            let told = timeout(patience / 2, asked).await.unwrap_or_else(|_| {
+                Err(Verdict::Unknown {
+                    reason: "there was no answer in time".to_owned(),
+                })
+            });
+            let pause = match &told {
+                Err(Verdict::Later { after, .. }) => after.unwrap_or_else(|| backoff.next()),
+                Err(Verdict::Unknown { .. }) => backoff.next(),
+                _ => return told,
+            };
+            if came.elapsed() + pause >= patience {
+                return told;
+            }
+            sleep(pause).await;
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chatbot_adapters::{Admission, Answer, Delivery, Fault, Head, Refusal, Transport};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::body::{self, Unread};
@@ -122,7 +123,7 @@ async fn take(
 ) -> Result<Answer, Unanswerable> {
     let running = channel.now().ok_or(Unanswerable::NotRunning)?;
     let (head, body) = request.into_parts();
-    let received_at = now_ms();
+    let (received_at, came) = (now_ms(), Instant::now());
     let admission = running.adapter.check_headers(&Head {
         method: &head.method,
         path,
@@ -150,7 +151,7 @@ async fn take(
         "a delivery is taken"
     );
     if !received.requests.is_empty() {
-        follow_up(gateway, channel, running, received.requests);
+        follow_up(gateway, channel, running, received.requests, came);
     }
     Ok(received.acknowledgement)
 }
@@ -161,11 +162,12 @@ pub(crate) fn follow_up(
     channel: &Channel,
     running: Arc<Running>,
     requests: Vec<chatbot_adapters::Request>,
+    came: Instant,
 ) {
-    let name = channel.name.clone();
-    gateway
-        .sockets
-        .spawn(async move { running.follow_up(&name, requests).await });
+    let (name, limits) = (channel.name.clone(), gateway.limits.clone());
+    gateway.sockets.spawn(async move {
+        running.follow_up(&limits, &name, requests, came).await;
+    });
 }
 
 fn response_of(answer: Answer) -> Response {

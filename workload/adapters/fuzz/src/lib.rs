@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use chatbot_adapters::{
-    Answer, Delivery, Head, Heard, Link, Me, Platform, ProtocolAdapter, Response, Secrets, Step,
-    Transport, find, named,
+    Answer, Delivery, Head, Heard, Link, Me, Platform, ProtocolAdapter, Request, Response, Secrets,
+    Step, Transport, find, named,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -151,6 +151,15 @@ pub fn response(data: &[u8]) {
         body,
     };
     let _ = ADAPTER.classify(&response);
+    let refused = Request {
+        method: Method::POST,
+        url: String::new(),
+        headers: HeaderMap::new(),
+        body: body.to_vec(),
+        session: false,
+        key: None,
+    };
+    let _ = ADAPTER.instead("1|", &refused, &response);
     let _ = ADAPTER.identified(&response);
     let _ = ADAPTER.session_of(&response);
     let _ = ADAPTER.polled(&response);

@@ -15,6 +15,8 @@ use crate::{Limits, Rate, Request, Response, Scope, Verdict, json};
 const LONGEST: usize = 2_000;
 /// Before an interaction is answered again that was not acknowledged yet.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+/// The code of a message that refers to another one without the permission to read the history.
+const NO_HISTORY: i64 = 160_002;
 /// Direct messages, messages of guilds, and their text (docs.discord.com/developers/events/gateway#gateway-intents).
 const INTENTS: u32 = (1 << 9) | (1 << 12) | (1 << 15);
 
@@ -122,6 +124,14 @@ impl Discord {
     }
 }
 
+/// The same without a reference to what it answers, where that is what the bot lacks a permission for.
+pub(super) fn without_reference(refused: &Request, response: &Response) -> Option<Request> {
+    json::number(&response.json(), "/code").filter(|code| *code == NO_HISTORY)?;
+    let mut body = refused.json();
+    body.as_object_mut()?.remove("message_reference")?;
+    Some(refused.carrying(&body))
+}
+
 pub(super) fn classify(response: &Response) -> Verdict {
     let body = response.json();
     match Verdict::of_status(response) {
@@ -155,6 +165,8 @@ fn of_code(body: &Value, response: &Response) -> Option<Verdict> {
     let reason = reason(response);
     Some(match json::number(body, "/code")? {
         40_001 => Verdict::Credentials { reason },
+        // The interaction was acknowledged before, by a request whose answer did not come.
+        40_060 => Verdict::Accepted { id: None },
         // The interaction's token, which lasts for 15 minutes; nothing is said of the bot's.
         50_027 => Verdict::Refused { reason },
         // A webhook that is not known is an interaction whose acknowledgement has not come yet.

@@ -5,15 +5,19 @@ use std::time::Duration;
 use chatbot_message::Reply;
 use serde_json::{Value, json};
 
-use super::{Slack, mrkdwn};
+use super::{LONGEST, Slack, mrkdwn};
 use crate::outbound::reason;
 use crate::split::{Measure, split};
 use crate::{Limits, Rate, Request, Response, Scope, Verdict, json};
 
 /// What Slack advises for a text.
-const LONGEST: usize = 4_000;
+const ADVISED: usize = 4_000;
 /// Where the addresses lie that a slash command is answered at.
 const HOOKS: &str = "https://hooks.slack.com/";
+/// How often such an address can be used, within 30 minutes (docs.slack.dev/interactivity/handling-user-interaction).
+const USES: usize = 5;
+/// Lengths of a part where fewer of them are needed; what is longer than the last one Slack cuts.
+const LONGER: [usize; 3] = [8_000, 16_000, LONGEST];
 
 /// Those of docs.slack.dev/apis/web-api/rate-limits: one message a second and channel. There is a limit for the whole
 /// workspace as well, which is not told.
@@ -35,7 +39,7 @@ pub(super) fn origin(channel: &str, thread: Option<&str>) -> String {
 }
 
 /// `<channel>|<address>`: the bot need not be a member where it is called by a command, so that the answer goes to the
-/// address that came with it, for 30 minutes.
+/// address that came with it. What that one refuses, since it is used up or too old, goes to the channel.
 pub(super) fn origin_of_command(channel: &str, address: Option<&str>) -> String {
     match address {
         Some(address) => format!("{channel}|{address}"),
@@ -47,6 +51,29 @@ pub(super) fn chat(origin: &str) -> &str {
     origin.split(['/', '|']).next().unwrap_or_default()
 }
 
+/// What an origin says.
+struct Place<'o> {
+    channel: &'o str,
+    thread: Option<&'o str>,
+    address: Option<&'o str>,
+}
+
+impl<'o> Place<'o> {
+    fn of(origin: &'o str) -> Self {
+        let apart = |text: &'o str, mark: char| {
+            text.split_once(mark)
+                .map_or((text, None), |(first, rest)| (first, Some(rest)))
+        };
+        let (place, address) = apart(origin, '|');
+        let (channel, thread) = apart(place, '/');
+        Self {
+            channel,
+            thread,
+            address,
+        }
+    }
+}
+
 impl Slack {
     /// A call of the Web API, with one of the tokens.
     pub(super) fn call(&self, method: &str, token: &str, body: &Value) -> Request {
@@ -55,37 +82,41 @@ impl Slack {
     }
 
     pub(super) fn messages(&self, reply: &Reply) -> Vec<Request> {
-        let measure = Measure {
-            most: LONGEST,
-            cost: mrkdwn::cost,
-        };
-        let (place, address) = reply
-            .origin
-            .split_once('|')
-            .map_or((reply.origin.as_str(), None), |(place, address)| {
-                (place, Some(address))
-            });
-        let address = address.filter(|address| self.is_slack(address));
-        let (channel, thread) = place
-            .split_once('/')
-            .map_or((place, None), |(channel, thread)| (channel, Some(thread)));
-        split(&reply.answer, measure)
+        let place = Place::of(&reply.origin);
+        let address = place.address.filter(|address| self.is_slack(address));
+        let most = if address.is_some() { USES } else { usize::MAX };
+        parts(&reply.answer, most)
             .into_iter()
             .map(|text| {
                 let text = mrkdwn::escaped(&text);
-                if let Some(address) = address {
-                    let body = json!({ "response_type": "in_channel", "text": text });
-                    return Request::post(address.to_owned(), &body);
+                match address {
+                    Some(address) => Request::post(
+                        address.to_owned(),
+                        &json!({ "response_type": "in_channel", "text": text }),
+                    ),
+                    None => self.message(&place, &text),
                 }
-                let mut body = json!({ "channel": channel, "text": text });
-                if let Some(thread) = thread {
-                    body["thread_ts"] = thread.into();
-                }
-                body["unfurl_links"] = false.into();
-                body["unfurl_media"] = false.into();
-                self.call("chat.postMessage", "botToken", &body)
             })
             .collect()
+    }
+
+    /// A message of its own, in the place of what the address of a command has refused.
+    pub(super) fn in_channel(&self, origin: &str, refused: &Request) -> Option<Request> {
+        let place = Place::of(origin);
+        let body = refused.json();
+        let text =
+            json::text(&body, "/text").filter(|_| place.address == Some(refused.url.as_str()))?;
+        Some(self.message(&place, text))
+    }
+
+    fn message(&self, place: &Place, text: &str) -> Request {
+        let mut body = json!({ "channel": place.channel, "text": text });
+        if let Some(thread) = place.thread {
+            body["thread_ts"] = thread.into();
+        }
+        body["unfurl_links"] = false.into();
+        body["unfurl_media"] = false.into();
+        self.call("chat.postMessage", "botToken", &body)
     }
 
     /// Whether an address is where the channel's own API is: a verified command names no other, and whatever else were
@@ -95,6 +126,25 @@ impl Slack {
         let named = origin(address);
         named.is_some() && (named == origin(HOOKS) || named == origin(&self.base))
     }
+}
+
+/// A text in parts of the advised length, or in longer ones where that makes no more than `most` of them.
+fn parts(text: &str, most: usize) -> Vec<String> {
+    let of = |longest| {
+        let measure = Measure {
+            most: longest,
+            cost: mrkdwn::cost,
+        };
+        split(text, measure)
+    };
+    let mut parts = of(ADVISED);
+    for longest in LONGER {
+        if parts.len() <= most {
+            break;
+        }
+        parts = of(longest);
+    }
+    parts
 }
 
 pub(super) fn classify(response: &Response) -> Verdict {

@@ -132,6 +132,17 @@ pub(super) fn polled(response: &Response) -> Polled {
     }
 }
 
+/// The same in the supergroup that a group has become. Its messages are counted anew: what was answered has another number
+/// there, and may have that of another message.
+pub(super) fn moved(refused: &Request, response: &Response) -> Option<Request> {
+    let to = json::number(&response.json(), "/parameters/migrate_to_chat_id")?;
+    let mut body = refused.json();
+    let fields = body.as_object_mut()?;
+    fields.insert("chat_id".to_owned(), to.into());
+    fields.remove("reply_parameters");
+    Some(refused.carrying(&body))
+}
+
 pub(super) fn classify(response: &Response) -> Verdict {
     let body: Value = response.json();
     let reason = reason(response);

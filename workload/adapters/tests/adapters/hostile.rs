@@ -85,6 +85,20 @@ fn a_million_combining_marks_are_refused() {
 }
 
 #[test]
+fn as_much_is_read_as_the_platform_s_app_lets_a_user_write() {
+    let most = |platform| match platform {
+        "whatsApp" => 65_536,
+        "slack" => 40_000,
+        _ => 4_000,
+    };
+    for platform in platforms() {
+        let text = "e".repeat(most(platform));
+        let parsed = read(platform, &saying(platform, &text).unwrap()).unwrap();
+        assert_eq!(parsed.messages[0].text, text, "{platform}");
+    }
+}
+
+#[test]
 fn what_is_no_unicode_is_refused() {
     for platform in platforms() {
         let body = saying(platform, "REPLACED").unwrap();

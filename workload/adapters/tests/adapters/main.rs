@@ -3,8 +3,10 @@
 
 mod fixtures;
 mod hostile;
+mod instead;
 mod links;
 mod outbound;
 mod properties;
+mod responses;
 mod samples;
 mod signatures;

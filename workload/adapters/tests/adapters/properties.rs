@@ -137,6 +137,8 @@ proptest! {
                     body,
                 };
                 let _verdict = adapter.classify(&response);
+                let first = sent(platform.name, &origin, "hi").remove(0);
+                let _other = adapter.instead(&origin, &first, &response);
                 let _outcome = (adapter.identified(&response), adapter.session_of(&response), adapter.address(&response));
             }
             prop_assert!(!sent(platform.name, &origin, "hi").is_empty());
@@ -162,6 +164,7 @@ proptest! {
                 let (units, bytes) = (text.encode_utf16().count(), part.body.len());
                 let holds = match platform {
                     "whatsApp" | "telegram" => units <= 4_096,
+                    "slack" if origin.contains('|') => units <= 40_000,
                     "slack" => units <= 4_000,
                     "discord" => units <= 2_000,
                     "feishu" => bytes <= 150 * 1_024,

@@ -1,5 +1,6 @@
 //! One reply, sent until its fate is known (S3 and S4 of the message guarantee).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chatbot_adapters::{Request, Scope, Verdict};
@@ -18,7 +19,7 @@ use super::doubt::Doubt;
 use super::lanes::Waiting;
 use crate::backoff::Backoff;
 use crate::channel::{Hindrance, Reason, Running};
-use crate::client::{Right, Unanswered};
+use crate::client::{Answered, Right, Unanswered};
 use crate::metrics::Phase;
 use crate::now_ms;
 
@@ -96,13 +97,14 @@ impl Sender<'_> {
         let (channel, limits) = (&self.place.channel, &self.place.gateway.limits);
         let mut backoff = Backoff::new(limits.retry_first, limits.retry_cap);
         let mut doubt = Doubt::new(part.key_lasts);
+        let mut request = Cow::Borrowed(request);
         let mut tokens = 0;
         let mut last = "it was not sent".to_owned();
         loop {
             if let Some(reason) = part.is_expired(limits.expiry, &last) {
                 return self.give_up(part, reason).await;
             }
-            let turn = self.turn(part, request);
+            let turn = self.turn(part, &request);
             // Its permit is held until the part is marked, or known not to be.
             let Some((permit, ready)) = self.stop.run_until_cancelled(turn).await else {
                 return Ok(Fate::Ended(Ended::Stopped));
@@ -110,18 +112,14 @@ impl Sender<'_> {
             if let Some(reason) = part.is_expired(limits.expiry, &last) {
                 return self.give_up(part, reason).await;
             }
-            let verdict = match ready {
+            let (verdict, answered) = match ready {
                 Ok(ready) => match self.attempt(part, ready, &mut doubt).await {
-                    Some(verdict) => verdict,
+                    Some(told) => told,
                     None => return Ok(Fate::Ended(Ended::Lapsed)),
                 },
                 // Nothing was sent yet, so nothing is in doubt.
-                Err(Verdict::Unknown { reason }) => Verdict::Later {
-                    after: None,
-                    scope: Scope::Channel,
-                    reason,
-                },
-                Err(verdict) => verdict,
+                Err(Verdict::Unknown { reason }) => (later(reason), None),
+                Err(verdict) => (verdict, None),
             };
             channel.metrics.attempted(&verdict);
             if let Verdict::Accepted { id } = verdict {
@@ -136,6 +134,13 @@ impl Sender<'_> {
             let scope = match &verdict {
                 Verdict::Refused { reason } => {
                     channel.standing.unhindered();
+                    if let (Cow::Borrowed(own), Some(answered)) = (&request, &answered)
+                        && let Some(other) = self.instead(part, own, answered)
+                    {
+                        debug!(channel = channel.name, "sent in another way: {reason}");
+                        request = Cow::Owned(other);
+                        continue;
+                    }
                     return self.give_up(part, reason.clone()).await;
                 }
                 // A session's token may have been withdrawn: a new one first.
@@ -170,13 +175,13 @@ impl Sender<'_> {
         (permit, self.running.client.ready(request.clone()).await)
     }
 
-    /// Sends once; none when another gateway may send by now.
+    /// Sends once, and gives what that came to, and the answer if there was one; none when another gateway may send by now.
     async fn attempt(
         &self,
         part: &Part<'_>,
         request: Request,
         doubt: &mut Doubt,
-    ) -> Option<Verdict> {
+    ) -> Option<(Verdict, Option<Answered>)> {
         let right = self.right(part);
         if right.is_some_and(|right| !right.lasts()) {
             return None;
@@ -187,18 +192,28 @@ impl Sender<'_> {
         let sent = Instant::now();
         let answered = self.running.client.send(signed, right).await;
         metrics.took(Phase::Send, sent.elapsed());
-        let verdict = match answered {
-            Ok(answered) => answered.explained(adapter.classify(&answered.response())),
+        let (verdict, answered) = match answered {
+            Ok(answered) => {
+                let verdict = answered.explained(adapter.classify(&answered.response()));
+                (verdict, Some(answered))
+            }
             Err(Unanswered::Lapsed) => return None,
-            Err(unsent @ Unanswered::Unsent(_)) => return Some(unsent.into()),
-            Err(unknown @ Unanswered::Unknown(_)) => unknown.into(),
+            Err(unsent @ Unanswered::Unsent(_)) => return Some((unsent.into(), None)),
+            Err(unknown @ Unanswered::Unknown(_)) => (unknown.into(), None),
         };
         let beside_earlier = doubt.sent(begun);
         let is_unknown = matches!(verdict, Verdict::Unknown { .. });
         if beside_earlier | (is_unknown && doubt.unknown(begun)) {
             metrics.in_doubt();
         }
-        Some(verdict)
+        Some((verdict, answered))
+    }
+
+    /// What is sent in place of a part's own request, once, after the platform has refused that one.
+    fn instead(&self, part: &Part<'_>, refused: &Request, answered: &Answered) -> Option<Request> {
+        let origin = &part.waiting.reply.origin;
+        let adapter = &self.running.adapter;
+        adapter.instead(origin, refused, &answered.response())
     }
 
     /// For how long the platform knows a request's key; none where it has none.
@@ -324,6 +339,15 @@ impl Sender<'_> {
             }
             sleep(backoff.next()).await;
         }
+    }
+}
+
+/// The verdict when nothing could be sent.
+fn later(reason: String) -> Verdict {
+    Verdict::Later {
+        after: None,
+        scope: Scope::Channel,
+        reason,
     }
 }
 

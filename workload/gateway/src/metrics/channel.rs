@@ -116,7 +116,8 @@ impl Families {
         );
         to.register(
             "channel_send_attempts",
-            "Requests with a part of a reply, by what the platform said; all but the accepted and the refused are repeated",
+            "Requests with a part of a reply, by what the platform said; all but the accepted and the refused are repeated, \
+             and in place of a refused one another may be sent, once",
             self.attempts,
         );
         to.register(

@@ -16,16 +16,16 @@ use crate::hub::Hub;
 use crate::site::{Site, eventually, limits, metric, telegram};
 use crate::stand_in::{Act, Seen, StandIn};
 
-const IN_DOUBT: &str = r#"chatbot_gateway_channel_sends_in_doubt_total{channel="bot"}"#;
+pub const IN_DOUBT: &str = r#"chatbot_gateway_channel_sends_in_doubt_total{channel="bot"}"#;
 
-fn with_token(site: Site) -> Site {
+pub fn with_token(site: Site) -> Site {
     site.secret("bot", "botToken", "77:token");
     site.secret("bot", "webhookSecret", "webhook-secret");
     site
 }
 
 /// A message of a user of the channel, however it came.
-async fn put(site: &Site, origin: &str, text: &str) {
+pub async fn put(site: &Site, origin: &str, text: &str) {
     let message = Message {
         id: Uuid::new_v4(),
         account: Account {
@@ -49,7 +49,7 @@ async fn doubts(hub: &Hub, count: u64) {
     eventually("sends in doubt", async || metric(hub, IN_DOUBT) >= count).await;
 }
 
-fn discord(platform: &StandIn) -> ChannelConfig {
+pub fn discord(platform: &StandIn) -> ChannelConfig {
     ChannelConfig {
         name: "bot".to_owned(),
         platform: PlatformConfig::Discord {
@@ -59,7 +59,7 @@ fn discord(platform: &StandIn) -> ChannelConfig {
     }
 }
 
-fn took() -> Act {
+pub fn took() -> Act {
     let body = json!({ "ok": true, "id": "99", "username": "bot", "result": { "message_id": 9, "id": 77 } });
     Act::Answer(200, &[], body.to_string())
 }

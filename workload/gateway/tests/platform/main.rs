@@ -3,6 +3,7 @@
 // Test support panics where a test would.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod acknowledging;
 #[allow(dead_code, reason = "shared with the tests of the web chat")]
 #[path = "../web_chat/answerer.rs"]
 mod answerer;
@@ -19,6 +20,7 @@ mod faulty;
 #[allow(dead_code, reason = "shared with the tests of the web chat")]
 #[path = "../web_chat/hub.rs"]
 mod hub;
+mod instead;
 mod keyless;
 mod live;
 mod polling;

@@ -8,10 +8,10 @@ use crate::hub::Hub;
 use crate::live::{Line, Live, discord, discord_channel, dispatch, ready};
 use crate::site::Site;
 
-const SLOW: u64 = 30_000;
+pub const SLOW: u64 = 30_000;
 
 /// Says hello, and gives what is said to it.
-async fn hello(line: &mut Line, pause: u64) -> Value {
+pub async fn hello(line: &mut Line, pause: u64) -> Value {
     line.says(&json!({ "op": 10, "d": { "heartbeat_interval": pause } }));
     loop {
         let frame = line.hears().await;
