@@ -254,11 +254,12 @@ impl Epoch {
         false
     }
 
-    /// What is taken stays within a bound; a suspect is answered alone.
+    /// What is taken stays within a bound; a suspect is answered alone. After a takeover the lowest unsettled message may lie
+    /// beyond the next to take: what is between has been answered by earlier owners.
     fn may_take(&self) -> bool {
         let suspected = |(offset, _)| self.next > offset && !self.settled.contains(offset);
-        self.next - self.settled.lowest() < self.shared.limits.above_commit
-            && !self.suspect.is_some_and(suspected)
+        let above = self.next.saturating_sub(self.settled.lowest());
+        above < self.shared.limits.above_commit && !self.suspect.is_some_and(suspected)
     }
 
     /// W5.

@@ -159,7 +159,9 @@ pub fn response(data: &[u8]) {
         session: false,
         key: None,
     };
-    let _ = ADAPTER.instead("1|", &refused, &response);
+    for origin in ["1", "1/2", "1/2/guild", "1|https://hooks.slack.com/commands/1"] {
+        let _ = ADAPTER.instead(origin, &refused, &response);
+    }
     let _ = ADAPTER.identified(&response);
     let _ = ADAPTER.session_of(&response);
     let _ = ADAPTER.polled(&response);

@@ -5,11 +5,12 @@ use std::time::Duration;
 use chatbot_message::{Details, Message, Outcome, Turn};
 use chatbot_queue::journal::{self, Entry};
 use chatbot_queue::{Commit, Log, Previews, Topic, dead_letter};
+use chatbot_worker::GROUP;
 use futures::StreamExt;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::bench::{Bench, by_user, eventually, message};
+use crate::bench::{Bench, GENEROUS, by_user, eventually, message};
 use crate::model::Behaviour::{Busy, CutOff, EndEarly, Silent, Unavailable};
 use crate::model::{Behaviour, Model};
 
@@ -171,6 +172,28 @@ async fn a_copy_of_a_message_is_answered_once_even_after_a_restart() {
     assert_eq!(by_user(&replies)["alice"], ["re: one", "re: one two"]);
     bench.settled().await;
     bench.replies(2).await;
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_below_what_was_answered_holds_up_nobody_after_a_takeover() {
+    let mut bench = Bench::new(1).await;
+    // What the first worker settles it does not commit, so that the second one begins at the copy.
+    let often = std::mem::replace(&mut bench.limits.commit_interval, GENEROUS);
+    let worker = bench.worker();
+    eventually("it has begun", async || worker.handle.read(0).is_some()).await;
+    bench.ask("alice", "one").await;
+    bench.ask("alice", "one").await;
+    bench.ask("bob", "two").await;
+    bench.replies(2).await;
+    worker.kill().await;
+    let committed = bench.log.committed(GROUP, Topic::Inbound, 0).await;
+    assert_eq!(committed.unwrap().offset, 0);
+    bench.limits.commit_interval = often;
+    let worker = bench.worker();
+    bench.ask("bob", "three").await;
+    assert_eq!(bench.replies(3).await[2].answer, "re: two three");
+    bench.settled().await;
     worker.end().await.unwrap();
 }
 
@@ -391,7 +414,7 @@ async fn progress_of_another_log_is_refused_with_the_remedy() {
         offset: 5,
         metadata: String::new(),
     };
-    let member = bench.log.join(chatbot_worker::GROUP, Topic::Inbound).await;
+    let member = bench.log.join(GROUP, Topic::Inbound).await;
     member.unwrap().commit(0, commit).await.unwrap();
     let error = bench.worker().ended().await.unwrap_err();
     assert!(
