@@ -1,7 +1,7 @@
 //! Who insists: an object that somebody changes back again and again is written ever more seldom, and told.
 //!
 //! Repairs of one object that follow each other are counted. The first of them are made at once, as a person's single edit
-//! is; from then on each waits twice as long as the one before, up to a minute. Whatever is left alone for two minutes is
+//! is; from then on each waits twice as long as the one before, up to half a minute. Whatever is left alone for a minute is
 //! as if nobody had touched it: nobody who insists is slower than that without being repaired each time at once.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 const AT_ONCE: u32 = 6;
 /// The wait before the next one.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// The wait before any: what is stale for longer than a minute would be forgotten by whoever waits for it.
-const LONGEST: Duration = Duration::from_mins(1);
-/// For how long an object must have been left alone to be as any other.
-const CALM: Duration = Duration::from_mins(2);
+/// The wait before any.
+const LONGEST: Duration = Duration::from_secs(30);
+/// For how long an object must have been left alone to be as any other: longer than any wait, or who insists would be told
+/// and untold in turns, and no longer than a minute, after which nothing that is told may be stale.
+const CALM: Duration = Duration::from_mins(1);
 
 /// One object, and how often it was repaired.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn who_insists_is_answered_ever_more_seldom_up_to_once_a_minute() {
+    fn who_insists_is_answered_ever_more_seldom_up_to_twice_a_minute() {
         let (_, _, repaired) = repairs(50, 600_000);
         let gaps: Vec<u64> = repaired.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(gaps[..5], [50; 5], "single edits are repaired at once");
-        assert_eq!(gaps[5..11], [1000, 2000, 4000, 8000, 16000, 32000]);
-        assert!(gaps[11..].iter().all(|gap| *gap == 60_000), "{gaps:?}");
-        assert!(repaired.len() < 25, "{} in ten minutes", repaired.len());
+        assert_eq!(gaps[5..11], [1000, 2000, 4000, 8000, 16000, 30_000]);
+        assert!(gaps[11..].iter().all(|gap| *gap == 30_000), "{gaps:?}");
+        assert!(repaired.len() < 35, "{} in ten minutes", repaired.len());
     }
 
     #[test]
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_without_a_break_until_nobody_has_touched_it_for_two_minutes() {
+    fn it_is_told_without_a_break_until_nobody_has_touched_it_for_a_minute() {
         let (mut contests, now, _) = repairs(50, 60_000);
         contests.name_rival(&key("a"), "the field manager \"tool\"".to_owned());
         let told = contests.told(now + CALM.saturating_sub(SHORTEST));

@@ -2,7 +2,7 @@
 
 use chatbot_crds::config::Termination;
 use chatbot_crds::{ConditionType, Reason};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp, civil};
 
 use crate::examined;
 use crate::names;
@@ -196,6 +196,15 @@ fn evicted<'a>(component: Component, world: &'a World, objects: &[Rendered]) -> 
 fn explain(kind: ConditionType, pod: &PodSeen, trouble: &Trouble) -> (Reason, String) {
     match trouble {
         Trouble::ImagePull(message) => (Reason::ImagePullFailed, image_pull(pod, message)),
+        // No node helps where the claim with the model is missing.
+        Trouble::Unschedulable(message)
+            if message
+                .to_ascii_lowercase()
+                .contains("persistentvolumeclaim")
+                && kind.reasons().contains(&Reason::ModelNotReady) =>
+        {
+            remedied(Reason::ModelNotReady, pod, message)
+        }
         Trouble::Unschedulable(message) => remedied(Reason::Unschedulable, pod, message),
         Trouble::Reference(message) => remedied(Reason::ReferenceMissing, pod, message),
         Trouble::OutOfMemory(limit) => (Reason::CrashLooping, out_of_memory(pod, limit.as_deref())),
@@ -282,9 +291,37 @@ pub fn last_words(pod: &PodSeen) -> Option<(Option<Reason>, String)> {
         // The last lines of its log, then: the last one says most, and hardly what to do.
         Err(_) => text.lines().last().map(|line| {
             let reason = Reason::CrashLooping;
-            (None, with_remedy(&[line.to_owned()], reason))
+            (None, with_remedy(&[timeless(line).to_owned()], reason))
         }),
     }
+}
+
+/// A line of a log without the time at its beginning: a pod that ends in the same way again says the same.
+fn timeless(line: &str) -> &str {
+    let is_date = |word: &str| word.parse::<civil::Date>().is_ok();
+    let is_time = |word: &str| word.parse::<civil::Time>().is_ok();
+    let is_both =
+        |word: &str| word.parse::<Timestamp>().is_ok() || word.parse::<civil::DateTime>().is_ok();
+    let bare = |word: &str| {
+        let word = word.trim_matches(|sign: char| !sign.is_ascii_alphanumeric());
+        word.replace('/', "-").replace(',', ".")
+    };
+    let first_word = |line: &str| -> Option<(String, usize)> {
+        let word = line.split_whitespace().next()?;
+        let end = line.find(word)? + word.len();
+        Some((bare(word), end))
+    };
+    let Some((first, end)) = first_word(line) else {
+        return line;
+    };
+    let rest = &line[end..];
+    let rest = match first_word(rest) {
+        Some((second, end)) if is_date(&first) && is_time(&second) => &rest[end..],
+        _ if is_both(&first) || is_time(&first) => rest,
+        _ => return line,
+    };
+    let rest = rest.trim_start();
+    if rest.is_empty() { line } else { rest }
 }
 
 #[cfg(test)]

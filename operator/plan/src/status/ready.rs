@@ -130,7 +130,7 @@ fn failed(hop: Hop) -> Reason {
 /// synthetic conversation held after that.
 pub(super) fn under_way(world: &World, plan: &Plan, outcome: &Outcome) -> Option<(Reason, String)> {
     let rollout = &plan.rollout;
-    if !rollout.unapplied.is_empty() {
+    if !rollout.unapplied.is_empty() && !is_repair(world, plan, outcome) {
         let failed = outcome
             .failed
             .first()
@@ -219,6 +219,17 @@ pub(super) fn words_of_leaving(observed: &Observed) -> String {
 
 /// A conversation counts when it is another one than the one last heard at the end of the rollout: no pod tells of an
 /// earlier one later, whatever its clock was set to.
+/// Whether what is not as planned was so before, of this generation and with the same pods, and is being mended.
+fn is_repair(world: &World, plan: &Plan, outcome: &Outcome) -> bool {
+    let was_ready = find(&world.observed.status, ConditionType::Ready).is_some_and(|ready| {
+        ready.status == "True" && ready.observed_generation == Some(world.cluster.generation)
+    });
+    let completed = plan.memory.completed.as_ref();
+    was_ready
+        && outcome.failed.is_empty()
+        && completed.is_some_and(|completed| completed.revision == plan.rollout.revision)
+}
+
 fn is_unproven(world: &World, plan: &Plan) -> bool {
     let Some(completed) = &plan.memory.completed else {
         return true;

@@ -25,7 +25,7 @@ pub(super) fn stalled(
     let over_quota = conditions
         .iter()
         .filter(|condition| condition.reason == Reason::QuotaExceeded)
-        .map(|condition| condition.message.clone());
+        .map(|condition| without_remedy(condition).to_owned());
     let over_quota: Vec<String> = outcome
         .over_quota
         .iter()
@@ -105,6 +105,15 @@ fn refused(outcome: &Outcome) -> Option<(Reason, String)> {
 pub(crate) fn with_remedy(refused: &[String], reason: Reason) -> String {
     let words = shortened(&refused.join("; "), WORDS_LIMIT);
     format!("{words}: {}", reason.remedy())
+}
+
+/// What a condition says beside its remedy, which is said once of several.
+fn without_remedy(condition: &Condition) -> &str {
+    let message = condition.message.as_str();
+    let words = message.strip_suffix(condition.reason.remedy());
+    words
+        .and_then(|words| words.strip_suffix(": "))
+        .unwrap_or(message)
 }
 
 /// The first part, causes before effects, that does not work for want of a person, with its own reason.

@@ -3,7 +3,7 @@
 mod probes;
 
 use chatbot_crds::config::{Hop, ProbeState};
-use chatbot_crds::{ChatBotClusterStatus, ConditionType};
+use chatbot_crds::{ChatBotClusterStatus, ConditionType, Reason};
 
 use super::{Outcome, compose, find};
 use crate::example::{world, world_with};
@@ -261,6 +261,36 @@ fn the_trouble_of_pods_is_told_in_a_fixed_order() {
 }
 
 #[test]
+fn a_repair_is_no_rollout_unless_it_fails() {
+    let mut world = world().settled();
+    world.observed.status = world.status();
+    world
+        .observed
+        .children
+        .retain(|key, _| key.kind != "Service");
+    assert_eq!(is(&world, ConditionType::Ready), said("True", "AllReady"));
+    assert_eq!(
+        is(&world, ConditionType::Reconciling),
+        said("False", "Settled")
+    );
+    let outcome = Outcome {
+        failed: vec!["Service support-adapters: the connection was reset".to_owned()],
+        ..Outcome::default()
+    };
+    let status = compose(&world, &plan(&world), &outcome);
+    assert_eq!(
+        told(&status, ConditionType::Ready),
+        said("False", "RollingOut")
+    );
+    world.cluster.generation += 1;
+    assert_eq!(
+        is(&world, ConditionType::Ready),
+        said("False", "RollingOut"),
+        "an edit is none"
+    );
+}
+
+#[test]
 fn a_quota_stalls_what_is_under_way() {
     let mut world = world().passed().rolled_out(2);
     world
@@ -285,6 +315,12 @@ fn a_quota_stalls_what_is_under_way() {
         is(&world, ConditionType::Reconciling),
         said("True", "RollingOut")
     );
+    let message = find(&world.status(), ConditionType::Stalled)
+        .unwrap()
+        .message
+        .clone();
+    let remedy = Reason::QuotaExceeded.remedy();
+    assert_eq!(message.matches(remedy).count(), 1, "{message}");
 }
 
 #[test]

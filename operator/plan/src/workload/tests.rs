@@ -159,6 +159,18 @@ fn what_keeps_pods_from_starting_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_claim_that_is_not_there_is_not_told_as_a_want_of_nodes() {
+    let message = "0/3 nodes are available: persistentvolumeclaim \"models\" not found.";
+    let trouble = Trouble::Unschedulable(message.to_owned());
+    let (reason, message) = told(&troubled(&trouble, None), ConditionType::InferenceReady);
+    assert_eq!(reason, "ModelNotReady");
+    assert!(
+        message.contains("\"models\" not found") && message.ends_with("ModelReady"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_pod_that_stops_again_and_again_is_told_in_its_own_words() {
     let trouble = Trouble::Crash("exit code 1".to_owned());
     let taken = r#"{"reason":"Other","message":"the port is taken"}"#;
@@ -169,6 +181,19 @@ fn a_pod_that_stops_again_and_again_is_told_in_its_own_words() {
             Some("first line\nits last line\n"),
             format!("its last line: {log}"),
         ),
+        (
+            Some("2026-12-01T16:50:30.123456Z ERROR no such option"),
+            format!(": ERROR no such option: {log}"),
+        ),
+        (
+            Some("[2026-12-01 16:50:30,123] no such option"),
+            format!(": no such option: {log}"),
+        ),
+        (
+            Some("2026/12/01 16:50:30 no such option"),
+            format!(": no such option: {log}"),
+        ),
+        (Some("7 12 tries"), format!(": 7 12 tries: {log}")),
         (None, format!("exit code 1: {log}")),
     ] {
         let (reason, message) = told(
