@@ -245,8 +245,8 @@ impl Forecaster {
             learned,
             ..
         } = &self.state;
-        if let Some(learned) = learned {
-            return learned.skill(settings);
+        if let (Some(learned), Some(history)) = (learned, history) {
+            return learned.skill(settings, history);
         }
         // Whatever has a value was zero, and so was its forecast, once there was one.
         let values = history.as_ref().map_or(0, History::values);

@@ -71,6 +71,14 @@ impl History {
             .map(|&value| f64::from(value))
     }
 
+    /// The values of the newest `count` slots, newest first, without gaps.
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = f64> {
+        let newest = self.values.iter().rev().take(count);
+        newest
+            .filter(|value| !value.is_nan())
+            .map(|&value| f64::from(value))
+    }
+
     /// How many slots have a value.
     pub(crate) fn values(&self) -> usize {
         self.values.iter().filter(|value| !value.is_nan()).count()

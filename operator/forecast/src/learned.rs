@@ -166,7 +166,10 @@ impl Learned {
             }
         }
         self.simple.observe(newest, log, &past);
-        let trusted = matches!(self.skill(settings), Skill::BetterThanLastValue { .. });
+        let trusted = matches!(
+            self.skill(settings, history),
+            Skill::BetterThanLastValue { .. }
+        );
         for ahead in &mut self.ahead {
             let features = Features::of(&self.simple, &past, newest, ahead.steps);
             ahead.predict(&features, trusted);
@@ -183,9 +186,15 @@ impl Learned {
         &self.scale
     }
 
-    /// How good the members have lately been, over every learned number of steps.
-    pub(crate) fn skill(&self, settings: &Settings) -> Skill {
+    /// How good the members have lately been, over every learned number of steps. What was learned before a day without a
+    /// value, or without load, says nothing of the day.
+    pub(crate) fn skill(&self, settings: &Settings, history: &History) -> Skill {
         let needed = settings.steps_of_a_day();
+        let mut day = history.newest(needed).peekable();
+        if day.peek().is_none() {
+            let compared = 0;
+            return Skill::CollectingHistory { compared, needed };
+        }
         let compared = self.ahead.iter().map(|ahead| ahead.score.compared).min();
         let compared = compared.map_or(0, |compared| compared as usize);
         let mut sums = [0.0; 3];
@@ -194,7 +203,11 @@ impl Learned {
                 *sum += of_this;
             }
         }
-        Skill::judged(compared, needed, sums)
+        match Skill::judged(compared, needed, sums) {
+            collecting @ Skill::CollectingHistory { .. } => collecting,
+            _ if day.all(|value| value <= 0.0) => Skill::NoLoad,
+            judged => judged,
+        }
     }
 
     /// How often the level of the load was seen to change.

@@ -11,7 +11,7 @@ const NOTHING: f64 = 1000.0;
 /// older than a day is forgotten exponentially.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Skill {
-    /// Not enough has been seen for a judgement. What is forecast meanwhile is the last value.
+    /// Not enough has been seen for a judgement, or nothing for a day. What is forecast meanwhile is the last value.
     CollectingHistory {
         /// Forecasts that could be compared with what came.
         compared: usize,

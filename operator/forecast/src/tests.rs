@@ -81,14 +81,36 @@ fn constant_zero_is_forecast_as_zero() {
 fn a_load_that_was_once_and_never_again_is_none() {
     for load in [|slot| slot == 0, |slot| slot < 2 * DAY] {
         let skill = having_seen(0..40 * DAY, |slot| Some(f64::from(load(slot)))).skill();
-        match skill {
-            Skill::NoLoad => {}
-            Skill::BetterThanLastValue { wape, last_value }
-            | Skill::WorseThanLastValue { wape, last_value } => {
-                assert!(wape < 1000.0 && last_value < 1000.0, "{skill:?}");
+        assert_eq!(skill, Skill::NoLoad);
+    }
+}
+
+#[test]
+fn a_day_without_load_or_without_a_value_is_told_whatever_was_before() {
+    let ended = |slots: i64, after: Option<f64>| {
+        having_seen(0..8 * DAY + slots, |slot| {
+            if slot < 8 * DAY {
+                Some(load(slot))
+            } else {
+                after
             }
-            Skill::CollectingHistory { .. } => panic!("{skill:?}"),
-        }
+        })
+        .skill()
+    };
+    for days in [1, 6] {
+        assert_eq!(ended(days * DAY, Some(0.0)), Skill::NoLoad);
+        let (compared, needed) = (0, 144);
+        assert_eq!(
+            ended(days * DAY, None),
+            Skill::CollectingHistory { compared, needed }
+        );
+    }
+    for after in [Some(0.0), None] {
+        let skill = ended(DAY - 1, after);
+        assert!(!matches!(
+            skill,
+            Skill::NoLoad | Skill::CollectingHistory { .. }
+        ));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Trace files, and how they are named on the command line.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write, stderr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -75,11 +75,28 @@ pub fn name(path: &Path) -> String {
     file.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// Reads a trace.
+/// Reads a trace. What looks as if it were meant otherwise is said on standard error.
 pub fn series(path: &Path, columns: &Columns) -> Result<Series> {
     let bytes = bytes(path)?;
-    read(&bytes, &columns.reading())
-        .with_context(|| format!("failed to read the trace {}", path.display()))
+    let series = read(&bytes, &columns.reading())
+        .with_context(|| format!("failed to read the trace {}", path.display()))?;
+    if !columns.counter && hardly_falls(&series) {
+        let note = format!(
+            "note: {}: the values hardly ever fall; if they are running totals, as a counter's, give --counter\n",
+            path.display()
+        );
+        say(stderr(), &note)?;
+    }
+    Ok(series)
+}
+
+/// Whether a hundred values rise for each one that falls.
+fn hardly_falls(series: &Series) -> bool {
+    let values: Vec<f64> = series.values.iter().flatten().copied().collect();
+    let pairs = || values.windows(2);
+    let rises = pairs().filter(|pair| pair[1] > pair[0]).count();
+    let falls = pairs().filter(|pair| pair[1] < pair[0]).count();
+    rises >= 100 && rises >= 100 * falls
 }
 
 /// Writes what a person reads. Somebody who has read enough, as `head` has, is no failure.
@@ -130,6 +147,19 @@ mod tests {
             std::env::temp_dir().join(format!("chatbot-trace-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).expect("is written");
         path
+    }
+
+    #[test]
+    fn running_totals_are_told_from_a_load() {
+        let series = |value: fn(u32) -> f64| Series {
+            begin: jiff::Timestamp::UNIX_EPOCH,
+            step: 600,
+            values: (0..1_000).map(value).map(Some).collect(),
+        };
+        // Two resets are a counter's, too.
+        assert!(hardly_falls(&series(|slot| f64::from(slot % 400))));
+        assert!(!hardly_falls(&series(|slot| f64::from(slot % 10))));
+        assert!(!hardly_falls(&series(|_| 7.0)));
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //! Where an instance needs longer to start than a notice lasts, nobody who does not know the future can both pay next to
 //! nothing for standby and lose nothing: a node that is taken is missing for the difference unless another waits. What
 //! waiting nodes cost and buy is shown beside, and so are a reference, the best constant number in hindsight
-//! ([`blind`]), and two bounds for the number that waits: for who follows the notices alone ([`following`]), and in zones
-//! of our own for who knows everything but the dice ([`chances`]).
+//! ([`blind`]), and two bounds for the number that waits: as far as it follows the times of the last two notices
+//! ([`following`]), and in zones of our own for who knows everything but the dice ([`chances`]). A bound that no policy
+//! can be below is one for who has everything ready at every moment.
 //! `--standby` asks for another number than four, which is the least even one with everything ready for 99.9 % of the
 //! time in calm zones of another seed (11).
 
@@ -253,7 +254,10 @@ fn compare(case: &Case, ours: &Outcome, others: &Others, report: &mut Report) ->
             cost(ours),
         )
         .peer("bound", least)
-        .peer("bound for who follows the notices, 99.9 % ready", following)
+        .peer(
+            "bound for who counts doublings of time since the last two notices, 99.9 % ready",
+            following,
+        )
         .peer(
             "bound for who knows all but the dice, 99.9 % ready",
             knowing,

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::RECORDED;
 use crate::file::{Columns, name, series};
 use crate::forecast::{Task, picture, steps, told};
+use crate::table::duration;
 
 /// Of the error of the last value, the most that is aimed at.
 const GOAL: f64 = 0.9;
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             std::fs::write(&path, picture(&task, &found).svg())
                 .with_context(|| format!("failed to write the picture {}", path.display()))?;
         }
-        let (of_series, figure) = judged(&task.name, &found)?;
+        let (of_series, figure) = judged(&task, &found)?;
         rows.extend(of_series);
         figures.insert(task.name, figure);
     }
@@ -108,13 +109,15 @@ fn task(name: &str, path: &Path, columns: &Columns, test_days: usize) -> Result<
     })
 }
 
-/// Rows of the table and figures, of 30 minutes ahead.
-fn judged(name: &str, found: &Backtest) -> Result<([Value; 3], Value)> {
+/// Rows of the table and figures, of 30 minutes ahead; where a step is longer, of one step.
+fn judged(task: &Task, found: &Backtest) -> Result<([Value; 3], Value)> {
     let quality = found.ahead.last().context("nothing was forecast")?;
     let percent = |fraction: f64| 100.0 * fraction;
+    let name = &task.name;
+    let ahead = duration(u32::from(quality.steps) * task.settings.step);
     let rows = [
         json!({
-            "name": format!("{name}: error 30 min ahead"), "unit": "%", "ours": percent(quality.wape),
+            "name": format!("{name}: error {ahead} ahead"), "unit": "%", "ours": percent(quality.wape),
             "peers": {
                 "last value": percent(quality.last_value),
                 "day before": percent(quality.seasonal_naive),

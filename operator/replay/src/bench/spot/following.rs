@@ -1,4 +1,5 @@
-//! A bound for who follows the notices and knows nothing else.
+//! A bound for a number of waiting nodes that follows the times of the last two notices, in doublings of a minute. Whoever
+//! reads more from them, a market that takes a node every two hours to the second, can be below it.
 //!
 //! As in [`super::chances`], whoever has fewer nodes waiting than get a notice within a start less the notice is short
 //! at the end of the start. The number that waits may follow when the last two notices came, in doublings of a minute,

@@ -10,7 +10,7 @@ pub type Odds = Vec<f64>;
 
 /// Nodes that wait on average at the least.
 pub struct Waiting {
-    /// For who follows the notices.
+    /// For who follows the times of the last two notices.
     pub following: f64,
     /// For who knows all but the dice, where the market is one of our own.
     pub knowing: Option<f64>,
